@@ -1,0 +1,48 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+DENY := $(CARGO) deny --locked
+
+# Targets share the build directory and lock each other out: nothing is won by running them side by side.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: test
+test: setup lint deny-if-present ## Everything that must hold: format, lints, licences, all tests; ends with a count
+	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
+
+.PHONY: setup
+setup:
+	@if [[ -x scripts/setup ]]; then scripts/setup; fi
+
+.PHONY: lint
+lint: ## Format check and lints, warnings being errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: fmt
+fmt: ## Format all code
+	$(CARGO) fmt --all
+
+.PHONY: deny
+deny: ## Check licences, banned crates and sources of all dependencies (needs cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || { \
+	    echo "cargo-deny is not installed. Get it (some minutes): cargo install cargo-deny --locked --version '^0.20'" >&2; \
+	    exit 1; }
+	$(DENY) check --hide-inclusion-graph licenses bans sources
+
+# Part of `make test` where the program is there; duplicates, which only warn, are left to `make deny`.
+.PHONY: deny-if-present
+deny-if-present:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	    $(DENY) --log-level error check --hide-inclusion-graph licenses bans sources; \
+	else \
+	    echo "cargo-deny is not installed: licences and sources are not checked (make deny says how)"; \
+	fi

@@ -1,0 +1,162 @@
+//! Base images: read-only, content-addressed files `<image-dir>/<sha256>.<raw|qcow2>` under the volumes.
+//!
+//! An image is verified once: regular file, declared size, sound header, digest. That is remembered durably together
+//! with the file's identity (inode, size, modification time); a file that looks different is verified again.
+//!
+//! What never happens: a volume starts from bytes whose digest was not verified; a symbolic link is followed; a
+//! format is probed.
+
+use super::DiskError;
+use super::qcow2::{HEADER_WINDOW_BYTES, Header};
+use crate::desired::{Blob, ImageFormat};
+use crate::durable;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+#[cfg(test)]
+mod tests;
+
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Where an image stands on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageState {
+    /// There is no such file.
+    Missing,
+    /// The file is there and was not verified, or changed since.
+    Unverified,
+    /// The file is the one that was verified.
+    Verified,
+}
+
+/// The image directory and what is known of it.
+#[derive(Debug, Clone)]
+pub struct ImageStore {
+    directory: PathBuf,
+    records: PathBuf,
+}
+
+/// What was verified, and how to tell that the file is still the same.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Verification {
+    blob: Blob,
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    modified_s: i64,
+    modified_ns: i64,
+}
+
+impl Verification {
+    fn of(blob: &Blob, file: &Metadata) -> Self {
+        Self {
+            blob: blob.clone(),
+            device: file.dev(),
+            inode: file.ino(),
+            size_bytes: file.len(),
+            modified_s: file.mtime(),
+            modified_ns: file.mtime_nsec(),
+        }
+    }
+}
+
+impl ImageStore {
+    /// Images of `directory`; verifications are remembered in `records`.
+    pub fn new(directory: impl Into<PathBuf>, records: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), records: records.into() }
+    }
+
+    /// The image's file.
+    pub fn file(&self, blob: &Blob) -> PathBuf {
+        self.directory.join(format!("{}.{}", blob.sha256, blob.format.name()))
+    }
+
+    /// Looks without reading the image.
+    pub fn state(&self, blob: &Blob) -> ImageState {
+        let Ok(file) = std::fs::symlink_metadata(self.file(blob)) else { return ImageState::Missing };
+        let remembered = std::fs::read(self.record(blob))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Verification>(&bytes).ok());
+        // An unreadable record costs a verification, nothing else.
+        if file.is_file() && remembered == Some(Verification::of(blob, &file)) {
+            ImageState::Verified
+        } else {
+            ImageState::Unverified
+        }
+    }
+
+    /// Reads the whole image and remembers the outcome if it is what `blob` declares.
+    pub fn verify(&self, blob: &Blob) -> Result<(), DiskError> {
+        let path = self.file(blob);
+        let refused = |cause: String| DiskError::ImageRefused { digest: blob.sha256.clone(), cause };
+        let no_follow = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file =
+            OpenOptions::new().read(true).custom_flags(no_follow.bits().cast_signed()).open(&path).map_err(
+                |cause| match Errno::from_io_error(&cause) {
+                    Some(Errno::NOENT) => DiskError::ImageMissing(blob.sha256.clone()),
+                    Some(Errno::LOOP) => refused("it is a symbolic link".into()),
+                    _ => DiskError::Io { path: path.clone(), cause },
+                },
+            )?;
+        let before = file.metadata().map_err(DiskError::at(&path))?;
+        if !before.is_file() {
+            return Err(refused("it is no regular file".into()));
+        }
+        if before.len() != blob.size_bytes {
+            return Err(refused(format!("{} bytes, {} were declared", before.len(), blob.size_bytes)));
+        }
+        if blob.format == ImageFormat::Qcow2 {
+            let window = read_window(&file).map_err(DiskError::at(&path))?;
+            Header::parse(&window)
+                .and_then(|header| header.admit_as_base(before.len(), blob.virtual_size_bytes))
+                .map_err(|error| refused(error.to_string()))?;
+        }
+        let digest = digest(&file).map_err(DiskError::at(&path))?;
+        if digest != blob.sha256.as_str() {
+            return Err(refused(format!("its digest is {digest}")));
+        }
+        let after = file.metadata().map_err(DiskError::at(&path))?;
+        let verification = Verification::of(blob, &after);
+        if verification != Verification::of(blob, &before) {
+            return Err(refused("it changed while it was read".into()));
+        }
+        let record = self.record(blob);
+        let bytes = serde_json::to_vec(&verification).map_err(|error| refused(error.to_string()))?;
+        durable::replace(&record, &bytes).map_err(DiskError::at(&record))
+    }
+
+    fn record(&self, blob: &Blob) -> PathBuf {
+        self.records.join(format!("{}.{}.json", blob.sha256, blob.format.name()))
+    }
+}
+
+/// The part of a file in which its header lies.
+pub(super) fn read_window(file: &File) -> io::Result<Vec<u8>> {
+    let mut window = vec![0; HEADER_WINDOW_BYTES];
+    let mut filled = 0;
+    while filled < window.len() {
+        match file.read_at(&mut window[filled..], filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    window.truncate(filled);
+    Ok(window)
+}
+
+fn digest(mut file: &File) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(format!("{:x}", hasher.finalize())),
+            count => hasher.update(&chunk[..count]),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use super::*;
+use crate::desired::Digest;
+use std::path::Path;
+
+struct Fixture {
+    _temp: tempfile::TempDir,
+    store: ImageStore,
+    directory: PathBuf,
+}
+
+fn fixture() -> Fixture {
+    let temp = tempfile::tempdir().unwrap();
+    let (directory, records) = (temp.path().join("images"), temp.path().join("records"));
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::create_dir(&records).unwrap();
+    Fixture { store: ImageStore::new(&directory, &records), directory, _temp: temp }
+}
+
+fn blob_of(bytes: &[u8], format: ImageFormat) -> Blob {
+    Blob {
+        sha256: Digest::parse(&format!("{:x}", Sha256::digest(bytes))).unwrap(),
+        format,
+        size_bytes: bytes.len() as u64,
+        virtual_size_bytes: bytes.len() as u64,
+    }
+}
+
+fn qcow2(path: &Path, arguments: &[&str]) {
+    let made = std::process::Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .args(arguments)
+        .arg(path)
+        .arg("1M")
+        .status();
+    assert!(made.unwrap().success());
+}
+
+#[test]
+fn an_image_is_verified_once_and_again_when_it_changed() {
+    let Fixture { store, _temp, .. } = fixture();
+    let blob = blob_of(&[7; 5000], ImageFormat::Raw);
+    assert_eq!(store.state(&blob), ImageState::Missing);
+    assert!(matches!(store.verify(&blob), Err(DiskError::ImageMissing(_))));
+    std::fs::write(store.file(&blob), [7; 5000]).unwrap();
+    assert_eq!(store.state(&blob), ImageState::Unverified);
+    store.verify(&blob).unwrap();
+    assert_eq!(store.state(&blob), ImageState::Verified);
+    let other_size = Blob { virtual_size_bytes: 1, ..blob.clone() };
+    assert_eq!(store.state(&other_size), ImageState::Unverified, "declared otherwise");
+
+    std::fs::write(store.file(&blob), [8; 5000]).unwrap();
+    assert_eq!(store.state(&blob), ImageState::Unverified);
+    let refusal = store.verify(&blob).unwrap_err().to_string();
+    assert!(refusal.contains("digest"), "{refusal}");
+}
+
+#[test]
+fn what_is_no_regular_file_of_the_declared_size_is_refused() {
+    let Fixture { store, directory, _temp } = fixture();
+    let blob = blob_of(b"secret", ImageFormat::Raw);
+    std::fs::write(directory.join("elsewhere"), b"secret").unwrap();
+    std::os::unix::fs::symlink(directory.join("elsewhere"), store.file(&blob)).unwrap();
+    let refusal = store.verify(&blob).unwrap_err().to_string();
+    assert!(refusal.contains("symbolic link"), "{refusal}");
+    std::fs::remove_file(store.file(&blob)).unwrap();
+    std::fs::create_dir(store.file(&blob)).unwrap();
+    assert!(store.verify(&blob).unwrap_err().to_string().contains("regular"));
+    std::fs::remove_dir(store.file(&blob)).unwrap();
+    std::fs::write(store.file(&blob), b"secret!").unwrap();
+    assert!(store.verify(&blob).unwrap_err().to_string().contains("declared"));
+}
+
+#[test]
+fn a_qcow2_that_refers_to_another_file_is_refused_although_its_digest_is_right() {
+    let Fixture { store, directory, _temp } = fixture();
+    let base = directory.join("base");
+    std::fs::write(&base, vec![0; 1 << 20]).unwrap();
+    for (arguments, accepted) in
+        [(vec!["-b", base.to_str().unwrap(), "-F", "raw"], false), (vec!["-o", "compat=v3"], true)]
+    {
+        let image = directory.join("image");
+        qcow2(&image, &arguments);
+        let bytes = std::fs::read(&image).unwrap();
+        let blob = Blob { virtual_size_bytes: 1 << 20, ..blob_of(&bytes, ImageFormat::Qcow2) };
+        std::fs::rename(&image, store.file(&blob)).unwrap();
+        assert_eq!(store.verify(&blob).is_ok(), accepted);
+    }
+}
+
+#[test]
+fn a_raw_image_with_a_qcow2_header_stays_raw() {
+    // attacks.md 4: the format is declared; the content is never asked.
+    let Fixture { store, directory, _temp } = fixture();
+    let image = directory.join("image");
+    qcow2(&image, &[]);
+    let bytes = std::fs::read(&image).unwrap();
+    let blob = blob_of(&bytes, ImageFormat::Raw);
+    std::fs::rename(&image, store.file(&blob)).unwrap();
+    store.verify(&blob).unwrap();
+}

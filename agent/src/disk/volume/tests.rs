@@ -1,0 +1,58 @@
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_blank_volume_is_made_once_and_grows() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("v.qcow2");
+    assert_eq!(read(&path).unwrap(), None);
+    create(&path, 8 * MIB, None).unwrap();
+    assert_eq!(read(&path).unwrap(), Some(VolumeFile { virtual_size_bytes: 8 * MIB, base: None }));
+    assert!(matches!(create(&path, 16 * MIB, None), Err(DiskError::VolumeExists(_))));
+    grow(&path, 16 * MIB).unwrap();
+    assert_eq!(read(&path).unwrap().unwrap().virtual_size_bytes, 16 * MIB);
+    delete(&path).unwrap();
+    delete(&path).unwrap();
+    assert_eq!(read(&path).unwrap(), None);
+}
+
+#[test]
+fn a_volume_on_an_image_names_it_with_its_format() {
+    let temp = tempfile::tempdir().unwrap();
+    let base = temp.path().join("base.raw");
+    std::fs::write(&base, vec![1; 1 << 20]).unwrap();
+    let path = temp.path().join("v.qcow2");
+    create(&path, 8 * MIB, Some((&base, ImageFormat::Raw))).unwrap();
+    let file = read(&path).unwrap().unwrap();
+    assert_eq!(file, VolumeFile { virtual_size_bytes: 8 * MIB, base: Some((base, "raw".into())) });
+}
+
+#[test]
+fn leftovers_of_a_crash_do_no_harm() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("v.qcow2");
+    std::fs::write(durable::unfinished(&path), b"half").unwrap();
+    create(&path, MIB, None).unwrap();
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_is_no_qcow2_is_an_error_and_not_an_absence() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("v.qcow2");
+    std::fs::write(&path, b"garbage").unwrap();
+    assert!(read(&path).is_err());
+}
+
+#[test]
+fn the_tool_is_bounded_and_its_words_are_kept() {
+    let temp = tempfile::tempdir().unwrap();
+    let error = grow(&temp.path().join("missing"), MIB).unwrap_err();
+    assert!(error.to_string().contains("qemu-img resize failed"), "{error}");
+    let slow = run("create", Command::new("sleep").arg("60"), Duration::from_millis(50));
+    assert!(slow.unwrap_err().to_string().contains("no end"));
+    let spinning = Instant::now();
+    assert!(run("create", Command::new("false").arg("x"), TOOL_TIMEOUT).is_err());
+    assert!(spinning.elapsed() < Duration::from_secs(5));
+}

@@ -1,0 +1,133 @@
+//! Steps of one volume.
+
+use super::{Action, Claim, Input, ObjectPlan, Obstacle, Progress};
+use crate::desired::{Presence, Volume};
+use crate::disk::image::ImageState;
+use crate::disk::volume::VolumeFile;
+use crate::vm::Domain;
+use crate::world::VolumeState;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+pub(super) fn plan(input: Input<'_>, volume: &Volume) -> ObjectPlan {
+    let state = input.world.volumes.get(&volume.uid);
+    match (volume.presence, state) {
+        (Presence::Absent, None) => ObjectPlan::idle(Progress::Reached),
+        (Presence::Absent, Some(_)) => delete(input, volume),
+        (Presence::Present, None) => create(input, volume),
+        (Presence::Present, Some(VolumeState::Unreadable(why))) => {
+            ObjectPlan::blocked(Obstacle::VolumeUnreadable(why.clone()))
+        }
+        (Presence::Present, Some(VolumeState::File(file))) => match fault(input, volume, file) {
+            None => ObjectPlan::idle(Progress::Reached),
+            Some(Fault::TooSmall) => grow(input, volume),
+            Some(Fault::Obstacle(obstacle)) => ObjectPlan::blocked(obstacle),
+        },
+    }
+}
+
+/// Whether a guest may be started on the volume.
+pub(super) fn is_ready(input: Input<'_>, volume: Uuid) -> bool {
+    let Some(record) = input.ledger.volumes.get(&volume) else { return false };
+    record.volume.presence == Presence::Present
+        && match input.world.volumes.get(&volume) {
+            Some(VolumeState::File(file)) => fault(input, &record.volume, file).is_none(),
+            _ => false,
+        }
+}
+
+enum Fault {
+    TooSmall,
+    Obstacle(Obstacle),
+}
+
+fn fault(input: Input<'_>, volume: &Volume, file: &VolumeFile) -> Option<Fault> {
+    let base =
+        volume.source.as_ref().map(|blob| (input.host.images.file(blob), blob.format.name().to_owned()));
+    if file.base != base {
+        return Some(Fault::Obstacle(Obstacle::VolumeMismatch));
+    }
+    match file.virtual_size_bytes.cmp(&volume.size_bytes) {
+        std::cmp::Ordering::Less => Some(Fault::TooSmall),
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Greater => Some(Fault::Obstacle(Obstacle::ShrinkRefused)),
+    }
+}
+
+fn create(input: Input<'_>, volume: &Volume) -> ObjectPlan {
+    let mut actions = Vec::new();
+    let mut claims = BTreeSet::from([Claim::Volume(volume.uid)]);
+    if let Some(blob) = &volume.source {
+        match input.world.images.get(blob) {
+            Some(ImageState::Verified) => {}
+            Some(ImageState::Unverified) => {
+                actions.push(Action::VerifyBase(blob.clone()));
+                claims.insert(Claim::Image(blob.sha256.clone()));
+            }
+            Some(ImageState::Missing) | None => {
+                return ObjectPlan::blocked(Obstacle::ImageMissing(blob.sha256.clone()));
+            }
+        }
+    }
+    actions.push(Action::CreateVolume {
+        volume: volume.uid,
+        size_bytes: volume.size_bytes,
+        base: volume.source.clone(),
+    });
+    ObjectPlan::new(actions, claims)
+}
+
+fn grow(input: Input<'_>, volume: &Volume) -> ObjectPlan {
+    let Some(domains) = &input.world.domains else { return ObjectPlan::idle(Progress::Unknown) };
+    match users(input, domains, volume.uid) {
+        Users { running: true, .. } => ObjectPlan::blocked(Obstacle::GrowNeedsPowerOff),
+        Users { perhaps: true, .. } => ObjectPlan::blocked(Obstacle::UnexpectedDomain),
+        _ => ObjectPlan::new(
+            vec![Action::GrowVolume { volume: volume.uid, size_bytes: volume.size_bytes }],
+            [Claim::Volume(volume.uid)].into(),
+        ),
+    }
+}
+
+fn delete(input: Input<'_>, volume: &Volume) -> ObjectPlan {
+    let Some(domains) = &input.world.domains else { return ObjectPlan::idle(Progress::Unknown) };
+    match users(input, domains, volume.uid) {
+        Users { staying: true, .. } => ObjectPlan::blocked(Obstacle::VolumeInUse),
+        Users { perhaps: true, .. } => ObjectPlan::blocked(Obstacle::UnexpectedDomain),
+        Users { leaving: true, .. } => ObjectPlan::idle(Progress::Working),
+        _ => ObjectPlan::new(vec![Action::DeleteVolume(volume.uid)], [Claim::Volume(volume.uid)].into()),
+    }
+}
+
+/// Which sorts of domains use a volume.
+#[derive(Default)]
+struct Users {
+    /// A running one.
+    running: bool,
+    /// One that is to stay on this host.
+    staying: bool,
+    /// One that is on its way out.
+    leaving: bool,
+    /// A domain of ours of which the ledger knows nothing: it might.
+    perhaps: bool,
+}
+
+fn users(input: Input<'_>, domains: &BTreeMap<Uuid, Domain>, volume: Uuid) -> Users {
+    let mut users = Users::default();
+    for (uid, domain) in domains {
+        let Some(record) = input.ledger.instances.get(uid) else {
+            users.perhaps |= domain.definition.is_some();
+            continue;
+        };
+        let current = || super::guest(&input.host.data, record).map(|guest| guest.digest());
+        let uses = record.instance.volumes().any(|used| used == volume)
+            || record.former_volumes.contains(&volume) && domain.definition != current();
+        if uses {
+            users.running |= domain.running;
+            let leaving = record.instance.presence == Presence::Absent;
+            users.staying |= !leaving;
+            users.leaving |= leaving;
+        }
+    }
+    users
+}

@@ -1,0 +1,287 @@
+//! The core: drives the host towards the ledger, whatever happened before.
+//!
+//! ```text
+//!   bells (desired changed, a domain changed, a step ended, a timer) ring
+//!     -> collect ended steps -> look at the host -> plan -> hand out steps -> publish what was observed -> sleep
+//! ```
+//!
+//! A bell carries nothing: every round looks at the ledger and the host afresh, so a lost or doubled bell costs at
+//! most [`SAFETY_POLL`]. Steps of one object run in order, steps of different objects side by side; claims keep two
+//! objects' steps from meeting on one volume or image. Steps that end while a round looks at the host keep their
+//! claims until the next round, so that no step is planned from a look that was already old.
+//!
+//! What never happens: two steps for one object, volume or image at a time; a tight loop around a failing step.
+
+use crate::desired::Object;
+use crate::execute::{ActionError, Executor};
+use crate::ledger::Snapshot;
+use crate::ledger::power::PowerStep;
+use crate::plan::{self, Action, Claim, ObjectPlan, Pressed, Progress};
+use crate::report::{self, Observation};
+use crate::stop::Stop;
+use crate::vm::HypervisorError;
+use crate::world::World;
+use rempart_proto::agent::v1::HypervisorHealth;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+mod retry;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use retry::Retries;
+
+/// How often the host is looked at even if nothing rings.
+pub const SAFETY_POLL: Duration = Duration::from_secs(10);
+/// Objects whose steps run at the same time.
+const CONCURRENT_OBJECTS: usize = 8;
+/// Bells that ring closer together than this share a round.
+const ROUND_GAP: Duration = Duration::from_millis(20);
+/// How long steps under way may take to end when the agent stops.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+/// The newest observation; none until the host was looked at for the first time.
+pub type Observations = watch::Receiver<Option<Arc<Observation>>>;
+
+/// The core of an agent.
+pub struct Core {
+    executor: Executor,
+    bell: Arc<Notify>,
+    published: watch::Sender<Option<Arc<Observation>>>,
+    /// Steps under way, with what they hold.
+    running: JoinSet<Ended>,
+    claimed: BTreeSet<Claim>,
+    retries: Retries,
+    pressed: BTreeMap<Uuid, (u64, Instant)>,
+    hypervisor: HypervisorHealth,
+    /// Bounds how many objects' steps run side by side.
+    turns: Arc<Semaphore>,
+}
+
+/// Steps of one object that ended.
+struct Ended {
+    object: Object,
+    claims: BTreeSet<Claim>,
+    outcome: Result<(), ActionError>,
+}
+
+impl Core {
+    /// A core, the bell that tells it to look at the ledger again, and what it observes.
+    pub fn new(executor: Executor) -> (Self, Arc<Notify>, Observations) {
+        let bell = Arc::new(Notify::new());
+        let (published, observations) = watch::channel(None);
+        let core = Self {
+            executor,
+            bell: bell.clone(),
+            published,
+            running: JoinSet::new(),
+            claimed: BTreeSet::new(),
+            retries: Retries::default(),
+            pressed: BTreeMap::new(),
+            hypervisor: HypervisorHealth { available: true, reason: String::new(), since_unix_ms: unix_ms() },
+            turns: Arc::new(Semaphore::new(CONCURRENT_OBJECTS)),
+        };
+        (core, bell, observations)
+    }
+
+    /// Runs until it is told to stop. Guests keep running.
+    pub async fn run(mut self, stop: Stop) {
+        let bell = self.bell.clone();
+        let mut domains = self.executor.hypervisor.changes();
+        let mut domains_ring = true;
+        while !stop.is_set() {
+            while let Some(ended) = self.running.try_join_next() {
+                self.collect(ended);
+            }
+            let pause = self.round().await;
+            tokio::select! {
+                () = bell.notified() => {}
+                rang = domains.changed(), if domains_ring => domains_ring = rang.is_ok(),
+                Some(ended) = self.running.join_next() => self.collect(ended),
+                () = tokio::time::sleep(pause) => {}
+                () = stop.wait() => break,
+            }
+            tokio::time::sleep(ROUND_GAP).await;
+        }
+        let farewell = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("steps were still under way; they are taken again at the next start");
+        }
+    }
+
+    /// Looks, plans, hands out steps, publishes. Returns how long nothing needs to be done unless something rings.
+    async fn round(&mut self) -> Duration {
+        let executor = self.executor.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let ledger = executor.ledger.lock().snapshot();
+            let (world, error) = World::observe(&executor.host, &ledger, executor.hypervisor.as_ref());
+            (ledger, world, error)
+        });
+        let (ledger, world, error) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!(%error, "looking at the host failed");
+                return SAFETY_POLL;
+            }
+        };
+        self.note_hypervisor(error);
+        let now = Instant::now();
+        let pressed = self.pressed_at(&ledger, now);
+        let input =
+            plan::Input { ledger: &ledger, world: &world, host: &self.executor.host, pressed: &pressed };
+        let plans = plan::plan(input);
+        self.retries.keep(|object, desired| {
+            desired.is_held_by(&ledger) && plans.get(object).is_some_and(|plan| !plan.actions.is_empty())
+        });
+        let mut pause = SAFETY_POLL;
+        for (object, plan) in &plans {
+            let graces = plan.wake_after.into_iter();
+            pause = graces.chain(self.retries.wait(object, now)).fold(pause, Duration::min);
+            self.hand_out(*object, plan, &ledger, now);
+        }
+        self.publish(&ledger, &world, &plans);
+        if self.forget_closed(&ledger, &plans).await { Duration::ZERO } else { pause }
+    }
+
+    /// Starts an object's steps unless they have to wait for another try, or for someone else's.
+    fn hand_out(&mut self, object: Object, plan: &ObjectPlan, ledger: &Snapshot, now: Instant) {
+        let free = plan.claims.is_disjoint(&self.claimed);
+        if plan.actions.is_empty() || !free || self.retries.wait(&object, now).is_some() {
+            return;
+        }
+        self.retries.attempt(object, ledger);
+        for action in &plan.actions {
+            // Counted from the attempt: a guest whose button cannot even be pressed is turned off all the same.
+            if let Action::PressPowerButton(uid, generation) = action
+                && self.pressed.get(uid).is_none_or(|(pressed, _)| pressed != generation)
+            {
+                self.pressed.insert(*uid, (*generation, now));
+            }
+        }
+        self.claimed.extend(plan.claims.iter().cloned());
+        let executor = self.executor.clone();
+        let (actions, claims) = (plan.actions.clone(), plan.claims.clone());
+        let span = tracing::info_span!("steps", %object);
+        let turns = self.turns.clone();
+        self.running.spawn(async move {
+            // The semaphore is never closed; without a permit the steps would merely run unbounded.
+            let _permit = turns.acquire_owned().await;
+            let steps = move || span.in_scope(|| take_steps(&executor, &actions));
+            let outcome = tokio::task::spawn_blocking(steps).await;
+            let outcome = outcome.unwrap_or_else(|error| Err(ActionError::Panicked(error.to_string())));
+            Ended { object, claims, outcome }
+        });
+    }
+
+    fn collect(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        let Ended { object, claims, outcome } = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                // Its claims stay: better an object that stands still than two at work on it.
+                tracing::error!(%error, "a task of steps ended in a panic");
+                return;
+            }
+        };
+        self.claimed.retain(|claim| !claims.contains(claim));
+        match outcome {
+            Ok(()) => self.retries.succeeded(&object),
+            Err(error) => {
+                tracing::warn!(%object, %error, "a step failed");
+                self.retries.failed(&object, &error, Instant::now());
+            }
+        }
+    }
+
+    fn note_hypervisor(&mut self, error: Option<HypervisorError>) {
+        let reason = error.map(|error| error.to_string()).unwrap_or_default();
+        let available = reason.is_empty();
+        if available != self.hypervisor.available {
+            self.hypervisor.since_unix_ms = unix_ms();
+            if available {
+                tracing::info!("the hypervisor service answers again");
+                self.retries.hypervisor_is_back();
+            } else {
+                tracing::warn!(reason, "the hypervisor service does not answer; guests may well be running");
+            }
+        }
+        self.hypervisor.available = available;
+        self.hypervisor.reason = reason;
+    }
+
+    /// Buttons that were pressed for stops that are still under way.
+    fn pressed_at(&mut self, ledger: &Snapshot, now: Instant) -> BTreeMap<Uuid, Pressed> {
+        let claimed = &self.claimed;
+        self.pressed.retain(|uid, _| {
+            let stopping = ledger.power.get(uid).is_some_and(|record| record.step == PowerStep::Stopping);
+            stopping || claimed.contains(&Claim::Instance(*uid))
+        });
+        let ago = |at: &Instant| now.saturating_duration_since(*at);
+        self.pressed
+            .iter()
+            .map(|(uid, (generation, at))| (*uid, Pressed { generation: *generation, ago: ago(at) }))
+            .collect()
+    }
+
+    fn publish(&self, ledger: &Snapshot, world: &World, plans: &BTreeMap<Object, ObjectPlan>) {
+        let failures = self.retries.failures();
+        self.published.send_if_modified(|last| {
+            let before = last.clone().unwrap_or_default();
+            let sources =
+                report::Sources { ledger, world, plans, failures: &failures, hypervisor: &self.hypervisor };
+            let observation = report::observe(&before, sources);
+            let news = last.is_none() || observation != *before;
+            if news {
+                *last = Some(Arc::new(observation));
+            }
+            news
+        });
+    }
+
+    /// Drops records of objects that are gone and that the controllers know to be gone. Says whether there were any.
+    async fn forget_closed(&mut self, ledger: &Snapshot, plans: &BTreeMap<Object, ObjectPlan>) -> bool {
+        let mut any = false;
+        let gone = |object: &Object| plans.get(object).is_none_or(|plan| plan.progress == Progress::Reached);
+        for object in ledger.closed.iter().copied().filter(gone) {
+            let shared = self.executor.ledger.clone();
+            let forgotten = tokio::task::spawn_blocking(move || {
+                let mut ledger = shared.lock();
+                // It may have been desired again since the snapshot was taken.
+                if ledger.snapshot().closed.contains(&object) { ledger.forget(object) } else { Ok(()) }
+            });
+            match forgotten.await {
+                Ok(Ok(())) => {
+                    any = true;
+                    tracing::info!(%object, "gone and forgotten");
+                }
+                Ok(Err(error)) => tracing::warn!(%object, %error, "its record could not be removed"),
+                Err(error) => tracing::error!(%object, %error, "forgetting it failed"),
+            }
+        }
+        any
+    }
+}
+
+/// Takes steps in order up to the first that fails.
+fn take_steps(executor: &Executor, actions: &[Action]) -> Result<(), ActionError> {
+    for action in actions {
+        let begun = Instant::now();
+        let outcome = executor.run(action);
+        tracing::info!(
+            action = action.name(),
+            ms = begun.elapsed().as_millis(),
+            ok = outcome.is_ok(),
+            "step"
+        );
+        outcome?;
+    }
+    Ok(())
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,228 @@
+//! The agent's side of the conversation with the controllers: it dials, and keeps dialling.
+//!
+//! ```text
+//!   next controller -> connect -> Hello -> Welcome -> { Desired -> ledger -> bell
+//!         ^                |                            Observed (what changed), Heartbeat }
+//!         |  back-off      | NotLeader(address): that one next
+//!         +----------------+---- lost, refused, silent, stale
+//! ```
+//!
+//! Nothing is remembered between sessions but the ledger's stamp: each begins with the whole observation and
+//! expects the whole desired state. A vanished controller is noticed by HTTP/2 keepalive within
+//! [`KEEPALIVE_INTERVAL`] + [`KEEPALIVE_TIMEOUT`]; one that answers but no longer acknowledges reports, after
+//! [`ACKNOWLEDGE_WITHIN`].
+//!
+//! What never happens: a session's end stops a guest; controllers are dialled in a tight loop; more than
+//! [`UNACKNOWLEDGED_MAX`] reports are under way (they wait, and the newest of each object replaces older ones).
+
+use crate::desired::wire as door;
+use crate::execute::SharedLedger;
+use crate::ledger::LedgerError;
+use crate::reconcile::Observations;
+use crate::report::{self, Observation};
+use crate::stop::Stop;
+use rempart_proto::agent::v1 as wire;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tonic::Streaming;
+
+mod dial;
+pub mod introduction;
+#[cfg(test)]
+mod tests;
+
+pub use dial::{Dialer, run};
+use introduction::Introduction;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a controller may take from the first message to its Welcome.
+const WELCOME_WITHIN: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
+const UNACKNOWLEDGED_MAX: usize = 8;
+/// Largest message a controller may send: a whole desired state with the user data of every guest on a host.
+pub const MAX_DESIRED_BYTES: usize = 64 << 20;
+const OUTGOING_MESSAGES: usize = 16;
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
+const HEARTBEAT_BOUNDS_S: std::ops::RangeInclusive<u32> = 1..=60;
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The controller is not the leader; it may know who is.
+    NotLeader(Option<String>),
+    /// The connection was refused or lost, or the controller fell silent.
+    Lost(String),
+    /// The controller offers what the ledger refuses: it lags behind, or is of another cluster.
+    Stale(String),
+    /// The hypervisor answers now and did not when the agent introduced itself.
+    IntroduceAgain,
+    /// The agent stops.
+    Stopped,
+}
+
+/// What a session works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Says who this host is; asked anew for each session.
+    pub introduction: Arc<Introduction>,
+    /// Where desired state goes.
+    pub ledger: SharedLedger,
+    /// Rung after it went there.
+    pub bell: Arc<Notify>,
+    /// What there is to report.
+    pub observations: Observations,
+    /// Rings when the agent stops.
+    pub stop: Stop,
+}
+
+/// A session that was welcomed.
+struct Session {
+    context: Context,
+    outgoing: mpsc::Sender<wire::AgentMessage>,
+    /// What this controller was told.
+    told: Option<Arc<Observation>>,
+    sequence: u64,
+    /// Reports under way: sequence, and when they were sent.
+    unacknowledged: VecDeque<(u64, Instant)>,
+    /// A desired state on its way to the disk; the next one waits in the stream meanwhile.
+    accepting: Option<JoinHandle<Result<(), End>>>,
+    introduced_hypervisor: bool,
+}
+
+impl Session {
+    /// Converses until the end. `incoming` has delivered its Welcome already.
+    async fn converse(
+        mut self,
+        mut incoming: Streaming<wire::ControllerMessage>,
+        heartbeat: Duration,
+    ) -> End {
+        let mut observations = self.context.observations.clone();
+        let mut heartbeats = tokio::time::interval(heartbeat);
+        heartbeats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What is there already counts as news.
+        observations.mark_changed();
+        loop {
+            let may_report = self.unacknowledged.len() < UNACKNOWLEDGED_MAX;
+            let step = tokio::select! {
+                message = incoming.message(), if self.accepting.is_none() => match message {
+                    Ok(Some(message)) => self.hear(message),
+                    Ok(None) => Err(End::Lost("the controller closed the session".into())),
+                    Err(status) => Err(End::Lost(status.to_string())),
+                },
+                accepted = accepted(&mut self.accepting) => accepted,
+                news = observations.changed(), if may_report => match news {
+                    Ok(()) => {
+                        let now = observations.borrow_and_update().clone();
+                        self.tell(now).await
+                    }
+                    Err(_) => Err(End::Stopped),
+                },
+                _ = heartbeats.tick() => self.beat().await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    fn hear(&mut self, message: wire::ControllerMessage) -> Result<(), End> {
+        use wire::controller_message::Message;
+        match message.message {
+            Some(Message::Desired(desired)) => {
+                let (ledger, bell) = (self.context.ledger.clone(), self.context.bell.clone());
+                self.accepting = Some(tokio::task::spawn_blocking(move || accept(&ledger, &bell, desired)));
+                Ok(())
+            }
+            Some(Message::Acknowledged(wire::Acknowledged { sequence })) => {
+                self.unacknowledged.retain(|(sent, _)| *sent > sequence);
+                Ok(())
+            }
+            Some(Message::NotLeader(not_leader)) => Err(End::not_leader(not_leader)),
+            Some(Message::Welcome(_)) => Err(End::Lost("a second Welcome".into())),
+            None => {
+                tracing::debug!("a message of a kind this agent does not know; ignored");
+                Ok(())
+            }
+        }
+    }
+
+    async fn tell(&mut self, now: Option<Arc<Observation>>) -> Result<(), End> {
+        let Some(now) = now else { return Ok(()) };
+        if now.hypervisor.available && !self.introduced_hypervisor {
+            return Err(End::IntroduceAgain);
+        }
+        for mut observed in report::difference(self.told.as_deref(), &now) {
+            self.sequence += 1;
+            observed.sequence = self.sequence;
+            self.unacknowledged.push_back((self.sequence, Instant::now()));
+            self.send(wire::agent_message::Message::Observed(observed)).await?;
+        }
+        self.told = Some(now);
+        Ok(())
+    }
+
+    async fn beat(&mut self) -> Result<(), End> {
+        if let Some((sequence, sent)) = self.unacknowledged.front()
+            && sent.elapsed() > ACKNOWLEDGE_WITHIN
+        {
+            return Err(End::Lost(format!("report {sequence} was not acknowledged")));
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        self.send(wire::agent_message::Message::Heartbeat(wire::Heartbeat { unix_ms })).await
+    }
+
+    async fn send(&self, message: wire::agent_message::Message) -> Result<(), End> {
+        let message = wire::AgentMessage { message: Some(message) };
+        // A stream nobody reads is ended by the keepalive, which drops the receiver.
+        self.outgoing.send(message).await.map_err(|_| End::Lost("the stream is closed".into()))
+    }
+}
+
+impl End {
+    fn not_leader(message: wire::NotLeader) -> Self {
+        let address = message.leader_address;
+        Self::NotLeader((!address.is_empty()).then_some(address))
+    }
+}
+
+/// Waits for the desired state under way to be on disk; for ever if there is none.
+async fn accepted(accepting: &mut Option<JoinHandle<Result<(), End>>>) -> Result<(), End> {
+    let Some(handle) = accepting else { return std::future::pending().await };
+    let outcome = handle.await;
+    *accepting = None;
+    outcome.unwrap_or_else(|error| Err(End::Lost(format!("accepting desired state failed: {error}"))))
+}
+
+/// Takes a desired state into the ledger and rings. Blocks.
+fn accept(ledger: &SharedLedger, bell: &Notify, message: wire::Desired) -> Result<(), End> {
+    let desired = door::desired(message).map_err(End::Stale)?;
+    for invalid in &desired.invalid {
+        tracing::error!(object = ?invalid.object, why = invalid.why, "an object was refused at the door");
+    }
+    let (stamp, whole) = (desired.stamp.clone(), desired.whole);
+    let outcome = ledger.lock().accept(desired);
+    match outcome {
+        Ok(accepted) => {
+            let (changed, outdated) = (accepted.changed.len(), accepted.outdated.len());
+            tracing::info!(index = stamp.applied_index, whole, changed, outdated, "desired state accepted");
+            for object in accepted.outdated {
+                tracing::warn!(%object, "older than what the ledger holds; refused");
+            }
+            bell.notify_one();
+            Ok(())
+        }
+        Err(error @ LedgerError::Refused { .. }) => Err(End::Stale(error.to_string())),
+        Err(error) => {
+            // Part of it may be in.
+            bell.notify_one();
+            Err(End::Lost(error.to_string()))
+        }
+    }
+}

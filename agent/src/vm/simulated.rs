@@ -1,0 +1,182 @@
+//! A hypervisor in memory, for tests of everything above it and for hundreds of hosts in one process.
+//!
+//! It keeps the same contract as the real one, idempotence included, and can be told to misbehave like it.
+
+use super::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+#[cfg(test)]
+mod tests;
+
+/// How simulated guests behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Behaviour {
+    /// How long [`Hypervisor::start`] takes. It blocks, as libvirt does.
+    pub boot_delay: Duration,
+    /// Guests do nothing when their power button is pressed.
+    pub ignores_power_button: bool,
+}
+
+/// The hypervisor in memory.
+#[derive(Debug)]
+pub struct Simulated {
+    behaviour: Behaviour,
+    state: Mutex<State>,
+    bell: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    domains: BTreeMap<Uuid, Domain>,
+    trouble: Option<String>,
+}
+
+impl Simulated {
+    /// An empty host.
+    pub fn new(behaviour: Behaviour) -> Self {
+        Self { behaviour, state: Mutex::default(), bell: watch::Sender::new(0) }
+    }
+
+    /// From now on every call fails as unavailable for this reason; `None` ends that. Guests run on.
+    pub fn set_trouble(&self, reason: Option<&str>) {
+        self.lock().trouble = reason.map(str::to_owned);
+        self.ring();
+    }
+
+    /// Puts a domain here that no guest was defined for.
+    pub fn add_foreign(&self, domain: Domain) {
+        self.lock().domains.insert(domain.uuid, domain);
+        self.ring();
+    }
+
+    /// A running guest ends by itself.
+    pub fn end(&self, uuid: Uuid, cause: OffCause) {
+        if let Some(domain) = self.lock().domains.get_mut(&uuid) {
+            switch_off(domain, cause);
+        }
+        self.ring();
+    }
+
+    /// The host restarts: all guests are off, and nobody knows why.
+    pub fn reboot_host(&self) {
+        for domain in self.lock().domains.values_mut() {
+            domain.running = false;
+            domain.off_cause = None;
+        }
+        self.ring();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn available(&self) -> Result<MutexGuard<'_, State>, HypervisorError> {
+        let state = self.lock();
+        match &state.trouble {
+            Some(reason) => Err(HypervisorError::Unavailable(reason.clone())),
+            None => Ok(state),
+        }
+    }
+
+    fn ring(&self) {
+        self.bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+    }
+}
+
+impl Hypervisor for Simulated {
+    fn survey(&self) -> Result<Survey, HypervisorError> {
+        drop(self.available()?);
+        Ok(Survey {
+            acceleration: Acceleration::Emulation,
+            reason: "this host is simulated: guests are not executed at all".into(),
+            hypervisor_version: "simulated".into(),
+            libvirt_version: "none".into(),
+            uefi: true,
+        })
+    }
+
+    fn domains(&self) -> Result<Vec<Domain>, HypervisorError> {
+        Ok(self.available()?.domains.values().cloned().collect())
+    }
+
+    fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
+        let mut state = self.available()?;
+        let domain = state.domains.entry(guest.uuid).or_insert_with(|| Domain {
+            uuid: guest.uuid,
+            name: super::definition::domain_name(guest),
+            running: false,
+            off_cause: None,
+            definition: None,
+        });
+        domain.definition = Some(guest.digest());
+        drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn start(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        drop(self.available()?);
+        thread::sleep(self.behaviour.boot_delay);
+        let mut state = self.available()?;
+        let Some(domain) = state.domains.get_mut(&uuid) else {
+            return Err(HypervisorError::Refused {
+                action: "start",
+                uuid,
+                cause: "it is not defined".into(),
+            });
+        };
+        domain.running = true;
+        domain.off_cause = None;
+        drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        let mut state = self.available()?;
+        match state.domains.get_mut(&uuid) {
+            Some(domain) if !self.behaviour.ignores_power_button => switch_off(domain, OffCause::Shutdown),
+            _ => {}
+        }
+        drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn power_off(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        let mut state = self.available()?;
+        if let Some(domain) = state.domains.get_mut(&uuid) {
+            switch_off(domain, OffCause::Destroyed);
+        }
+        drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        let mut state = self.available()?;
+        if state.domains.get(&uuid).is_some_and(|domain| domain.running) {
+            return Err(HypervisorError::Refused { action: "undefine", uuid, cause: "it is running".into() });
+        }
+        state.domains.remove(&uuid);
+        drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.bell.subscribe()
+    }
+}
+
+fn switch_off(domain: &mut Domain, cause: OffCause) {
+    if domain.running {
+        domain.running = false;
+        domain.off_cause = Some(cause);
+    }
+}

@@ -1,0 +1,93 @@
+//! What is really on this host, looked at afresh every time: nothing here is remembered between two looks.
+//!
+//! Only objects the ledger knows are looked for; of domains all are seen, so that unexpected ones can be reported.
+
+use crate::desired::{Blob, Presence};
+use crate::disk::image::{ImageState, ImageStore};
+use crate::disk::seed;
+use crate::disk::volume::{self, VolumeFile};
+use crate::layout::DataDir;
+use crate::ledger::Snapshot;
+use crate::vm::{Domain, Hypervisor, HypervisorError};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// The host at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Every domain; none while the hypervisor service does not answer. Unknown is not empty.
+    pub domains: Option<BTreeMap<Uuid, Domain>>,
+    /// Volumes that have a file.
+    pub volumes: BTreeMap<Uuid, VolumeState>,
+    /// Base images of volumes that have no file yet.
+    pub images: BTreeMap<Blob, ImageState>,
+    /// Fingerprints of seed images; empty where a file is there but is not a seed of ours.
+    pub seeds: BTreeMap<Uuid, String>,
+    /// Instances with a directory for sockets and firmware variables.
+    pub run_dirs: BTreeSet<Uuid>,
+}
+
+/// A volume's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeState {
+    /// A sound file.
+    File(VolumeFile),
+    /// There is something, and it cannot be read; in an operator's words.
+    Unreadable(String),
+}
+
+/// Where files lie, and the identity of this boot.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Where files lie.
+    pub data: DataDir,
+    /// Where base images lie.
+    pub images: ImageStore,
+}
+
+impl World {
+    /// Looks. Blocks; the second value tells why domains are unknown, if they are.
+    pub fn observe(
+        host: &Host,
+        ledger: &Snapshot,
+        hypervisor: &dyn Hypervisor,
+    ) -> (Self, Option<HypervisorError>) {
+        let mut world = Self { boot_id: host.boot_id.clone(), ..Self::default() };
+        let error = match hypervisor.domains() {
+            Ok(domains) => {
+                world.domains = Some(domains.into_iter().map(|domain| (domain.uuid, domain)).collect());
+                None
+            }
+            Err(error) => Some(error),
+        };
+        for (uid, record) in &ledger.volumes {
+            match volume::read(&host.data.volume_file(*uid)) {
+                Ok(Some(file)) => _ = world.volumes.insert(*uid, VolumeState::File(file)),
+                Ok(None) => {
+                    if let (Presence::Present, Some(blob)) = (record.volume.presence, &record.volume.source) {
+                        world.images.entry(blob.clone()).or_insert_with(|| host.images.state(blob));
+                    }
+                }
+                Err(error) => {
+                    world.volumes.insert(*uid, VolumeState::Unreadable(error.to_string()));
+                }
+            }
+        }
+        for uid in ledger.instances.keys() {
+            let seed_file = host.data.seed_file(*uid);
+            if let Some(fingerprint) = seed::read_fingerprint(&seed_file) {
+                world.seeds.insert(*uid, fingerprint);
+            } else if seed_file.exists() {
+                world.seeds.insert(*uid, String::new());
+            }
+            if host.data.run_dir(*uid).is_dir() {
+                world.run_dirs.insert(*uid);
+            }
+        }
+        (world, error)
+    }
+}

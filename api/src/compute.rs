@@ -1,0 +1,78 @@
+//! Provider `seca.compute`: instance SKUs and instances.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Reference;
+
+/// A size of instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSkuSpec {
+    /// Virtual CPUs, 1..60.
+    #[serde(rename = "vCPU")]
+    pub vcpu: u32,
+    /// Memory in **gigabytes** (GiB), 1..65536.
+    pub ram: u32,
+}
+
+/// Desired state of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceSpec {
+    /// Size; immutable.
+    pub sku_ref: Reference,
+    /// Zone; immutable.
+    pub zone: String,
+    /// The disk it boots from; changes only while off.
+    pub boot_volume: VolumeReference,
+    /// Further disks, at most 64.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data_volumes: Option<Vec<VolumeReference>>,
+    /// First network card.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub primary_nic_ref: Option<Reference>,
+    /// Further network cards, at most 16.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub additional_nic_refs: Option<Vec<Reference>>,
+    /// Applies besides those of the NICs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub security_group_ref: Option<Reference>,
+    /// Public keys for the guest's first boot, at most 32.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ssh_keys: Option<Vec<String>>,
+    /// cloud-init user data for the guest's first boot, as plain text, at most 65536 characters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user_data: Option<String>,
+    /// Instances of one group in a workspace are placed on different hosts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub anti_affinity_group: Option<String>,
+}
+
+/// A volume as an instance uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeReference {
+    /// The block storage.
+    pub device_ref: Reference,
+    /// How the guest sees it; `virtio` when absent.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub bus: Option<VolumeBus>,
+}
+
+/// How a guest sees a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeBus {
+    /// virtio-blk.
+    Virtio,
+}
+
+/// Whether an instance executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum PowerState {
+    /// It executes.
+    On,
+    /// It does not; what every instance is when created.
+    #[default]
+    Off,
+}

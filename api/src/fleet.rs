@@ -1,0 +1,90 @@
+//! Provider `rempart.fleet`: the hypervisor hosts, for operators.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// What operators decide about a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct HostSpec {
+    /// Zone it stands in.
+    pub zone: String,
+}
+
+/// What a host said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct HostReport {
+    /// Logical CPUs.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    #[serde(rename = "memoryMiB")]
+    pub memory_mib: u64,
+    /// Space for volumes in MiB.
+    #[serde(rename = "diskMiB")]
+    pub disk_mib: u64,
+    /// What guests really run on.
+    pub virtualization: Virtualization,
+    /// Kernel boot id.
+    pub boot_id: String,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Whether the hypervisor service answers.
+    pub hypervisor: HypervisorHealth,
+    /// Domains nobody asked for; left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unexpected_domains: Vec<UnexpectedDomain>,
+}
+
+/// What guests run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Virtualization {
+    /// KVM, or software emulation.
+    pub acceleration: Acceleration,
+    /// Why, in operator's words.
+    pub reason: String,
+    /// "QEMU 7.2.22"
+    pub hypervisor_version: String,
+    /// "9.0.0"
+    pub libvirt_version: String,
+    /// UEFI firmware for guests is installed.
+    pub uefi: bool,
+}
+
+/// How guest instructions are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Acceleration {
+    /// By the CPU, through KVM.
+    Kvm,
+    /// By QEMU's software emulation: complete but slow.
+    #[default]
+    Emulation,
+}
+
+/// Whether the hypervisor service (libvirtd) answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct HypervisorHealth {
+    /// It answers.
+    pub available: bool,
+    /// In operator's words, when it does not.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub reason: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+}
+
+/// A domain on a host that no State asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnexpectedDomain {
+    /// libvirt's UUID of it.
+    pub uuid: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+}

@@ -1,0 +1,24 @@
+//! Provider `seca.region`.
+
+use serde::{Deserialize, Serialize};
+
+/// A region: its zones and the providers it offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionSpec {
+    /// The only legal values of `zone`; 1..32.
+    pub available_zones: Vec<String>,
+    /// What is offered, with base URLs (without version segment).
+    pub providers: Vec<RegionProvider>,
+}
+
+/// A provider offered in a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionProvider {
+    /// `seca.compute`
+    pub name: String,
+    /// `v1`
+    pub version: String,
+    /// `https://HOST/providers/seca.compute`
+    pub url: String,
+}

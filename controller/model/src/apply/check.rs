@@ -1,0 +1,163 @@
+//! What a PUT has to satisfy before anything is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rempart_api::{Kind, Reference, StringMap, Urn};
+
+use super::Tx;
+use crate::command::PutCommand;
+use crate::kinds::{IMMUTABLE, Link, Spec, Strength};
+use crate::object::Object;
+use crate::refusal::{Fault, Refusal, RefusalClass};
+use crate::state::{SHARED_TENANT, canonical_tenant};
+
+impl Tx {
+    pub(super) fn check_parent(&self, urn: &Urn) -> Result<(), Refusal> {
+        let Some(parent) = urn.parent() else { return Ok(()) };
+        // The missing ancestor nearest the root is the one to make first.
+        if let Some(grandparent) = parent.parent()
+            && self.state.get(&grandparent).is_none()
+        {
+            return self.check_parent(&parent);
+        }
+        match self.state.get(&parent) {
+            None => Err(Refusal::new(
+                RefusalClass::ParentNotFound,
+                format!("{parent} does not exist; create it before what is in it"),
+            )),
+            Some(parent) if parent.is_deleting() => {
+                Err(Refusal::conflict(format!("{} is being deleted; nothing can be created in it", parent.urn)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Everything about the body that can be wrong, in one answer.
+    pub(super) fn check_body(&self, put: &PutCommand, old: Option<&Object>) -> Result<(), Refusal> {
+        let mut faults = Vec::new();
+        let urn = &put.urn;
+        if put.spec.kind() != urn.kind {
+            return Err(Refusal::invalid(vec![Fault::new("/spec", format!("is not the spec of a {}", urn.kind))]));
+        }
+        let carried = matches!(urn.kind, Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role);
+        let name = if carried { rempart_api::check_short_name(&urn.name) } else { rempart_api::check_name(&urn.name) };
+        if matches!(urn.kind, Kind::Region | Kind::Host) {
+            return Err(Refusal::conflict(format!("{urn} is written by the control plane alone")));
+        }
+        if urn.kind == Kind::Tenant && canonical_tenant(&urn.name) != urn.name {
+            let why = format!("{:?} is another name of tenant {SHARED_TENANT:?}", urn.name);
+            faults.push(Fault::new("/metadata/name", why));
+        }
+        if let Err(error) = name {
+            faults.push(Fault::new("/metadata/name", error.to_string()));
+        }
+        check_map(&mut faults, "/labels", &put.labels, 63);
+        check_map(&mut faults, "/annotations", &put.annotations, 1024);
+        for key in put.extensions.keys() {
+            let shown: String = key.chars().take(63).collect();
+            faults.push(Fault::new("/extensions", format!("extension {shown:?} is not known here; remove it")));
+        }
+        put.spec.check(&self.state, &mut faults);
+        if let Some(old) = old {
+            put.spec.check_change(&old.spec, &old.detail, &mut faults);
+            self.check_fixed_links(put, old, &mut faults);
+        }
+        let conflict = self.check_links(put, old, &mut faults);
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(faults));
+        }
+        conflict.map_or(Ok(()), |refusal| Err(*refusal))
+    }
+
+    /// Immutable references: another spelling of the same target is no change.
+    fn check_fixed_links(&self, put: &PutCommand, old: &Object, faults: &mut Vec<Fault>) {
+        let fixed = |spec: &Spec| -> BTreeMap<String, (Reference, Option<Urn>)> {
+            let links = spec.links().into_iter().filter(|link| link.fixed);
+            links
+                .map(|link| {
+                    let target = self.state.resolve(link.reference, link.kind, &put.urn).ok();
+                    (link.pointer, (link.reference.clone(), target))
+                })
+                .collect()
+        };
+        let (before, after) = (fixed(&old.spec), fixed(&put.spec));
+        for pointer in before.keys().chain(after.keys().filter(|pointer| !before.contains_key(*pointer))) {
+            let same = match (before.get(pointer), after.get(pointer)) {
+                (Some((old, old_target)), Some((new, new_target))) => {
+                    old == new || old_target.is_some() && old_target == new_target
+                }
+                _ => false,
+            };
+            if !same {
+                faults.push(Fault::new(pointer, IMMUTABLE));
+            }
+        }
+    }
+
+    /// References of the new spec. A reference that was in the old spec is not looked up again: its target may have
+    /// gone meanwhile where the kind's rule allows that.
+    fn check_links(&self, put: &PutCommand, old: Option<&Object>, faults: &mut Vec<Fault>) -> Option<Box<Refusal>> {
+        let mut conflict = None;
+        let mut strong = BTreeSet::new();
+        let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
+        for link in put.spec.links() {
+            let target = match self.state.resolve(link.reference, link.kind, &put.urn) {
+                Ok(target) => target,
+                Err(error) => {
+                    faults.push(Fault::new(link.pointer, error.to_string()));
+                    continue;
+                }
+            };
+            let kept = in_force.contains(&identity(link.clone()));
+            let shared = target.tenant == SHARED_TENANT;
+            let reachable = target.tenant == put.urn.tenant || shared;
+            let found = self.state.get(&target).filter(|_| reachable);
+            match link.strength {
+                Strength::Weak => {}
+                _ if kept && link.strength == Strength::AtPut => {}
+                _ => match found {
+                    None => faults.push(Fault::new(link.pointer.clone(), format!("{target} does not exist"))),
+                    Some(found) if found.is_deleting() => {
+                        faults.push(Fault::new(link.pointer.clone(), format!("{target} is being deleted")));
+                    }
+                    Some(_) => {}
+                },
+            }
+            if link.strength == Strength::Strong {
+                if shared && put.urn.tenant != SHARED_TENANT {
+                    faults.push(Fault::new(link.pointer.clone(), format!("{target} belongs to another tenant")));
+                }
+                let user = self.state.referrers(&target).find(|user| *user.urn != put.urn);
+                if let Some(user) = user {
+                    conflict = Some(Box::new(Refusal::conflict(format!(
+                        "{}: {target} is attached to {}; detach it there first",
+                        link.pointer, user.urn
+                    ))));
+                }
+                if !strong.insert(target.clone()) {
+                    faults.push(Fault::new(link.pointer, format!("{target} is named twice")));
+                }
+            }
+        }
+        conflict
+    }
+}
+
+/// What a link says, whatever the field that says it.
+fn identity<'a>(link: Link<'a>) -> (Kind, &'a str, [Option<&'a str>; 4]) {
+    let Reference { resource, provider, region, tenant, workspace } = link.reference;
+    (link.kind, resource, [provider, region, tenant, workspace].map(|field| field.as_deref()))
+}
+
+fn check_map(faults: &mut Vec<Fault>, pointer: &str, map: &StringMap, max: usize) {
+    for (key, value) in map {
+        let length = value.chars().count();
+        if length > max {
+            let shown: String = key.chars().take(63).collect();
+            faults.push(Fault::new(pointer, format!("value of {shown:?} has {length} characters, at most {max}")));
+        }
+        if key.is_empty() || key.chars().count() > 256 {
+            faults.push(Fault::new(pointer, "keys must have 1 to 256 characters"));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! DELETE, and the end of what is being deleted.
+
+use rempart_api::{Kind, Phase, Urn};
+
+use super::{Tx, check_version};
+use crate::answer::{Answer, Outcome};
+use crate::command::DeleteCommand;
+use crate::object::Detail;
+use crate::refusal::Refusal;
+
+impl Tx {
+    pub(super) fn delete(&mut self, delete: &DeleteCommand) -> Outcome {
+        let old = self.expect(&delete.urn)?;
+        if old.is_deleting() {
+            return Ok(Answer::Accepted);
+        }
+        check_version(&old, delete.if_unmodified_since)?;
+        let live = self.state.children.get(&delete.urn).map_or(0, |children| children.live);
+        if live > 0 {
+            let noun = if live == 1 { "resource" } else { "resources" };
+            return Err(Refusal::conflict(format!(
+                "{} still holds {live} {noun}; delete what is in it first",
+                delete.urn
+            )));
+        }
+        if let Some(user) = self.state.referrers(&delete.urn).find(|user| !user.is_deleting()) {
+            return Err(Refusal::conflict(format!(
+                "{} is used by {}; delete or change that first",
+                delete.urn, user.urn
+            )));
+        }
+        if delete.urn.kind == Kind::Region {
+            return Err(Refusal::conflict(format!("{} goes with the cluster alone", delete.urn)));
+        }
+        if delete.urn.kind == Kind::Host && self.state.on_host(&delete.urn.name).next().is_some() {
+            return Err(Refusal::conflict(format!(
+                "host {} still holds instances or volumes; move or delete them first",
+                delete.urn.name
+            )));
+        }
+        let mut object = (*old).clone();
+        object.deleted_at = Some(self.now);
+        object.modified_at = self.now;
+        object.resource_version += 1;
+        match &mut object.detail {
+            Detail::Instance(instance) => {
+                instance.host_generation = object.resource_version;
+                instance.power.on = false;
+            }
+            Detail::Volume(volume) => volume.host_generation = object.resource_version,
+            _ => {}
+        }
+        object.status.enter(Phase::Deleting, self.now);
+        self.write(object);
+        self.finish_deletion(&delete.urn);
+        Ok(Answer::Accepted)
+    }
+
+    /// Removes `urn` if it is being deleted and nothing holds it any more: no children, no user, no host.
+    pub(super) fn finish_deletion(&mut self, urn: &Urn) {
+        let Some(object) = self.state.get(urn) else { return };
+        let used = self.state.child_count(urn) > 0 || self.state.referrers(urn).next().is_some();
+        if !object.is_deleting() || used {
+            return;
+        }
+        if object.placement().is_none() {
+            self.remove(urn);
+        } else {
+            // Its last user has gone, so that now its host is to remove it: a change, although no field differs.
+            let object = (**object).clone();
+            self.write(object);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Start, stop, restart.
+
+use rempart_api::Phase;
+use rempart_api::compute::PowerState;
+
+use super::{Tx, check_version, resumed};
+use crate::answer::{Answer, Outcome};
+use crate::command::{PowerAction, PowerCommand};
+use crate::object::Detail;
+use crate::refusal::Refusal;
+
+impl Tx {
+    pub(super) fn power(&mut self, command: &PowerCommand) -> Outcome {
+        let mut object = (*self.expect(&command.urn)?).clone();
+        check_version(&object, command.if_unmodified_since)?;
+        let state = object.status.state;
+        let name = &command.urn;
+        let Detail::Instance(instance) = &mut object.detail else {
+            return Err(Refusal::conflict(format!("{name} has no power to switch")));
+        };
+        let stopping = command.action == PowerAction::Stop;
+        if state != Phase::Active && !(state == Phase::Error && stopping) {
+            let shown = format!("{state:?}").to_lowercase();
+            return Err(Refusal::conflict(format!(
+                "{name} is {shown}; power actions are accepted when it is active"
+            )));
+        }
+        match (command.action, instance.power_state) {
+            (PowerAction::Start, PowerState::On) => {
+                return Err(Refusal::conflict(format!("{name} is on already")));
+            }
+            (PowerAction::Stop | PowerAction::Restart, PowerState::Off) if state == Phase::Active => {
+                return Err(Refusal::conflict(format!("{name} is off; only a running instance can be stopped or restarted")));
+            }
+            _ => {}
+        }
+        instance.power.on = !stopping;
+        instance.power.restart = command.action == PowerAction::Restart;
+        instance.power.generation += 1;
+        instance.off_cause = None;
+        object.resource_version += 1;
+        instance.host_generation = object.resource_version;
+        object.modified_at = self.now;
+        object.status.enter(resumed(&object.status), self.now);
+        self.write(object);
+        Ok(Answer::Accepted)
+    }
+}

@@ -1,0 +1,188 @@
+//! PUT: create or replace.
+
+use std::sync::Arc;
+
+use rempart_api::storage::BlockStorageSpec;
+use rempart_api::{Kind, Phase, Status, StringMap};
+
+use super::{Tx, check_version, resumed};
+use crate::answer::{Answer, Outcome};
+use crate::command::{FillCommand, PutCommand};
+use crate::kinds::Spec;
+use crate::object::{Detail, OBJECT_SCHEMA, Object};
+use crate::refusal::{Fault, Refusal, RefusalClass};
+
+impl Tx {
+    pub(super) fn put(&mut self, put: &PutCommand) -> Outcome {
+        self.check_parent(&put.urn)?;
+        let old = self.state.get(&put.urn).cloned();
+        if let Some(old) = &old {
+            if old.is_deleting() {
+                return Err(Refusal::conflict(format!(
+                    "{} is being deleted; its name is free again once a GET answers 404",
+                    put.urn
+                )));
+            }
+            check_version(old, put.if_unmodified_since)?;
+        } else if put.if_unmodified_since.is_some() {
+            return Err(Refusal::new(
+                RefusalClass::PreconditionFailed,
+                format!("{} does not exist, so it has no version to compare; leave out if-unmodified-since to create it", put.urn),
+            ));
+        }
+        self.check_body(put, old.as_deref())?;
+        let created = old.is_none();
+        let mut object = match old {
+            Some(old) => (*old).clone(),
+            None => {
+                self.check_fresh(put.uid)?;
+                Object {
+                    schema: OBJECT_SCHEMA,
+                    urn: Arc::new(put.urn.clone()),
+                    uid: put.uid,
+                    labels: StringMap::new(),
+                    annotations: StringMap::new(),
+                    extensions: StringMap::new(),
+                    created_at: self.now,
+                    modified_at: self.now,
+                    deleted_at: None,
+                    resource_version: 0,
+                    changed_index: self.index,
+                    spec: put.spec.clone(),
+                    status: Status::default(),
+                    detail: put.spec.new_detail(),
+                }
+            }
+        };
+        let old_spec = (!created).then(|| object.spec.clone());
+        object.labels.clone_from(&put.labels);
+        object.annotations.clone_from(&put.annotations);
+        object.extensions.clone_from(&put.extensions);
+        object.spec = put.spec.clone();
+        object.resource_version += 1;
+        object.modified_at = self.now;
+        self.settle(object, old_spec.as_ref(), put.host.as_deref())
+            .map(|object| Answer::Put { created, object })
+    }
+
+    /// Enters the states the PUT leads to; what needs no host work ends in `active` here and now.
+    fn settle(&mut self, mut object: Object, old: Option<&Spec>, host: Option<&str>) -> Result<Arc<Object>, Refusal> {
+        let work_before = !matches!(object.status.state, Phase::Active | Phase::Error) && old.is_some();
+        match old {
+            None => object.status.enter(Phase::Pending, self.now),
+            // A PUT while creating or updating joins the open transition.
+            Some(_) if work_before => {}
+            Some(_) => object.status.enter(resumed(&object.status), self.now),
+        }
+        match (&object.spec, old) {
+            (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
+            (Spec::Instance(new), Some(Spec::Instance(old))) => {
+                let (new, old) = (new.clone(), old.clone());
+                return self.settle_changed_instance(object, &new, &old);
+            }
+            (Spec::BlockStorage(new), _) => {
+                let new = new.clone();
+                self.settle_volume(&mut object, &new, old)?;
+            }
+            (Spec::Image(image), None) => {
+                let source = self.state.resolve(&image.block_storage_ref, Kind::BlockStorage, &object.urn);
+                let source = source.ok().and_then(|urn| self.state.get(&urn).cloned());
+                if let (Some(source), Detail::Image(detail)) = (source, &mut object.detail)
+                    && let (Spec::BlockStorage(volume), Detail::Volume(beside)) = (&source.spec, &source.detail)
+                {
+                    if beside.realised.generation > 0 {
+                        return Err(Refusal::conflict(
+                            "an image of a volume that an instance has used is not served by this version; use a \
+                             volume that was only filled",
+                        ));
+                    }
+                    detail.content.clone_from(&beside.content);
+                    detail.size_gb = volume.size_gb;
+                }
+            }
+            _ => {}
+        }
+        if old.is_none() {
+            object.status.enter(Phase::Creating, self.now);
+        }
+        object.status.enter(Phase::Active, self.now);
+        Ok(self.write(object))
+    }
+
+    fn settle_volume(&mut self, object: &mut Object, new: &BlockStorageSpec, old: Option<&Spec>) -> Result<(), Refusal> {
+        let image = match &new.source_image_ref {
+            Some(reference) if old.is_none() => {
+                let urn = self.state.resolve(reference, Kind::Image, &object.urn);
+                urn.ok().and_then(|urn| self.state.get(&urn).cloned())
+            }
+            _ => None,
+        };
+        let Detail::Volume(detail) = &mut object.detail else { return Ok(()) };
+        if let Some(image) = image
+            && let (Spec::Image(spec), Detail::Image(beside)) = (&image.spec, &image.detail)
+        {
+            let needed_gb = beside.content.as_ref().map_or(u64::from(beside.size_gb), |content| {
+                content.virtual_size_bytes.div_ceil(1 << 30)
+            });
+            if u64::from(new.size_gb) < needed_gb {
+                let why = format!("the image needs at least {needed_gb} GB, {} GB was asked for", new.size_gb);
+                return Err(Refusal::invalid(vec![Fault::new("/spec/sizeGB", why)]));
+            }
+            detail.content.clone_from(&beside.content);
+            detail.boot = Some(spec.boot.unwrap_or_default());
+        }
+        if let Some(Spec::BlockStorage(old)) = old
+            && old.size_gb != new.size_gb
+        {
+            detail.host_generation = object.resource_version;
+        }
+        Ok(())
+    }
+
+    /// Says what a blank, unused volume contains (the end of an upload).
+    pub(super) fn fill(&mut self, fill: &FillCommand) -> Outcome {
+        let mut object = (*self.expect(&fill.urn)?).clone();
+        if object.is_deleting() {
+            return Err(Refusal::conflict(format!("{} is being deleted", fill.urn)));
+        }
+        let Spec::BlockStorage(spec) = &object.spec else {
+            return Err(Refusal::conflict(format!("{} is not a block storage", fill.urn)));
+        };
+        let content = &fill.content;
+        let mut faults = Vec::new();
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if content.sha256.len() != 64 || !content.sha256.bytes().all(hexadecimal) {
+            faults.push(Fault::new("/sha256", "must be 64 lower-case hexadecimal digits"));
+        }
+        if content.size_bytes == 0 {
+            faults.push(Fault::new("/sizeBytes", "must not be 0"));
+        }
+        if content.virtual_size_bytes == 0 || content.virtual_size_bytes > u64::from(spec.size_gb) << 30 {
+            let why = format!("must be 1 to the volume's {} GB, is {} bytes", spec.size_gb, content.virtual_size_bytes);
+            faults.push(Fault::new("/virtualSizeBytes", why));
+        }
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(faults));
+        }
+        let in_use = self.state.referrers(&fill.urn).next().is_some();
+        let has_source = spec.source_image_ref.is_some();
+        let Detail::Volume(detail) = &mut object.detail else { return Ok(Answer::Accepted) };
+        if detail.content.as_ref() == Some(content) {
+            return Ok(Answer::Accepted);
+        }
+        if has_source || detail.content.is_some() || detail.placement.is_some() || in_use {
+            return Err(Refusal::conflict(format!(
+                "{} has content or a user already; only a new, blank volume can be filled",
+                fill.urn
+            )));
+        }
+        detail.content = Some(content.clone());
+        object.resource_version += 1;
+        object.modified_at = self.now;
+        detail.host_generation = object.resource_version;
+        object.status.enter(Phase::Updating, self.now);
+        object.status.enter(Phase::Active, self.now);
+        self.write(object);
+        Ok(Answer::Accepted)
+    }
+}

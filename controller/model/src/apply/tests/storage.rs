@@ -1,0 +1,203 @@
+//! Volumes, their content, images, and the hardware they become.
+
+use rempart_api::storage::{BlobFormat, BlobSpec, BootMode};
+
+use super::*;
+
+fn image(name: &str) -> Urn {
+    Urn::tenant(Kind::Image, "t1", name)
+}
+
+fn image_of(volume: &str, more: Value) -> Value {
+    let source = format!("workspaces/w1/block-storages/{volume}");
+    let mut spec = json!({"blockStorageRef": source, "cpuArchitecture": "amd64"});
+    for (field, value) in more.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    spec
+}
+
+fn blob(gigabytes: u64) -> BlobSpec {
+    BlobSpec {
+        sha256: "ab".repeat(32),
+        format: BlobFormat::Qcow2,
+        size_bytes: 5 << 20,
+        virtual_size_bytes: gigabytes << 30,
+    }
+}
+
+fn fill(world: &mut World, name: &str, content: BlobSpec) -> Outcome {
+    world.apply(Command::Fill(FillCommand { urn: volume(name), content }))
+}
+
+fn content(world: &World, urn: &Urn) -> Option<BlobSpec> {
+    match &world.get(urn).detail {
+        Detail::Volume(volume) => volume.content.clone(),
+        Detail::Image(image) => image.content.clone(),
+        other => panic!("{urn} has no content: {other:?}"),
+    }
+}
+
+fn slots(world: &World) -> Vec<(String, u32, String)> {
+    let hardware = world.detail(&instance("vm")).hardware.as_ref().unwrap();
+    let name = |uid| world.state.by_uid(uid).unwrap().urn.name.clone();
+    hardware.disks.iter().map(|disk| (name(disk.volume), disk.slot, disk.serial.clone())).collect()
+}
+
+#[test]
+fn a_blank_volume_is_filled_once() {
+    let mut world = World::new();
+    world.created(&volume("upload"), volume_spec(2));
+    assert_eq!(fill(&mut world, "upload", blob(2)), Ok(Answer::Accepted));
+    assert_eq!(world.history(&volume("upload")), "active updating active creating pending");
+    assert_eq!(world.version(&volume("upload")), 2);
+    assert_eq!(fill(&mut world, "upload", blob(2)), Ok(Answer::Accepted), "the same again");
+    assert_eq!(world.version(&volume("upload")), 2);
+    refused(fill(&mut world, "upload", blob(1)), RefusalClass::Conflict, "only a new, blank volume");
+    refused(fill(&mut world, "none", blob(1)), RefusalClass::NotFound, "does not exist");
+}
+
+#[test]
+fn content_must_be_sound_and_fit() {
+    let mut world = World::new();
+    world.created(&volume("upload"), volume_spec(1));
+    let check = |world: &mut World, content: BlobSpec, pointer: &str| {
+        assert_eq!(refused(fill(world, "upload", content), RefusalClass::Invalid, "must"), pointer);
+    };
+    check(&mut world, BlobSpec { sha256: "AB".repeat(32), ..blob(1) }, "/sha256");
+    check(&mut world, BlobSpec { sha256: "../../etc/passwd".into(), ..blob(1) }, "/sha256");
+    check(&mut world, BlobSpec { size_bytes: 0, ..blob(1) }, "/sizeBytes");
+    check(&mut world, blob(2), "/virtualSizeBytes");
+    check(&mut world, blob(0), "/virtualSizeBytes");
+}
+
+#[test]
+fn what_has_a_user_or_a_source_is_not_filled() {
+    let mut world = World::with_active_instance();
+    refused(fill(&mut world, "boot", blob(1)), RefusalClass::Conflict, "content or a user already");
+    world.created(&volume("upload"), volume_spec(1));
+    world.created(&image("i"), image_of("upload", json!({})));
+    world.created(&volume("copy"), json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": "i"}));
+    refused(fill(&mut world, "copy", blob(1)), RefusalClass::Conflict, "content or a user already");
+    world.deleted(&instance("vm"));
+    world.deleted(&volume("boot"));
+    refused(fill(&mut world, "boot", blob(1)), RefusalClass::Conflict, "is being deleted");
+    let fill = Command::Fill(FillCommand { urn: workspace("w1"), content: blob(1) });
+    refused(world.apply(fill), RefusalClass::Conflict, "is not a block storage");
+}
+
+#[test]
+fn an_image_copies_a_volume_and_a_volume_copies_an_image() {
+    let mut world = World::new();
+    world.created(&volume("upload"), volume_spec(3));
+    fill(&mut world, "upload", blob(2)).unwrap();
+    world.created(&image("debian"), image_of("upload", json!({"boot": "BIOS"})));
+    assert_eq!(content(&world, &image("debian")), Some(blob(2)));
+    assert_eq!(world.status(&image("debian"))["sizeMB"], 2048);
+    world.deleted(&volume("upload"));
+
+    let copy = |size_gb: u32| json!({"sizeGB": size_gb, "skuRef": "rd100", "sourceImageRef": "images/debian"});
+    let small = world.put(&volume("boot"), copy(1));
+    assert_eq!(refused(small, RefusalClass::Invalid, "needs at least 2 GB"), "/spec/sizeGB");
+    world.created(&volume("boot"), copy(2));
+    assert_eq!(content(&world, &volume("boot")), Some(blob(2)));
+    world.deleted(&image("debian"));
+    world.updated(&volume("boot"), copy(4));
+    assert_eq!(content(&world, &volume("boot")), Some(blob(2)), "its own copy");
+    world.created(&instance("vm"), instance_spec("boot"));
+    assert_eq!(world.detail(&instance("vm")).hardware.as_ref().unwrap().firmware, BootMode::Bios);
+    let blanked = world.put(&volume("boot"), volume_spec(4));
+    assert_eq!(refused(blanked, RefusalClass::Invalid, "cannot be changed"), "/spec/sourceImageRef");
+}
+
+#[test]
+fn an_image_of_a_blank_volume_needs_the_volumes_size() {
+    let mut world = World::new();
+    world.created(&volume("blank"), volume_spec(3));
+    world.created(&image("blank"), image_of("blank", json!({})));
+    let small = json!({"sizeGB": 2, "skuRef": "rd100", "sourceImageRef": "blank"});
+    refused(world.put(&volume("v"), small), RefusalClass::Invalid, "needs at least 3 GB");
+}
+
+#[test]
+fn an_image_describes_itself_anew_and_keeps_its_source() {
+    let mut world = World::new();
+    world.created(&volume("one"), volume_spec(1));
+    world.created(&volume("two"), volume_spec(1));
+    world.created(&image("i"), image_of("one", json!({})));
+    world.updated(&image("i"), image_of("one", json!({"cpuArchitecture": "arm64", "initializer": "cloudinit-22"})));
+    let other = world.put(&image("i"), image_of("two", json!({})));
+    assert_eq!(refused(other, RefusalClass::Invalid, "cannot be changed"), "/spec/blockStorageRef");
+    world.deleted(&volume("one"));
+    world.updated(&image("i"), image_of("one", json!({})));
+}
+
+#[test]
+fn an_image_of_a_volume_that_a_host_holds_is_refused_for_now() {
+    let mut world = World::with_instance();
+    world.created(&image("early"), image_of("boot", json!({})));
+    world.report("h1");
+    refused(world.put(&image("late"), image_of("boot", json!({}))), RefusalClass::Conflict, "an instance has used");
+}
+
+#[test]
+fn growing_a_volume_is_work_for_its_host() {
+    let mut world = World::with_active_instance();
+    world.updated(&volume("boot"), volume_spec(5));
+    assert_eq!(world.history(&volume("boot")), "active updating active creating pending");
+    let desired = world.state.desired(world.get(&volume("boot")));
+    assert!(matches!(desired, Some(DesiredObject::Volume(volume)) if volume.generation == 2 && volume.size_bytes == 5 << 30));
+}
+
+#[test]
+fn disks_keep_their_slots_and_serials_when_others_come_and_go() {
+    let mut world = World::with_active_instance();
+    for name in ["d1", "d2", "d3"] {
+        world.created(&volume(name), volume_spec(1));
+    }
+    let attach = |world: &mut World, names: &[&str]| {
+        world.updated(&instance("vm"), instance_with("boot", data_volumes(names)));
+        world.report("h1");
+        slots(world)
+    };
+    let numbered = |slots: &[(String, u32, String)]| {
+        slots.iter().map(|(name, slot, _)| format!("{name}={slot}")).collect::<Vec<_>>().join(" ")
+    };
+    let first = attach(&mut world, &["d1", "d2"]);
+    assert_eq!(numbered(&first), "boot=0 d1=1 d2=2");
+    assert!(first.iter().all(|(_, _, serial)| serial.len() == 20));
+    let second = attach(&mut world, &["d3", "d2"]);
+    assert_eq!(numbered(&second), "boot=0 d3=1 d2=2");
+    assert_eq!(second[2], first[2]);
+    assert_eq!(numbered(&attach(&mut world, &["d2", "d1", "d3"])), "boot=0 d2=2 d1=3 d3=1");
+    assert_eq!(numbered(&attach(&mut world, &[])), "boot=0");
+}
+
+#[test]
+fn hardware_is_allocated_once() {
+    let mut world = World::with_active_instance();
+    let before = world.detail(&instance("vm")).hardware.clone().unwrap();
+    assert_eq!((before.machine.as_str(), before.cpu_model.as_str()), ("pc-q35-7.2", "Westmere"));
+    assert_eq!((before.vcpus, before.memory_mib), (1, 1024));
+    let mut emulated = host_report();
+    emulated.virtualization.acceleration = Acceleration::Emulation;
+    world.join("h1", "a", emulated);
+    world.deleted(&Urn::tenant(Kind::InstanceSku, "public", "seca.dxs"));
+    world.created(&Urn::tenant(Kind::InstanceSku, "public", "seca.dxs"), json!({"vCPU": 9, "ram": 9}));
+    world.updated(&instance("vm"), instance_with("boot", json!({"userData": "#x"})));
+    assert_eq!(world.detail(&instance("vm")).hardware, Some(before));
+}
+
+#[test]
+fn sixty_four_data_volumes_and_no_more() {
+    let mut world = World::with_active_instance();
+    let names: Vec<String> = (0..65).map(|number| format!("d{number}")).collect();
+    for name in &names {
+        world.created(&volume(name), volume_spec(1));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let spec = |count: usize| instance_with("boot", data_volumes(&names[..count]));
+    refused(world.put(&instance("vm"), spec(65)), RefusalClass::Invalid, "at most 64 volumes");
+    world.updated(&instance("vm"), spec(64));
+    assert_eq!(slots(&world).last().unwrap().1, 64);
+}

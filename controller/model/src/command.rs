@@ -1,0 +1,213 @@
+//! What can be asked of the core. Changing anything here: CONTRIBUTING.md, "Changing a log entry".
+
+use rempart_api::fleet::HostReport;
+use rempart_api::storage::BlobSpec;
+use rempart_api::{StringMap, Urn};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::kinds::Spec;
+use crate::object::{Failure, OffCause};
+
+/// A change of desired or observed state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Command {
+    /// First entry of a cluster: its identity, region and zones.
+    Found(Founding),
+    /// Create or replace a resource.
+    Put(Box<PutCommand>),
+    /// Ask for a resource to go.
+    Delete(DeleteCommand),
+    /// Start, stop or restart an instance.
+    Power(PowerCommand),
+    /// Say what a blank volume contains.
+    Fill(FillCommand),
+    /// Bind an instance that waits for a host.
+    Place(PlaceCommand),
+    /// A host introduced itself or changed.
+    HostSeen(Box<HostSeen>),
+    /// The leader has not heard from a host for too long.
+    HostUnreachable(HostName),
+    /// What a host observed of the objects bound to it.
+    Report(ReportCommand),
+}
+
+/// See [`Command::Found`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Founding {
+    /// Identity of the cluster.
+    pub cluster_id: Uuid,
+    /// Name of its region.
+    pub region: String,
+    /// Zones of the region.
+    pub zones: Vec<String>,
+    /// The shared tenant and its first SKUs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub catalogue: Vec<PutCommand>,
+}
+
+/// See [`Command::Put`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PutCommand {
+    /// Which resource.
+    pub urn: Urn,
+    /// `if-unmodified-since`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub if_unmodified_since: Option<u64>,
+    /// Replaces all labels.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub labels: StringMap,
+    /// Replaces all annotations.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub annotations: StringMap,
+    /// Replaces all extensions.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub extensions: StringMap,
+    /// Desired state.
+    pub spec: Spec,
+    /// Identity of the incarnation, if this creates one; minted by the leader (UUIDv7).
+    pub uid: Uuid,
+    /// Host proposed for an instance; verified when applied.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host: Option<String>,
+}
+
+/// See [`Command::Delete`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeleteCommand {
+    /// Which resource.
+    pub urn: Urn,
+    /// `if-unmodified-since`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub if_unmodified_since: Option<u64>,
+}
+
+/// See [`Command::Power`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PowerCommand {
+    /// Which instance.
+    pub urn: Urn,
+    /// `if-unmodified-since`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub if_unmodified_since: Option<u64>,
+    /// What to do.
+    pub action: PowerAction,
+}
+
+/// SECA's instance actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub enum PowerAction {
+    Start,
+    Stop,
+    Restart,
+}
+
+/// See [`Command::Fill`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FillCommand {
+    /// Which block storage.
+    pub urn: Urn,
+    /// Its content.
+    pub content: BlobSpec,
+}
+
+/// See [`Command::Place`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlaceCommand {
+    /// Which incarnation of an instance.
+    pub uid: Uuid,
+    /// On which host; verified when applied.
+    pub host: String,
+}
+
+/// See [`Command::HostUnreachable`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostName {
+    /// Name of the host.
+    pub host: String,
+}
+
+/// See [`Command::HostSeen`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostSeen {
+    /// Name of the host.
+    pub host: String,
+    /// Identity, if it is new.
+    pub uid: Uuid,
+    /// Its zone.
+    pub zone: String,
+    /// What it says of itself.
+    pub report: HostReport,
+}
+
+/// See [`Command::Report`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportCommand {
+    /// Name of the host that reports, from its credential.
+    pub host: String,
+    /// What it observed.
+    pub objects: Vec<ObjectReport>,
+}
+
+/// One object as a host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ObjectReport {
+    /// A volume.
+    Volume(VolumeReport),
+    /// An instance.
+    Instance(InstanceReport),
+}
+
+/// A volume as its host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeReport {
+    /// Incarnation.
+    pub uid: Uuid,
+    /// Desired generation this realises.
+    pub generation: u64,
+    /// Placement it belongs to.
+    pub epoch: u64,
+    /// Whether it is on the host.
+    pub present: bool,
+    /// Why desired state is not reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+}
+
+/// An instance as its host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstanceReport {
+    /// Incarnation.
+    pub uid: Uuid,
+    /// Desired generation this realises.
+    pub generation: u64,
+    /// Placement it belongs to.
+    pub epoch: u64,
+    /// Whether it is known to the host's hypervisor.
+    pub present: bool,
+    /// Why desired state is not reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+    /// Whether it executes.
+    pub running: bool,
+    /// Newest power generation executed.
+    pub power_generation: u64,
+    /// Why it is off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub off_cause: Option<OffCause>,
+}

@@ -1,0 +1,89 @@
+//! What a host has to do: the part of the State that is compiled for its agent.
+
+use rempart_api::storage::BlobSpec;
+use uuid::Uuid;
+
+use crate::kinds::Spec;
+use crate::object::{Detail, Hardware, Object, Placement, Power};
+use crate::state::State;
+
+/// An object as its host should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DesiredObject {
+    /// A volume.
+    Volume(DesiredVolume),
+    /// An instance.
+    Instance(Box<DesiredInstance>),
+}
+
+/// A volume as its host should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredVolume {
+    /// Incarnation; names the file.
+    pub uid: Uuid,
+    /// Generation a report must name to count as having realised this.
+    pub generation: u64,
+    /// Epoch of the placement.
+    pub epoch: u64,
+    /// False: it should go.
+    pub present: bool,
+    /// Size the guest sees, in bytes.
+    pub size_bytes: u64,
+    /// What it starts from; none = blank.
+    pub content: Option<BlobSpec>,
+}
+
+/// An instance as its host should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredInstance {
+    /// Incarnation; names the domain.
+    pub uid: Uuid,
+    /// Generation a report must name to count as having realised this.
+    pub generation: u64,
+    /// Epoch of the placement.
+    pub epoch: u64,
+    /// False: it should go.
+    pub present: bool,
+    /// Its hardware.
+    pub hardware: Hardware,
+    /// Host name the guest is given.
+    pub hostname: String,
+    /// Public keys the guest is given.
+    pub ssh_keys: Vec<String>,
+    /// User data the guest is given.
+    pub user_data: String,
+    /// Power.
+    pub power: Power,
+}
+
+impl State {
+    /// What the host of `object` has to do for it; none for what no host has to do with.
+    pub fn desired(&self, object: &Object) -> Option<DesiredObject> {
+        let Placement { epoch, .. } = object.placement()?.clone();
+        match (&object.spec, &object.detail) {
+            (Spec::BlockStorage(spec), Detail::Volume(volume)) => Some(DesiredObject::Volume(DesiredVolume {
+                uid: object.uid,
+                generation: volume.host_generation,
+                epoch,
+                // A deleted volume stays until the instance that uses it, going as well, has gone.
+                present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
+                size_bytes: u64::from(spec.size_gb) << 30,
+                content: volume.content.clone(),
+            })),
+            (Spec::Instance(spec), Detail::Instance(instance)) => {
+                Some(DesiredObject::Instance(Box::new(DesiredInstance {
+                    uid: object.uid,
+                    generation: instance.host_generation,
+                    epoch,
+                    present: !object.is_deleting(),
+                    hardware: instance.hardware.clone()?,
+                    hostname: object.urn.name.clone(),
+                    ssh_keys: spec.ssh_keys.clone().unwrap_or_default(),
+                    user_data: spec.user_data.clone().unwrap_or_default(),
+                    power: instance.power.clone(),
+                })))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What is true of every State, whatever the log says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rempart_api::{Kind, Phase, Urn};
+
+use crate::apply::is_settled;
+use crate::object::{Detail, InstanceDetail, Object};
+use crate::state::{State, WINDOW};
+
+impl State {
+    /// Panics when an invariant is broken. Tests call it after every entry.
+    pub fn check(&self) {
+        self.check_indexes();
+        let mut users = BTreeMap::new();
+        for object in self.objects.values() {
+            self.check_envelope(object);
+            self.check_parent(object);
+            self.check_volumes(object, &mut users);
+            if let Detail::Instance(instance) = &object.detail {
+                self.check_instance(object, instance);
+            }
+        }
+    }
+
+    fn check_indexes(&self) {
+        let mut rebuilt = State { core: self.core.clone(), ..State::default() };
+        for object in self.objects.values() {
+            rebuilt.insert(object.clone());
+        }
+        assert_eq!(rebuilt.by_uid.len(), self.objects.len(), "a uid names two objects");
+        assert_eq!(rebuilt.by_uid, self.by_uid, "index by uid");
+        assert_eq!(rebuilt.referrers, self.referrers, "index of references");
+        assert_eq!(rebuilt.placed, self.placed, "index of placements");
+        assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
+        assert_eq!(rebuilt.allocated, self.allocated, "allocations");
+        assert_eq!(rebuilt.children, self.children, "children");
+        assert!(self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(), "request window");
+    }
+
+    fn check_envelope(&self, object: &Object) {
+        let urn = &object.urn;
+        let status = &object.status;
+        assert_eq!(status.conditions.first().map(|newest| newest.state), Some(status.state), "{urn}");
+        assert!(status.conditions.len() <= rempart_api::MAX_CONDITIONS, "{urn}");
+        let times: Vec<_> = status.conditions.iter().map(|entry| entry.last_transition_at).collect();
+        assert!(times.is_sorted_by(|newer, older| newer >= older), "{urn}: times run back");
+        assert_eq!(object.is_deleting(), status.state == Phase::Deleting, "{urn}");
+        assert!(object.resource_version >= 1 && object.changed_index <= self.applied_index, "{urn}");
+        assert!(object.created_at <= object.modified_at && object.modified_at <= self.core.clock, "{urn}");
+        assert_eq!(urn.kind, object.spec.kind(), "{urn}");
+        if let Some(placement) = object.placement() {
+            let host = self.objects.get(&Urn::global(Kind::Host, &placement.host));
+            assert!(host.is_some(), "{urn} is bound to an unknown host");
+        }
+    }
+
+    fn check_parent(&self, object: &Object) {
+        let urn = &object.urn;
+        if let Some(parent) = urn.parent() {
+            let parent = self.objects.get(&parent).unwrap_or_else(|| panic!("{urn} has lost its parent"));
+            assert!(!parent.is_deleting() || object.is_deleting(), "{urn} lives in a parent that is going");
+        }
+        if object.is_deleting() {
+            let held = object.placement().is_some()
+                || self.child_count(urn) > 0
+                || self.referrers(urn).next().is_some();
+            assert!(held, "{urn} is being deleted and nothing holds it");
+        }
+    }
+
+    fn check_volumes(&self, object: &Object, users: &mut BTreeMap<Urn, Urn>) {
+        let urn = &object.urn;
+        for target in self.strong_targets(object) {
+            let target = self.objects.get(&target).unwrap_or_else(|| panic!("{urn} dangles: {target}"));
+            assert!(!target.is_deleting() || object.is_deleting(), "{urn} uses what is going: {}", target.urn);
+            assert_eq!(urn.tenant, target.urn.tenant, "{urn} uses what is another tenant's");
+            if target.urn.kind == Kind::BlockStorage {
+                let other = users.insert((*target.urn).clone(), (**urn).clone());
+                assert_eq!(other, None, "one volume, two users: {}", target.urn);
+                if let Some(here) = object.placement() {
+                    let there = target.placement().map(|there| there.host.as_str());
+                    assert_eq!(there, Some(here.host.as_str()), "{urn}: disk on another host: {}", target.urn);
+                }
+            }
+        }
+    }
+
+    fn check_instance(&self, object: &Object, instance: &InstanceDetail) {
+        let urn = &object.urn;
+        let placed = instance.placement.is_some();
+        let open = matches!(object.status.state, Phase::Creating | Phase::Updating);
+        assert_eq!(object.status.state == Phase::Pending, !placed, "{urn}: pending is waiting for a host");
+        assert!(!(open && is_settled(instance)), "{urn}: an open transition that is done");
+        assert_eq!(
+            object.status.state == Phase::Error && instance.realised.failure.is_none(),
+            false,
+            "{urn}: failed for no reason"
+        );
+        assert!(instance.executed_power_generation <= instance.power.generation, "{urn}: power nobody asked for");
+        assert!(instance.realised.generation <= instance.host_generation, "{urn}: realised what nobody asked for");
+        assert!(instance.host_generation <= object.resource_version, "{urn}: host ahead of the requests");
+        let Some(hardware) = instance.hardware.as_ref().filter(|_| placed) else { return };
+        let attached: Vec<_> = self
+            .strong_targets(object)
+            .iter()
+            .filter_map(|volume| self.objects.get(volume).map(|volume| volume.uid))
+            .collect();
+        let disks: Vec<_> = hardware.disks.iter().map(|disk| disk.volume).collect();
+        assert_eq!(disks, attached, "{urn}: its disks are not its volumes");
+        let slots: BTreeSet<_> = hardware.disks.iter().map(|disk| disk.slot).collect();
+        let serials: BTreeSet<_> = hardware.disks.iter().map(|disk| &disk.serial).collect();
+        assert!(slots.len() == disks.len() && serials.len() == disks.len(), "{urn}: two disks look the same");
+    }
+}

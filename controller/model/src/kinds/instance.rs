@@ -1,0 +1,84 @@
+//! Instances.
+
+use rempart_api::Kind;
+use rempart_api::compute::{InstanceSpec, PowerState};
+
+use super::{Link, Rules, Strength, check_same, check_text, check_zone};
+use crate::object::{Detail, InstanceDetail, Power, Realised};
+use crate::refusal::Fault;
+use crate::state::State;
+
+impl Rules for InstanceSpec {
+    fn check(&self, state: &State, faults: &mut Vec<Fault>) {
+        check_zone(state, faults, "/spec/zone", &self.zone);
+        let keys = self.ssh_keys.as_deref().unwrap_or_default();
+        if keys.len() > 32 {
+            faults.push(Fault::new("/spec/sshKeys", format!("at most 32 keys, has {}", keys.len())));
+        }
+        for (position, key) in keys.iter().enumerate() {
+            check_text(faults, format!("/spec/sshKeys/{position}"), key, 4096);
+        }
+        let length = self.user_data.as_deref().map_or(0, |text| text.chars().count());
+        if length > 65_536 {
+            faults.push(Fault::new("/spec/userData", format!("at most 65536 characters, has {length}")));
+        }
+        if let Some(group) = &self.anti_affinity_group {
+            check_text(faults, "/spec/antiAffinityGroup", group, 64);
+        }
+        let volumes = self.data_volumes.as_deref().unwrap_or_default();
+        if volumes.len() > 64 {
+            faults.push(Fault::new("/spec/dataVolumes", format!("at most 64 volumes, has {}", volumes.len())));
+        }
+        if self.primary_nic_ref.is_some()
+            || self.additional_nic_refs.as_ref().is_some_and(|nics| !nics.is_empty())
+            || self.security_group_ref.is_some()
+        {
+            faults.push(Fault::new("/spec", "NICs and security groups are not served by this version; leave them out"));
+        }
+    }
+
+    fn check_change(&self, old: &Self, detail: &Detail, faults: &mut Vec<Fault>) {
+        check_same(faults, "/spec/zone", &old.zone, &self.zone);
+        let off = matches!(detail, Detail::Instance(instance)
+            if instance.power_state == PowerState::Off && !instance.power.on);
+        if old.boot_volume != self.boot_volume && !off {
+            faults.push(Fault::new("/spec/bootVolume", "changes only while the instance is off; stop it first"));
+        }
+    }
+
+    fn links(&self) -> Vec<Link<'_>> {
+        let mut links = vec![
+            Link::new("/spec/skuRef", &self.sku_ref, Kind::InstanceSku, Strength::AtPut).fixed(),
+            Link::new(
+                "/spec/bootVolume/deviceRef",
+                &self.boot_volume.device_ref,
+                Kind::BlockStorage,
+                Strength::Strong,
+            ),
+        ];
+        links.extend(self.data_volumes.iter().flatten().enumerate().map(|(position, volume)| {
+            Link::new(
+                format!("/spec/dataVolumes/{position}/deviceRef"),
+                &volume.device_ref,
+                Kind::BlockStorage,
+                Strength::Strong,
+            )
+        }));
+        links
+    }
+
+    fn new_detail(&self) -> Detail {
+        Detail::Instance(Box::new(InstanceDetail {
+            placement: None,
+            epoch: 0,
+            host_generation: 1,
+            realised: Realised::default(),
+            power: Power::default(),
+            executed_power_generation: 0,
+            power_state: PowerState::Off,
+            power_state_since: None,
+            off_cause: None,
+            hardware: None,
+        }))
+    }
+}

@@ -1,0 +1,215 @@
+//! The rules that are a kind's own. One file per kind (or per handful of small ones); everything else is generic.
+//!
+//! Adding a kind: CONTRIBUTING.md, "Adding a resource kind".
+
+mod catalogue;
+mod image;
+mod instance;
+mod network;
+mod tenant;
+mod volume;
+mod workspace;
+
+use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
+use rempart_api::fleet::HostSpec;
+use rempart_api::network::{
+    InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, RouteTableSpec, SubnetSpec,
+};
+use rempart_api::region::RegionSpec;
+use rempart_api::storage::{BlockStorageSpec, ImageSpec, StorageSkuSpec};
+use rempart_api::tenancy::TenantSpec;
+use rempart_api::workspace::WorkspaceSpec;
+use rempart_api::{Kind, Reference};
+use serde::{Deserialize, Serialize};
+
+use crate::object::Detail;
+use crate::refusal::Fault;
+use crate::state::State;
+
+/// What a kind's own rules can be asked. The defaults are those of a record without a data plane.
+pub(crate) trait Rules {
+    /// Bounds, patterns and enumerations of one spec by itself, and against the region (zones).
+    fn check(&self, state: &State, faults: &mut Vec<Fault>);
+
+    /// Immutable fields: `old` is the spec in force.
+    fn check_change(&self, _old: &Self, _detail: &Detail, _faults: &mut Vec<Fault>) {}
+
+    /// Every reference in the spec.
+    fn links(&self) -> Vec<Link<'_>> {
+        Vec::new()
+    }
+
+    /// What the control plane keeps beside a new object of this kind.
+    fn new_detail(&self) -> Detail {
+        Detail::None
+    }
+}
+
+/// A reference in a spec, and what it obliges to.
+#[derive(Debug, Clone)]
+pub struct Link<'a> {
+    /// JSON Pointer of the field.
+    pub pointer: String,
+    /// As sent.
+    pub reference: &'a Reference,
+    /// Kind it must name.
+    pub kind: Kind,
+    /// What it obliges to.
+    pub strength: Strength,
+    /// It names the same target for the life of the resource.
+    pub fixed: bool,
+}
+
+/// What is said of an immutable field that differs.
+pub(crate) const IMMUTABLE: &str = "cannot be changed after creation; delete and create the resource instead";
+
+impl<'a> Link<'a> {
+    fn new(pointer: impl Into<String>, reference: &'a Reference, kind: Kind, strength: Strength) -> Link<'a> {
+        Link { pointer: pointer.into(), reference, kind, strength, fixed: false }
+    }
+
+    fn fixed(self) -> Link<'a> {
+        Link { fixed: true, ..self }
+    }
+}
+
+/// What a reference obliges to (the contract's reference tables).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strength {
+    /// The target must exist when the reference is made, and cannot go while the referrer stays.
+    Strong,
+    /// The target must exist when the reference is made, and is free afterwards.
+    AtPut,
+    /// The target may not exist.
+    Weak,
+}
+
+/// Declares the specs the core stores: one line per kind.
+macro_rules! specs {
+    ($($kind:ident($spec:ty)),+ $(,)?) => {
+        /// Desired state of a resource of any kind.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "spec", rename_all = "kebab-case")]
+        #[allow(missing_docs)] // each is its own type's
+        pub enum Spec {
+            $($kind($spec)),+
+        }
+
+        impl Spec {
+            /// The kind it is a spec of.
+            pub fn kind(&self) -> Kind {
+                match self { $(Spec::$kind(_) => Kind::$kind),+ }
+            }
+
+            /// Reads a client's `spec` for `kind`. The error points at the field.
+            pub fn parse(kind: Kind, json: &serde_json::Value) -> Result<Spec, SpecError> {
+                match kind {
+                    $(Kind::$kind => read(json).map(Spec::$kind),)+
+                    other => Err(SpecError {
+                        pointer: String::new(),
+                        why: format!("{other} is not served by this version"),
+                    }),
+                }
+            }
+
+            /// The spec as a client sees it.
+            pub fn to_json(&self) -> serde_json::Value {
+                let json = match self { $(Spec::$kind(spec) => serde_json::to_value(spec)),+ };
+                json.unwrap_or_else(|error| unreachable!("specs are plain data: {error}"))
+            }
+
+            pub(crate) fn check(&self, state: &State, faults: &mut Vec<Fault>) {
+                match self { $(Spec::$kind(spec) => spec.check(state, faults)),+ }
+            }
+
+            pub(crate) fn check_change(&self, old: &Spec, detail: &Detail, faults: &mut Vec<Fault>) {
+                match (self, old) {
+                    $((Spec::$kind(new), Spec::$kind(old)) => new.check_change(old, detail, faults),)+
+                    _ => unreachable!("an object never changes its kind"),
+                }
+            }
+
+            /// Every reference in the spec.
+            pub fn links(&self) -> Vec<Link<'_>> {
+                match self { $(Spec::$kind(spec) => spec.links()),+ }
+            }
+
+            pub(crate) fn new_detail(&self) -> Detail {
+                match self { $(Spec::$kind(spec) => spec.new_detail()),+ }
+            }
+        }
+    };
+}
+
+specs! {
+    Region(RegionSpec),
+    Workspace(WorkspaceSpec),
+    InstanceSku(InstanceSkuSpec),
+    Instance(InstanceSpec),
+    StorageSku(StorageSkuSpec),
+    BlockStorage(BlockStorageSpec),
+    Image(ImageSpec),
+    NetworkSku(NetworkSkuSpec),
+    Network(NetworkSpec),
+    Subnet(SubnetSpec),
+    RouteTable(RouteTableSpec),
+    InternetGateway(InternetGatewaySpec),
+    Tenant(TenantSpec),
+    Host(HostSpec),
+}
+
+/// A client's spec that does not have the kind's shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {why}")]
+pub struct SpecError {
+    /// JSON Pointer below `/spec`.
+    pub pointer: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &serde_json::Value) -> Result<T, SpecError> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let mut pointer = String::from("/spec");
+        for segment in error.path().iter() {
+            use serde_path_to_error::Segment;
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        SpecError { pointer, why: error.into_inner().to_string() }
+    })
+}
+
+/// Records a fault unless `value` is within `low..=high`.
+fn check_range(faults: &mut Vec<Fault>, pointer: &str, value: u64, low: u64, high: u64) {
+    if !(low..=high).contains(&value) {
+        faults.push(Fault::new(pointer, format!("must be {low} to {high}, is {value}")));
+    }
+}
+
+/// Records a fault unless `text` has 1..=max characters.
+fn check_text(faults: &mut Vec<Fault>, pointer: impl Into<String>, text: &str, max: usize) {
+    let length = text.chars().count();
+    if length == 0 || length > max {
+        faults.push(Fault::new(pointer, format!("must have 1 to {max} characters, has {length}")));
+    }
+}
+
+/// Records a fault unless `zone` is one of the region's.
+fn check_zone(state: &State, faults: &mut Vec<Fault>, pointer: &str, zone: &str) {
+    if rempart_api::check_zone(zone).is_err() || !state.zones().iter().any(|known| known == zone) {
+        let known = state.zones().join(", ");
+        let shown: String = zone.chars().take(32).collect();
+        faults.push(Fault::new(pointer, format!("zone {shown:?} does not exist in this region; it has: {known}")));
+    }
+}
+
+/// Records a fault when an immutable field differs.
+fn check_same<T: PartialEq>(faults: &mut Vec<Fault>, pointer: &str, old: &T, new: &T) {
+    if old != new {
+        faults.push(Fault::new(pointer, IMMUTABLE));
+    }
+}

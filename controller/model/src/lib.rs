@@ -1,0 +1,41 @@
+//! The replicated core: what the log means.
+//!
+//! [`State`] is everything the control plane has decided and been told; [`State::apply`] is the only way it changes:
+//! a pure function of the state and one log entry, answering the caller ([`Outcome`]) and listing what changed
+//! ([`Change`]). Postgres, reconcilers, watches and history all live on those changes.
+//!
+//! What is deliberately absent: clocks, randomness, I/O, async, floats, hash maps (their order differs between
+//! replicas). Time, identifiers and proposed placements enter with the entry. A panic here means a broken invariant
+//! and stops the replica.
+
+mod answer;
+mod apply;
+mod command;
+mod desired;
+mod envelope;
+mod explain;
+mod invariants;
+mod kinds;
+mod object;
+pub mod placement;
+mod refusal;
+mod state;
+mod view;
+
+pub use answer::{Answer, Outcome, Recorded};
+pub use apply::{Applied, Change};
+pub use command::{
+    Command, DeleteCommand, FillCommand, Founding, HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand,
+    PutCommand, ReportCommand, VolumeReport,
+};
+pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
+pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
+pub use explain::{Explanation, explain};
+pub use kinds::{Link, Spec, SpecError, Strength};
+pub use object::{
+    Detail, Failure, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause, Placement,
+    Power, Realised, VolumeDetail,
+};
+pub use refusal::{Fault, Refusal, RefusalClass};
+pub use state::{Allocation, Core, SHARED_TENANT, State, canonical_tenant};
+pub use view::{Presentation, view, view_of};

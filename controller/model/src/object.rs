@@ -1,0 +1,260 @@
+//! A stored resource: what was asked for, what the control plane decided, what a host reported.
+
+use std::sync::Arc;
+
+use rempart_api::compute::PowerState;
+use rempart_api::fleet::HostReport;
+use rempart_api::storage::{BlobSpec, BootMode};
+use rempart_api::{Status, StringMap, Timestamp, Urn};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::kinds::Spec;
+
+/// One incarnation of a resource. This is also its row in Postgres (`resource.body`), so it changes compatibly only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// Version of this layout.
+    pub schema: u32,
+    /// Name.
+    pub urn: Arc<Urn>,
+    /// Incarnation: a name used again gets another.
+    pub uid: Uuid,
+    /// Client's labels.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub labels: StringMap,
+    /// Client's annotations.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub annotations: StringMap,
+    /// Extensions the operator accepts.
+    #[serde(skip_serializing_if = "StringMap::is_empty", default)]
+    pub extensions: StringMap,
+    /// When the first PUT was accepted.
+    pub created_at: Timestamp,
+    /// When the last request was accepted.
+    pub modified_at: Timestamp,
+    /// When deletion was requested.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted_at: Option<Timestamp>,
+    /// Generation: raised by accepted requests only.
+    pub resource_version: u64,
+    /// Log index of the last change of any sort.
+    pub changed_index: u64,
+    /// What the client wants.
+    pub spec: Spec,
+    /// State and its history.
+    pub status: Status,
+    /// What the control plane keeps beside it.
+    #[serde(skip_serializing_if = "Detail::is_none", default)]
+    pub detail: Detail,
+}
+
+/// Layout of [`Object`] that this version writes.
+pub(crate) const OBJECT_SCHEMA: u32 = 1;
+
+impl Object {
+    /// Deletion was requested.
+    pub fn is_deleting(&self) -> bool {
+        self.deleted_at.is_some()
+    }
+
+    /// Where it is bound, if it is.
+    pub fn placement(&self) -> Option<&Placement> {
+        match &self.detail {
+            Detail::Instance(instance) => instance.placement.as_ref(),
+            Detail::Volume(volume) => volume.placement.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What the control plane keeps beside spec and status, per kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// An instance's.
+    Instance(Box<InstanceDetail>),
+    /// A block storage's.
+    Volume(VolumeDetail),
+    /// An image's.
+    Image(ImageDetail),
+    /// A host's.
+    Host(Box<HostDetail>),
+}
+
+impl Detail {
+    fn is_none(&self) -> bool {
+        matches!(self, Detail::None)
+    }
+}
+
+/// Binding of an object to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// Name of the host.
+    pub host: String,
+    /// Grows with every placement of the same object, so that an old host's words are not taken for the new one's.
+    pub epoch: u64,
+}
+
+/// What a host last said of an object bound to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Realised {
+    /// Newest desired generation the host has realised.
+    pub generation: u64,
+    /// Why it has not realised the current one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+}
+
+/// Why a host could not do what is desired. It keeps trying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Stable word: `ImageMissing`.
+    pub reason: String,
+    /// For the tenant.
+    pub message: String,
+    /// For operators: paths, hosts, the hypervisor's own words.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub detail: String,
+}
+
+/// Beside an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceDetail {
+    /// Where it is bound.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub placement: Option<Placement>,
+    /// Newest epoch ever given, also while unbound.
+    pub epoch: u64,
+    /// Resource version at which the part a host has to realise last changed.
+    pub host_generation: u64,
+    /// What the host said.
+    #[serde(default)]
+    pub realised: Realised,
+    /// Desired power.
+    pub power: Power,
+    /// Newest power generation the host has executed.
+    #[serde(default)]
+    pub executed_power_generation: u64,
+    /// Observed power.
+    pub power_state: PowerState,
+    /// Last start, stop or restart; none if never started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub power_state_since: Option<Timestamp>,
+    /// Why it is off, when that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub off_cause: Option<OffCause>,
+    /// Guest hardware, allocated at the first placement and kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hardware: Option<Hardware>,
+}
+
+/// Desired power. Each generation is executed at most once per boot of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Power {
+    /// Should execute.
+    pub on: bool,
+    /// Raised by start, stop and restart.
+    pub generation: u64,
+    /// This generation asks a running guest to be restarted.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub restart: bool,
+}
+
+/// Why a guest is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OffCause {
+    /// The guest shut itself down.
+    Guest,
+    /// A stop that was asked for.
+    Requested,
+    /// The guest or the hypervisor failed.
+    Crashed,
+}
+
+/// Guest hardware that must not change under the guest: domain definitions derive from it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hardware {
+    /// Versioned machine type.
+    pub machine: String,
+    /// Named CPU model.
+    pub cpu_model: String,
+    /// Firmware.
+    pub firmware: BootMode,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Memory in MiB.
+    #[serde(rename = "memoryMiB")]
+    pub memory_mib: u64,
+    /// Disks, boot disk first.
+    pub disks: Vec<HardwareDisk>,
+}
+
+/// A disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HardwareDisk {
+    /// Incarnation of the volume.
+    pub volume: Uuid,
+    /// PCIe root port, kept for the life of the attachment.
+    pub slot: u32,
+    /// Serial the guest sees, 20 characters.
+    pub serial: String,
+}
+
+/// Beside a block storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDetail {
+    /// What it starts from: its image's content, or what an upload filled it with. None = blank.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<BlobSpec>,
+    /// Firmware the content boots with, from its image.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub boot: Option<BootMode>,
+    /// Where its bytes are (to be); bound with the first instance that uses it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub placement: Option<Placement>,
+    /// Resource version at which the part a host has to realise last changed.
+    pub host_generation: u64,
+    /// What the host said.
+    #[serde(default)]
+    pub realised: Realised,
+}
+
+/// Beside an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageDetail {
+    /// Its own copy of the source volume's content. None = a blank disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<BlobSpec>,
+    /// Disk size of the source in GB.
+    #[serde(rename = "sizeGB")]
+    pub size_gb: u32,
+}
+
+/// Beside a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct HostDetail {
+    /// What it said of itself.
+    pub report: HostReport,
+    /// Its agent is in touch.
+    pub reachable: bool,
+    /// Since when that is so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+}

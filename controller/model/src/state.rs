@@ -1,0 +1,294 @@
+//! Everything the control plane has decided and been told, in persistent maps: a snapshot is O(1) and never blocks.
+//!
+//! `objects` is the data; every other map is an index derived from it, rebuilt when a State is loaded and checked by
+//! [`State::check`].
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use rempart_api::{Kind, Reference, ReferenceError, Timestamp, Urn};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::answer::Recorded;
+use crate::kinds::Strength;
+use crate::object::{Detail, Object};
+
+/// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
+pub const SHARED_TENANT: &str = "public";
+
+/// The one spelling of a tenant's name: the shared tenant has two.
+pub fn canonical_tenant(tenant: &str) -> &str {
+    if tenant == "seca" { SHARED_TENANT } else { tenant }
+}
+
+/// Answers kept for retries. At 10,000 writes a second this is still several times the longest client time-out of a
+/// call that is in flight when a leader dies.
+pub(crate) const WINDOW: usize = 16_384;
+
+/// What is not an object: identity and clock of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Core {
+    /// Identity of the cluster; none until it is founded.
+    pub cluster_id: Option<Uuid>,
+    /// Raised by a restore from backup; orders desired states across it.
+    pub incarnation: u64,
+    /// Name of the region.
+    pub region: String,
+    /// Its zones.
+    pub zones: Vec<String>,
+    /// Never runs back: the latest entry time applied.
+    pub clock: Timestamp,
+}
+
+/// Resources under a parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Children {
+    /// All that exist.
+    pub(crate) total: u64,
+    /// Those not being deleted.
+    pub(crate) live: u64,
+}
+
+/// Resources taken on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allocation {
+    /// Virtual CPUs of all instances bound there.
+    pub vcpus: u64,
+    /// Their memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// The replicated state.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(crate) core: Core,
+    pub(crate) applied_index: u64,
+    pub(crate) objects: OrdMap<Arc<Urn>, Arc<Object>>,
+    pub(crate) by_uid: OrdMap<Uuid, Arc<Urn>>,
+    /// (target, referrer) of every strong reference.
+    pub(crate) referrers: OrdSet<(Arc<Urn>, Arc<Urn>)>,
+    /// (host, object) of every placement.
+    pub(crate) placed: OrdSet<(String, Arc<Urn>)>,
+    /// Instances without a placement that are not being deleted.
+    pub(crate) waiting: OrdSet<Arc<Urn>>,
+    pub(crate) allocated: OrdMap<String, Allocation>,
+    pub(crate) children: OrdMap<Arc<Urn>, Children>,
+    pub(crate) answers: OrdMap<Uuid, (u64, Recorded)>,
+    pub(crate) answer_order: OrdMap<u64, Uuid>,
+}
+
+impl State {
+    /// A State from what was stored.
+    pub fn load(
+        core: Core,
+        applied_index: u64,
+        objects: impl IntoIterator<Item = Object>,
+        answers: impl IntoIterator<Item = (Uuid, u64, Recorded)>,
+    ) -> State {
+        let mut state = State { core, applied_index, ..State::default() };
+        for object in objects {
+            state.insert(Arc::new(object));
+        }
+        for (request_id, index, recorded) in answers {
+            state.answers.insert(request_id, (index, recorded));
+            state.answer_order.insert(index, request_id);
+        }
+        state
+    }
+
+    /// Identity, region, clock.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Log index of the newest entry in this State.
+    pub fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
+    /// Zones of the region.
+    pub fn zones(&self) -> &[String] {
+        &self.core.zones
+    }
+
+    /// The resource of this name.
+    pub fn get(&self, urn: &Urn) -> Option<&Arc<Object>> {
+        self.objects.get(urn)
+    }
+
+    /// The resource a path names, looking in the shared catalogue for kinds that alias it.
+    pub fn get_visible(&self, urn: &Urn) -> Option<&Arc<Object>> {
+        self.get(urn).or_else(|| {
+            let aliased = urn.kind.info().catalogue && urn.tenant != SHARED_TENANT;
+            aliased.then(|| self.get(&Urn { tenant: SHARED_TENANT.to_owned(), ..urn.clone() })).flatten()
+        })
+    }
+
+    /// The incarnation with this uid.
+    pub fn by_uid(&self, uid: Uuid) -> Option<&Arc<Object>> {
+        self.by_uid.get(&uid).and_then(|urn| self.objects.get(urn))
+    }
+
+    /// A collection from `from` on (`from.name` may be empty), by name. `from` fixes kind and scope.
+    pub fn collection<'a>(&'a self, from: &'a Urn) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let same = |urn: &Urn| {
+            urn.kind == from.kind
+                && urn.tenant == from.tenant
+                && urn.workspace == from.workspace
+                && urn.network == from.network
+        };
+        self.objects.range(Arc::new(from.clone())..).take_while(move |(urn, _)| same(urn)).map(|(_, object)| object)
+    }
+
+    /// All resources of a kind.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects
+            .range(Arc::new(Urn::global(kind, ""))..)
+            .take_while(move |(urn, _)| urn.kind == kind)
+            .map(|(_, object)| object)
+    }
+
+    /// Every object, in the order of storage.
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// Everything bound to a host.
+    pub fn on_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let first = (host.to_owned(), Arc::new(Urn::global(Kind::Region, "")));
+        self.placed
+            .range(first..)
+            .take_while(move |(at, _)| at == host)
+            .filter_map(move |(_, urn)| self.objects.get(urn))
+    }
+
+    /// Instances that wait for a host.
+    pub fn waiting(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.waiting.iter().filter_map(|urn| self.objects.get(urn))
+    }
+
+    /// What is taken on a host.
+    pub fn allocated(&self, host: &str) -> Allocation {
+        self.allocated.get(host).copied().unwrap_or_default()
+    }
+
+    /// Resources directly under `parent`: in a tenant, workspace or network.
+    pub fn child_count(&self, parent: &Urn) -> u64 {
+        self.children.get(parent).map_or(0, |children| children.total)
+    }
+
+    /// Resources that hold a strong reference to `target`.
+    pub fn referrers<'a>(&'a self, target: &'a Urn) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let first = (Arc::new(target.clone()), Arc::new(Urn::global(Kind::Region, "")));
+        self.referrers
+            .range(first..)
+            .take_while(move |(to, _)| **to == *target)
+            .filter_map(move |(_, from)| self.objects.get(from))
+    }
+
+    /// What a reference in a resource named `from` names. SKUs are found case-insensitively, with or without the
+    /// prefix `seca.`, in the tenant's own catalogue and in the shared one (digest, ambiguity 13).
+    pub fn resolve(&self, reference: &Reference, kind: Kind, from: &Urn) -> Result<Urn, ReferenceError> {
+        let mut urn = reference.resolve(kind, from, &self.core.region)?;
+        urn.tenant = canonical_tenant(&urn.tenant).to_owned();
+        if !kind.info().catalogue {
+            return Ok(urn);
+        }
+        let lower = urn.name.to_lowercase();
+        let bare = lower.strip_prefix("seca.").unwrap_or(&lower).to_owned();
+        for tenant in [urn.tenant.as_str(), SHARED_TENANT] {
+            for name in [lower.clone(), bare.clone(), format!("seca.{bare}")] {
+                let candidate = Urn::tenant(kind, tenant, &name);
+                if self.objects.contains_key(&candidate) {
+                    return Ok(candidate);
+                }
+            }
+        }
+        Ok(urn)
+    }
+
+    pub(crate) fn strong_targets(&self, object: &Object) -> Vec<Urn> {
+        let links = object.spec.links();
+        links
+            .iter()
+            .filter(|link| link.strength == Strength::Strong)
+            .filter_map(|link| self.resolve(link.reference, link.kind, &object.urn).ok())
+            .collect()
+    }
+
+    /// Adds or replaces an object, keeping every index.
+    pub(crate) fn insert(&mut self, object: Arc<Object>) {
+        if let Some(old) = self.objects.insert(object.urn.clone(), object.clone()) {
+            self.unindex(&old);
+        }
+        self.by_uid.insert(object.uid, object.urn.clone());
+        for target in self.strong_targets(&object) {
+            self.referrers.insert((Arc::new(target), object.urn.clone()));
+        }
+        if let Some(placement) = object.placement() {
+            self.placed.insert((placement.host.clone(), object.urn.clone()));
+        }
+        if let Detail::Instance(instance) = &object.detail {
+            match (&instance.placement, &instance.hardware) {
+                (Some(placement), Some(hardware)) => {
+                    let mut taken = self.allocated(&placement.host);
+                    taken.vcpus += u64::from(hardware.vcpus);
+                    taken.memory_mib += hardware.memory_mib;
+                    self.allocated.insert(placement.host.clone(), taken);
+                }
+                _ if !object.is_deleting() => {
+                    self.waiting.insert(object.urn.clone());
+                }
+                _ => {}
+            }
+        }
+        if let Some(parent) = object.urn.parent() {
+            let mut children = self.children.get(&parent).copied().unwrap_or_default();
+            children.total += 1;
+            children.live += u64::from(!object.is_deleting());
+            self.children.insert(Arc::new(parent), children);
+        }
+    }
+
+    /// Removes an object, keeping every index.
+    pub(crate) fn remove(&mut self, urn: &Urn) -> Option<Arc<Object>> {
+        let old = self.objects.remove(urn)?;
+        self.unindex(&old);
+        Some(old)
+    }
+
+    fn unindex(&mut self, old: &Object) {
+        self.by_uid.remove(&old.uid);
+        for target in self.strong_targets(old) {
+            self.referrers.remove(&(Arc::new(target), old.urn.clone()));
+        }
+        self.waiting.remove(&old.urn);
+        if let Some(placement) = old.placement() {
+            self.placed.remove(&(placement.host.clone(), old.urn.clone()));
+        }
+        if let Detail::Instance(instance) = &old.detail
+            && let (Some(placement), Some(hardware)) = (&instance.placement, &instance.hardware)
+        {
+            let mut taken = self.allocated(&placement.host);
+            taken.vcpus -= u64::from(hardware.vcpus);
+            taken.memory_mib -= hardware.memory_mib;
+            if taken == Allocation::default() {
+                self.allocated.remove(&placement.host);
+            } else {
+                self.allocated.insert(placement.host.clone(), taken);
+            }
+        }
+        if let Some(parent) = old.urn.parent() {
+            let mut children = self.children.get(&parent).copied().unwrap_or_default();
+            children.total -= 1;
+            children.live -= u64::from(!old.is_deleting());
+            if children.total == 0 {
+                self.children.remove(&parent);
+            } else {
+                self.children.insert(Arc::new(parent), children);
+            }
+        }
+    }
+}

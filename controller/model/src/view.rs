@@ -1,0 +1,136 @@
+//! A stored object as the API shows it.
+
+use rempart_api::{Kind, Metadata, MetadataVariant, Reference, ResourceView, Status, Urn};
+use serde_json::{Value, json};
+
+use crate::explain::explain;
+use crate::kinds::Spec;
+use crate::object::{Detail, Object};
+use crate::state::State;
+
+/// How resources are shown to this caller, here.
+#[derive(Debug, Clone, Copy)]
+pub struct Presentation<'a> {
+    /// Outside base URL of this installation, without a trailing slash.
+    pub public_url: &'a str,
+    /// Providers to advertise in the region.
+    pub providers: &'a [rempart_api::Provider],
+    /// HTTP method of the request, for `metadata.verb`.
+    pub verb: &'a str,
+    /// Show what only operators may see.
+    pub operator: bool,
+}
+
+/// `object` as it is named itself.
+pub fn view(state: &State, object: &Object, show: Presentation<'_>) -> ResourceView {
+    view_of(state, object, &object.urn, show)
+}
+
+/// `object` under the name it was asked by: a shared catalogue entry appears under the caller's own tenant.
+pub fn view_of(state: &State, object: &Object, asked: &Urn, show: Presentation<'_>) -> ResourceView {
+    let map = |map: &rempart_api::StringMap| (!map.is_empty()).then(|| map.clone());
+    ResourceView {
+        labels: map(&object.labels),
+        annotations: map(&object.annotations),
+        extensions: map(&object.extensions),
+        metadata: metadata(state, object, asked, show.verb),
+        spec: spec(object, show),
+        status: object.urn.kind.info().has_status.then(|| status(state, object, show)),
+    }
+}
+
+fn metadata(state: &State, object: &Object, asked: &Urn, verb: &str) -> Metadata {
+    let info = asked.kind.info();
+    let variant = info.metadata;
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let regional = !matches!(variant, MetadataVariant::Global | MetadataVariant::GlobalTenant);
+    let mut metadata = Metadata {
+        name: asked.name.clone(),
+        api_version: "v1".to_owned(),
+        kind: info.name.to_owned(),
+        provider: info.provider.id().to_owned(),
+        resource: asked.resource(),
+        reference: asked.to_string(),
+        verb: verb.to_owned(),
+        tenant: given(&asked.tenant),
+        workspace: given(&asked.workspace),
+        network: given(&asked.network),
+        region: regional.then(|| state.core.region.clone()),
+        ..Metadata::default()
+    };
+    if variant != MetadataVariant::Sku {
+        metadata.created_at = Some(object.created_at);
+        metadata.last_modified_at = Some(object.modified_at);
+        metadata.deleted_at = object.deleted_at;
+        metadata.resource_version = Some(object.resource_version);
+    }
+    metadata
+}
+
+fn spec(object: &Object, show: Presentation<'_>) -> Value {
+    match &object.spec {
+        Spec::Region(region) => {
+            let mut region = region.clone();
+            region.providers = show
+                .providers
+                .iter()
+                .map(|provider| rempart_api::region::RegionProvider {
+                    name: provider.name().to_owned(),
+                    version: "v1".to_owned(),
+                    url: format!("{}/providers/{}", show.public_url, provider.name()),
+                })
+                .collect();
+            Spec::Region(region).to_json()
+        }
+        other => other.to_json(),
+    }
+}
+
+fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
+    let mut shared: Status = object.status.clone();
+    shared.explain(explain(state, object).as_ref().map(|why| {
+        let words = if show.operator { &why.operator } else { &why.tenant };
+        (why.reason.as_str(), words.clone())
+    }));
+    let mut status = serde_json::to_value(&shared).unwrap_or_default();
+    match (&object.spec, &object.detail) {
+        (Spec::Workspace(_), _) => status["resourceCount"] = json!(state.child_count(&object.urn)),
+        (_, Detail::Instance(instance)) => {
+            status["powerState"] = json!(instance.power_state);
+            if let Some(since) = instance.power_state_since {
+                status["powerStateSince"] = json!(since);
+            }
+        }
+        (Spec::BlockStorage(spec), _) => {
+            status["sizeGB"] = json!(spec.size_gb);
+            if let Some(user) = state.referrers(&object.urn).find(|user| user.urn.kind == Kind::Instance) {
+                status["attachedTo"] = json!(Reference::to_urn(&user.urn));
+            }
+        }
+        (_, Detail::Image(image)) => {
+            let bytes = image.content.as_ref().map_or(u64::from(image.size_gb) << 30, |blob| blob.virtual_size_bytes);
+            status["sizeMB"] = json!(bytes.div_ceil(1 << 20).max(1));
+        }
+        (Spec::Network(spec), _) => {
+            status["cidr"] = json!(spec.cidr);
+            if let Some(additional) = &spec.additional_cidrs {
+                status["additionalCidrs"] = json!(additional);
+            }
+        }
+        (Spec::Subnet(spec), _) => {
+            status["cidr"] = json!(spec.cidr);
+            if let Ok(table) = state.resolve(&spec.route_table_ref, Kind::RouteTable, &object.urn) {
+                status["routeTableRef"] = json!(Reference::to_urn(&table));
+            }
+        }
+        (_, Detail::Host(host)) => {
+            status["reachable"] = json!(host.reachable);
+            status["since"] = json!(host.since);
+            status["host"] = json!(host.report);
+            let taken = state.allocated(&object.urn.name);
+            status["allocated"] = json!({"vcpus": taken.vcpus, "memoryMiB": taken.memory_mib});
+        }
+        _ => {}
+    }
+    status
+}

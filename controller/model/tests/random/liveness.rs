@@ -1,0 +1,75 @@
+//! Once faults end, everything that was asked for comes true.
+
+use std::collections::BTreeMap;
+
+use rempart_api::compute::PowerState;
+use rempart_api::{Kind, Phase};
+use rempart_model::placement::{self, Rule};
+use rempart_model::{Detail, Spec};
+
+use crate::world::World;
+
+/// Rounds in which every host hears, works and reports once. An instance goes in the first, what it used in the
+/// second, what that was in with it.
+const ROUNDS: usize = 3;
+
+/// All hosts are back, healthy and large; everything settles.
+pub(crate) fn recover(world: &mut World) {
+    let hosts: Vec<(String, String)> = world
+        .log
+        .state
+        .of_kind(Kind::Host)
+        .filter_map(|host| match &host.spec {
+            Spec::Host(spec) => Some((host.urn.name.clone(), spec.zone.clone())),
+            _ => None,
+        })
+        .collect();
+    for host in world.hosts.values_mut() {
+        host.broken.clear();
+    }
+    for (host, zone) in &hosts {
+        world.seen(host, zone, 1 << 10, true);
+    }
+    for _ in 0..ROUNDS {
+        for _ in 0..world.log.state.waiting().count() {
+            world.place_waiting();
+        }
+        drive_all(world, &hosts);
+    }
+    let settled: Vec<_> = world.log.state.objects().cloned().collect();
+    drive_all(world, &hosts);
+    assert!(world.log.state.objects().eq(settled.iter()), "it never comes to rest");
+    check_settled(world);
+}
+
+fn drive_all(world: &mut World, hosts: &[(String, String)]) {
+    for (host, _) in hosts {
+        let number: u8 = host[1..].parse().unwrap();
+        world.drive(number);
+    }
+}
+
+fn check_settled(world: &World) {
+    let state = &world.log.state;
+    for object in state.objects() {
+        let (urn, phase) = (&object.urn, object.status.state);
+        assert_ne!(phase, Phase::Deleting, "{urn} never goes");
+        let Detail::Instance(instance) = &object.detail else {
+            assert_eq!(phase, Phase::Active, "{urn}");
+            continue;
+        };
+        if instance.placement.is_none() {
+            assert_eq!(phase, Phase::Pending, "{urn}");
+            continue;
+        }
+        assert_eq!(phase, Phase::Active, "{urn}: {instance:?}");
+        assert_eq!(instance.executed_power_generation, instance.power.generation, "{urn}");
+        assert!(!instance.power.on || instance.power_state == PowerState::On, "{urn} should be on: {instance:?}");
+        assert_eq!(instance.realised.failure, None, "{urn}");
+    }
+    for waiting in state.waiting() {
+        let refusals: BTreeMap<Rule, usize> = placement::choose(state, waiting).expect_err("a host would take it");
+        let lacking = [Rule::Vcpus, Rule::Memory, Rule::Unreachable, Rule::Hypervisor, Rule::Firmware];
+        assert!(lacking.iter().all(|rule| !refusals.contains_key(rule)), "{}: {refusals:?}", waiting.urn);
+    }
+}

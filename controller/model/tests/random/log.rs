@@ -1,0 +1,259 @@
+//! The log, the State it leads to, and what has to hold after each entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rempart_api::{Kind, Phase, Timestamp, Urn};
+use rempart_model::{
+    Answer, Applied, Change, Command, DesiredObject, ENVELOPE_FORMAT, Envelope, Object, Outcome, PowerAction, Recorded,
+    State,
+};
+use uuid::Uuid;
+
+/// A consumer of changes, like the one that writes Postgres: it never looks into the State.
+#[derive(Clone, Default)]
+struct Projection {
+    objects: BTreeMap<Urn, Arc<Object>>,
+    answers: BTreeMap<u64, (Uuid, Recorded)>,
+}
+
+impl Projection {
+    fn take(&mut self, index: u64, request_id: Uuid, applied: &Applied) {
+        for change in &applied.changes {
+            let before = match &change.after {
+                Some(after) => self.objects.insert((*change.urn).clone(), after.clone()),
+                None => self.objects.remove(&change.urn),
+            };
+            assert_eq!(before, change.before, "{}: before", change.urn);
+        }
+        if let Some(recorded) = &applied.recorded {
+            self.answers.insert(index, (request_id, recorded.clone()));
+        }
+        if let Some(dropped) = applied.dropped_answers_to {
+            self.answers.retain(|index, _| *index > dropped);
+        }
+    }
+}
+
+/// What is kept in Postgres of a State, as text.
+struct Snapshot {
+    entries: usize,
+    core: String,
+    index: u64,
+    objects: Vec<String>,
+    answers: Vec<(Uuid, u64, String)>,
+}
+
+/// An entry as replicas see it: none for one without a command.
+type Entry = Option<Vec<u8>>;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) state: State,
+    entries: Vec<Entry>,
+    answered: Vec<String>,
+    projection: Projection,
+    desired: BTreeMap<Uuid, DesiredObject>,
+    snapshot: Option<Snapshot>,
+    accepted: BTreeMap<&'static str, usize>,
+    clock: i64,
+}
+
+impl Log {
+    /// Makes an entry of a command, `later` milliseconds after the last one (or before).
+    pub(crate) fn envelope(&mut self, later: i64, command: Command) -> Envelope {
+        self.clock += later;
+        Envelope {
+            format: ENVELOPE_FORMAT,
+            request_id: Uuid::from_u128((self.entries.len() as u128 + 1) << 64),
+            actor: "system".into(),
+            trace: None,
+            time: Timestamp::from_unix_ms(1_800_000_000_000 + self.clock),
+            command,
+        }
+    }
+
+    /// Entry number `back` from the end, to be proposed once more.
+    pub(crate) fn earlier(&self, back: usize) -> Option<Envelope> {
+        let position = self.entries.len().checked_sub(back + 1)?;
+        self.entries[position].as_ref().and_then(|bytes| Envelope::decode(bytes).ok())
+    }
+
+    /// An entry without a command.
+    pub(crate) fn skip(&mut self) {
+        self.entries.push(None);
+        self.answered.push(String::new());
+        self.state.skip(self.entries.len() as u64);
+    }
+
+    /// Applies an entry and checks everything that has to hold.
+    pub(crate) fn apply(&mut self, envelope: &Envelope) -> Outcome {
+        let bytes = envelope.encode();
+        let before: Vec<Arc<Object>> = self.state.objects().cloned().collect();
+        let admitted = self.state.admit(envelope);
+        let (applied, answered) = step(&mut self.state, self.entries.len() as u64 + 1, &bytes);
+        self.entries.push(Some(bytes));
+        self.answered.push(answered);
+        assert_eq!(admitted, applied.outcome, "admission promised something else");
+        self.state.check();
+        if applied.outcome.is_err() || applied.repeated {
+            assert!(applied.changes.is_empty());
+            assert!(self.state.objects().zip(&before).all(|(after, before)| Arc::ptr_eq(after, before)));
+            assert_eq!(self.state.objects().count(), before.len());
+        }
+        self.projection.take(self.entries.len() as u64, envelope.request_id, &applied);
+        assert!(self.state.objects().eq(self.projection.objects.values()), "the changes are not what changed");
+        self.check_versions(envelope, &applied);
+        self.check_desired(&applied.changes);
+        self.count(envelope, &applied);
+        applied.outcome
+    }
+
+    /// Versions are the requests' alone, one per request; times follow them.
+    fn check_versions(&self, envelope: &Envelope, applied: &Applied) {
+        let target = match &envelope.command {
+            Command::Put(put) => Some(&put.urn),
+            Command::Delete(delete) => Some(&delete.urn),
+            Command::Power(power) => Some(&power.urn),
+            Command::Fill(fill) => Some(&fill.urn),
+            _ => None,
+        };
+        for change in &applied.changes {
+            let (Some(before), Some(after)) = (&change.before, &change.after) else { continue };
+            assert_eq!((before.uid, before.created_at), (after.uid, after.created_at), "{}", change.urn);
+            let raised = after.resource_version - before.resource_version;
+            assert_eq!(raised, u64::from(Some(&*change.urn) == target), "{}: its version", change.urn);
+            assert!(raised == 1 || after.modified_at == before.modified_at, "{}: modified by nobody", change.urn);
+            if let (Some(before), Some(after)) = (before.placement(), after.placement()) {
+                assert_eq!(before, after, "{} moved", change.urn);
+            }
+        }
+    }
+
+    /// Who drives the hosts hears of changes only: none may change what is desired in silence.
+    fn check_desired(&mut self, changes: &[Change]) {
+        let state = &self.state;
+        let now: BTreeMap<Uuid, DesiredObject> = state
+            .objects()
+            .filter_map(|object| state.desired(object).map(|desired| (object.uid, desired)))
+            .collect();
+        let heard = |uid: &Uuid| {
+            changes.iter().any(|change| [&change.before, &change.after].into_iter().flatten().any(|it| it.uid == *uid))
+        };
+        for uid in now.keys().chain(self.desired.keys()) {
+            assert!(now.get(uid) == self.desired.get(uid) || heard(uid), "{uid} is desired differently, in silence");
+        }
+        self.desired = now;
+    }
+
+    fn count(&mut self, envelope: &Envelope, applied: &Applied) {
+        let mut note = |what| *self.accepted.entry(what).or_default() += 1;
+        match (&applied.outcome, &envelope.command) {
+            _ if applied.repeated => note("repeated"),
+            (Err(_), _) => note("refused"),
+            (Ok(Answer::Put { created, object }), _) => match (created, object.urn.kind) {
+                (true, Kind::Instance) => note("put created instance"),
+                (false, Kind::Instance) => note("put updated instance"),
+                (true, _) => note("put created"),
+                (false, _) => note("put updated"),
+            },
+            (Ok(_), Command::Found(_)) => note("found"),
+            (Ok(_), Command::Put(_)) => {}
+            (Ok(_), Command::Delete(_)) => note("delete"),
+            (Ok(_), Command::Power(power)) => note(match power.action {
+                PowerAction::Start => "start",
+                PowerAction::Stop => "stop",
+                PowerAction::Restart => "restart",
+            }),
+            (Ok(_), Command::Fill(_)) => note("fill"),
+            (Ok(_), Command::Place(_)) => note("place"),
+            (Ok(_), Command::HostSeen(_)) => note("host seen"),
+            (Ok(_), Command::HostUnreachable(_)) => note("host unreachable"),
+            (Ok(_), Command::Report(_)) if applied.changes.is_empty() => note("report that was dropped"),
+            (Ok(_), Command::Report(_)) => note("report that changed something"),
+        }
+        for change in &applied.changes {
+            match (&change.before, &change.after) {
+                (Some(before), None) if before.is_deleting() => note("gone after its deletion"),
+                (Some(before), Some(after))
+                    if before.status.state == Phase::Error && after.status.state == Phase::Active =>
+                {
+                    note("failed and healed");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Something happened outside the log that a run should have seen.
+    pub(crate) fn note(&mut self, what: &'static str) {
+        *self.accepted.entry(what).or_default() += 1;
+    }
+
+    /// What was accepted so far, by sort.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = (&'static str, usize)> + '_ {
+        self.accepted.iter().map(|(what, count)| (*what, *count))
+    }
+
+    /// Keeps what Postgres would hold now.
+    pub(crate) fn take_snapshot(&mut self) {
+        let objects = self.projection.objects.values();
+        let answers = self.projection.answers.iter();
+        self.snapshot = Some(Snapshot {
+            entries: self.entries.len(),
+            core: json(self.state.core()),
+            index: self.state.applied_index(),
+            objects: objects.map(|object| json(&**object)).collect(),
+            answers: answers.map(|(index, (id, recorded))| (*id, *index, json(recorded))).collect(),
+        });
+    }
+
+    /// The same log on another replica gives the same bytes and the same answers.
+    pub(crate) fn check_replay(&self) {
+        self.check_from(State::default(), 0);
+    }
+
+    /// A replica that starts from what Postgres held, and reads the rest of the log, ends where the others are.
+    pub(crate) fn check_restore(&self) {
+        let Some(snapshot) = &self.snapshot else { return };
+        let objects: Vec<Object> = snapshot.objects.iter().map(|text| parsed(text)).collect();
+        let answers: Vec<(Uuid, u64, Recorded)> =
+            snapshot.answers.iter().map(|(id, index, text)| (*id, *index, parsed(text))).collect();
+        let state = State::load(parsed(&snapshot.core), snapshot.index, objects, answers);
+        state.check();
+        self.check_from(state, snapshot.entries);
+    }
+
+    fn check_from(&self, mut state: State, position: usize) {
+        for (entry, expected) in self.entries.iter().zip(&self.answered).skip(position) {
+            let index = state.applied_index() + 1;
+            match entry {
+                None => state.skip(index),
+                Some(bytes) => assert_eq!(step(&mut state, index, bytes).1, *expected, "entry {index}"),
+            }
+        }
+        state.check();
+        assert_eq!(rows(&state), rows(&self.state));
+    }
+}
+
+fn step(state: &mut State, index: u64, bytes: &[u8]) -> (Applied, String) {
+    let envelope = Envelope::decode(bytes).unwrap();
+    assert_eq!(envelope.encode(), bytes);
+    let applied = state.apply(index, &envelope);
+    let text = format!("{applied:?}");
+    (applied, text)
+}
+
+fn rows(state: &State) -> Vec<String> {
+    std::iter::once(json(state.core())).chain(state.objects().map(|object| json(&**object))).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).unwrap()
+}

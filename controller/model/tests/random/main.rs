@@ -1,0 +1,95 @@
+//! Random logs: safety after every entry, determinism over the whole log, and liveness once faults end.
+
+mod host;
+mod liveness;
+mod log;
+mod operation;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+
+use crate::operation::{Operation, operation};
+use crate::world::World;
+
+/// Random logs in an ordinary run; `PROPTEST_CASES` overrides.
+const CASES: u32 = 96;
+/// Longest random log.
+const LENGTH: usize = 150;
+
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES },
+        max_shrink_iters: 20_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/random/regressions.txt"))),
+        ..default
+    }
+}
+
+/// One life of a cloud: faults, then none, then the log is read again.
+fn live(operations: &[Operation]) -> World {
+    let mut world = World::new();
+    let snapshot_after = operations.len() / 2;
+    for (position, operation) in operations.iter().enumerate() {
+        if position == snapshot_after {
+            world.log.take_snapshot();
+        }
+        world.perform(operation);
+    }
+    liveness::recover(&mut world);
+    world.log.check_replay();
+    world.log.check_restore();
+    world
+}
+
+#[test]
+fn every_log_keeps_its_promises() {
+    let accepted = RefCell::new(BTreeMap::<&'static str, usize>::new());
+    let strategy = vec(operation(), LENGTH / 3..=LENGTH);
+    let result = TestRunner::new(config()).run(&strategy, |operations| {
+        let world = live(&operations);
+        for (command, count) in world.log.accepted() {
+            *accepted.borrow_mut().entry(command).or_default() += count;
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    check_exercised(&accepted.into_inner());
+}
+
+/// A run that tried nothing proves nothing.
+fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
+    println!("accepted: {accepted:?}");
+    for command in [
+        "found",
+        "put created",
+        "put created instance",
+        "put updated instance",
+        "put updated",
+        "delete",
+        "start",
+        "stop",
+        "restart",
+        "fill",
+        "place",
+        "host seen",
+        "host unreachable",
+        "report that changed something",
+        "report that was dropped",
+        "repeated",
+        "refused",
+        "gone after its deletion",
+        "failed and healed",
+        "guest shut down",
+        "host rebooted",
+    ] {
+        assert!(accepted.get(command).is_some_and(|count| *count > 0), "never exercised: {command}: {accepted:?}");
+    }
+}

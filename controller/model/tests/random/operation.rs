@@ -1,0 +1,140 @@
+//! What may happen next. Small numbers throughout, so that names collide and sequences shrink.
+
+use proptest::prelude::*;
+
+/// Something that can be put and deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thing {
+    Tenant,
+    Workspace,
+    InstanceSku,
+    StorageSku,
+    Volume,
+    Instance,
+    Image,
+    Network,
+    Subnet,
+    RouteTable,
+    Gateway,
+    Host,
+}
+
+/// Names one thing: which tenant, which workspace, which of the few names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) thing: Thing,
+    pub(crate) tenant: u8,
+    pub(crate) workspace: u8,
+    pub(crate) name: u8,
+}
+
+/// One event.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    /// PUT; `choice` decides about the spec, `version` may stand in if-unmodified-since, `host` is proposed.
+    Put { place: Place, choice: u16, version: Option<u8>, host: Option<u8> },
+    /// DELETE.
+    Delete { place: Place, version: Option<u8> },
+    /// 0 start, 1 stop, 2 restart, of an instance that exists.
+    Power { which: u8, action: u8 },
+    /// The end of an upload.
+    Fill { place: Place, content: u8 },
+    /// The placement loop handles the instance that waits longest.
+    PlaceWaiting,
+    /// Somebody places something somewhere.
+    PlaceAnything { which: u8, host: u8 },
+    /// A host introduces itself.
+    HostSeen { host: u8, zone: u8, size: u8, healthy: bool },
+    /// It is out of touch.
+    HostUnreachable { host: u8 },
+    /// It hears part of what is desired.
+    Hear { host: u8, mask: u32 },
+    /// It does what it was told.
+    Work { host: u8 },
+    /// It says part of what it did.
+    Report { host: u8, mask: u32 },
+    /// It hears, works and reports, of everything.
+    Drive { host: u8 },
+    /// It cannot do anything for one of its objects any more; or it can again.
+    Break { host: u8, which: u8 },
+    /// See [`Operation::Break`].
+    Mend { host: u8 },
+    /// A guest ends by itself.
+    EndGuest { host: u8, which: u8, crashed: bool },
+    /// A host loses power.
+    Reboot { host: u8 },
+    /// Words that no honest host would say.
+    Forge { host: u8, which: u8, bits: u16, offset: i8 },
+    /// An entry is proposed again, as after a change of leader.
+    Repeat { back: u8 },
+    /// A new leader's first entry.
+    Blank,
+    /// Time passes, or a new leader's clock is behind.
+    Clock { milliseconds: i32 },
+}
+
+fn place(thing: impl Strategy<Value = Thing>) -> impl Strategy<Value = Place> {
+    let tenant = prop_oneof![30 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)];
+    let workspace = prop_oneof![15 => Just(0u8), 1 => Just(1u8)];
+    (thing, tenant, workspace, 0..4u8).prop_map(|(thing, tenant, workspace, name)| Place { thing, tenant, workspace, name })
+}
+
+fn of(thing: Thing) -> impl Strategy<Value = Place> {
+    place(Just(thing))
+}
+
+fn any_thing() -> impl Strategy<Value = Place> {
+    place(prop_oneof![
+        1 => Just(Thing::Tenant),
+        2 => Just(Thing::Workspace),
+        1 => Just(Thing::InstanceSku),
+        1 => Just(Thing::StorageSku),
+        8 => Just(Thing::Volume),
+        10 => Just(Thing::Instance),
+        3 => Just(Thing::Image),
+        2 => Just(Thing::Network),
+        1 => Just(Thing::Subnet),
+        1 => Just(Thing::RouteTable),
+        1 => Just(Thing::Gateway),
+        1 => Just(Thing::Host),
+    ])
+}
+
+fn put(place: impl Strategy<Value = Place>) -> impl Strategy<Value = Operation> {
+    let rarely = proptest::option::weighted(0.1, 0..4u8);
+    (place, any::<u16>(), rarely, proptest::option::weighted(0.8, prop_oneof![8 => 0..2u8, 1 => 2..4u8]))
+        .prop_map(|(place, choice, version, host)| Operation::Put { place, choice, version, host })
+}
+
+/// Any event.
+pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+    let host = || prop_oneof![8 => 0..2u8, 1 => Just(2u8)];
+    prop_oneof![
+        8 => put(any_thing()),
+        6 => put(of(Thing::Volume)),
+        12 => put(of(Thing::Instance)),
+        8 => (any_thing(), proptest::option::weighted(0.1, 0..4u8))
+            .prop_map(|(place, version)| Operation::Delete { place, version }),
+        20 => (any::<u8>(), 0..3u8).prop_map(|(which, action)| Operation::Power { which, action }),
+        3 => (of(Thing::Volume), 0..4u8).prop_map(|(place, content)| Operation::Fill { place, content }),
+        3 => Just(Operation::PlaceWaiting),
+        1 => (any::<u8>(), host()).prop_map(|(which, host)| Operation::PlaceAnything { which, host }),
+        3 => (host(), 0..8u8, 0..4u8, prop::bool::weighted(0.9))
+            .prop_map(|(host, zone, size, healthy)| Operation::HostSeen { host, zone, size, healthy }),
+        1 => host().prop_map(|host| Operation::HostUnreachable { host }),
+        6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Hear { host, mask }),
+        6 => host().prop_map(|host| Operation::Work { host }),
+        6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Report { host, mask }),
+        16 => host().prop_map(|host| Operation::Drive { host }),
+        3 => (host(), any::<u8>()).prop_map(|(host, which)| Operation::Break { host, which }),
+        2 => host().prop_map(|host| Operation::Mend { host }),
+        6 => (host(), 0..2u8, any::<bool>())
+            .prop_map(|(host, which, crashed)| Operation::EndGuest { host, which, crashed }),
+        3 => host().prop_map(|host| Operation::Reboot { host }),
+        8 => (host(), any::<u8>(), any::<u16>(), -2..=2i8)
+            .prop_map(|(host, which, bits, offset)| Operation::Forge { host, which, bits, offset }),
+        3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
+        1 => Just(Operation::Blank),
+        2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
+    ]
+}

@@ -1,0 +1,327 @@
+//! A cloud with few names: turns operations into commands, and plays the hosts.
+
+use std::collections::BTreeMap;
+
+use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
+use rempart_api::storage::{BlobFormat, BlobSpec};
+use rempart_api::{Kind, StringMap, Urn};
+use rempart_model::{
+    Command, DeleteCommand, Failure, FillCommand, Founding, HostName, HostSeen, InstanceReport, Object, ObjectReport,
+    OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, Spec, VolumeReport, placement,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::host::SimulatedHost;
+use crate::log::Log;
+use crate::operation::{Operation, Place, Thing};
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) log: Log,
+    pub(crate) hosts: BTreeMap<String, SimulatedHost>,
+    minted: u128,
+}
+
+impl World {
+    /// A founded region with a catalogue, two tenants with two workspaces each, some volumes, and two hosts.
+    pub(crate) fn new() -> World {
+        let mut world = World { log: Log::default(), hosts: BTreeMap::new(), minted: 0 };
+        let catalogue = [
+            (Urn::global(Kind::Tenant, "public"), json!({"owners": ["operator"]})),
+            (Urn::tenant(Kind::InstanceSku, "public", "s0"), json!({"vCPU": 1, "ram": 1})),
+            (Urn::tenant(Kind::InstanceSku, "public", "s1"), json!({"vCPU": 4, "ram": 4})),
+            (Urn::tenant(Kind::StorageSku, "public", "s0"), storage_sku()),
+            (Urn::tenant(Kind::NetworkSku, "public", "s0"), json!({"bandwidth": 1, "packets": 1})),
+        ];
+        let catalogue = catalogue.into_iter().map(|(urn, spec)| world.put_command(urn, spec)).collect();
+        let zones = vec!["a".to_owned(), "b".to_owned()];
+        let founding = Founding { cluster_id: world.mint(), region: "eu-1".into(), zones, catalogue };
+        world.propose(Command::Found(founding)).unwrap();
+        for tenant in ["t1", "t2"] {
+            world.put(Urn::global(Kind::Tenant, tenant), json!({"owners": ["alice"]}));
+            for workspace in ["w1", "w2"] {
+                world.put(Urn::tenant(Kind::Workspace, tenant, workspace), json!({}));
+            }
+        }
+        for volume in ["v0", "v1", "v2", "v3"] {
+            let urn = Urn::workspace(Kind::BlockStorage, "t1", "w1", volume);
+            world.put(urn, json!({"sizeGB": 1, "skuRef": "s0"}));
+        }
+        for host in ["h0", "h1"] {
+            world.seen(host, "a", 8, true);
+        }
+        world
+    }
+
+    fn mint(&mut self) -> Uuid {
+        self.minted += 1;
+        Uuid::from_u128(self.minted)
+    }
+
+    pub(crate) fn propose(&mut self, command: Command) -> Outcome {
+        let envelope = self.log.envelope(10, command);
+        self.log.apply(&envelope)
+    }
+
+    fn put_command(&mut self, urn: Urn, spec: Value) -> PutCommand {
+        PutCommand {
+            spec: Spec::parse(urn.kind, &spec).unwrap(),
+            urn,
+            if_unmodified_since: None,
+            labels: StringMap::new(),
+            annotations: StringMap::new(),
+            extensions: StringMap::new(),
+            uid: self.mint(),
+            host: None,
+        }
+    }
+
+    fn put(&mut self, urn: Urn, spec: Value) {
+        let put = self.put_command(urn, spec);
+        self.propose(Command::Put(Box::new(put))).unwrap();
+    }
+
+    /// Lets one event happen.
+    pub(crate) fn perform(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Put { place, choice, version, host } => {
+                let mut put = self.put_command(urn(place), spec(place, choice));
+                put.if_unmodified_since = version.map(u64::from);
+                put.host = host.map(name_of_host);
+                if choice % 61 == 0 {
+                    put.uid = Uuid::from_u128(u128::from(choice % 40));
+                }
+                if choice % 3 == 0 {
+                    put.labels.insert("choice".into(), choice.to_string());
+                }
+                let _ = self.propose(Command::Put(Box::new(put)));
+            }
+            Operation::Delete { place, version } => {
+                let if_unmodified_since = version.map(u64::from);
+                let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));
+            }
+            Operation::Power { which, action } => {
+                let Some(urn) = self.any_instance(which) else { return };
+                let action = [PowerAction::Start, PowerAction::Stop, PowerAction::Restart][usize::from(action)];
+                let _ = self.propose(Command::Power(PowerCommand { urn, if_unmodified_since: None, action }));
+            }
+            Operation::Fill { place, content } => {
+                let _ = self.propose(Command::Fill(FillCommand { urn: urn(place), content: blob(content) }));
+            }
+            Operation::PlaceWaiting => self.place_waiting(),
+            Operation::PlaceAnything { which, host } => {
+                let Some(uid) = self.any_object(which).map(|object| object.uid) else { return };
+                let _ = self.propose(Command::Place(PlaceCommand { uid, host: name_of_host(host) }));
+            }
+            Operation::HostSeen { host, zone, size, healthy } => {
+                let zone = ["a", "a", "a", "a", "a", "a", "b", "c"][usize::from(zone)];
+                self.seen(&name_of_host(host), zone, [1, 4, 8, 16][usize::from(size)], healthy);
+            }
+            Operation::HostUnreachable { host } => {
+                let _ = self.propose(Command::HostUnreachable(HostName { host: name_of_host(host) }));
+            }
+            Operation::Hear { host, mask } => self.hear(host, |position| mask >> (position % 32) & 1 == 1),
+            Operation::Work { host } => self.host(host).work(),
+            Operation::Report { host, mask } => self.report(host, |position| mask >> (position % 32) & 1 == 1),
+            Operation::Drive { host } => self.drive(host),
+            Operation::Break { host, which } => {
+                let Some(uid) = self.any_object(which).map(|object| object.uid) else { return };
+                self.host(host).broken.insert(uid);
+            }
+            Operation::Mend { host } => self.host(host).broken.clear(),
+            Operation::EndGuest { host, which, crashed } => {
+                let cause = if crashed { OffCause::Crashed } else { OffCause::Guest };
+                if self.host(host).end_guest(usize::from(which), cause) {
+                    self.log.note("guest shut down");
+                }
+            }
+            Operation::Reboot { host } => {
+                if self.host(host).reboot() {
+                    self.log.note("host rebooted");
+                }
+            }
+            Operation::Forge { host, which, bits, offset } => self.forge(host, which, bits, offset),
+            Operation::Repeat { back } => {
+                if let Some(envelope) = self.log.earlier(usize::from(back)) {
+                    let _ = self.log.apply(&envelope);
+                }
+            }
+            Operation::Blank => self.log.skip(),
+            Operation::Clock { milliseconds } => {
+                let _ = self.log.envelope(i64::from(milliseconds), Command::HostUnreachable(HostName { host: "".into() }));
+            }
+        }
+    }
+
+    fn host(&mut self, host: u8) -> &mut SimulatedHost {
+        self.hosts.entry(name_of_host(host)).or_default()
+    }
+
+    fn hear(&mut self, host: u8, heard: impl Fn(usize) -> bool) {
+        let state = self.log.state.clone();
+        self.host(host).hear(&state, &name_of_host(host), heard);
+    }
+
+    fn report(&mut self, host: u8, said: impl Fn(usize) -> bool) {
+        let objects = self.host(host).report(said);
+        if objects.is_empty() {
+            return;
+        }
+        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects })).unwrap();
+    }
+
+    /// The host catches up wholly.
+    pub(crate) fn drive(&mut self, host: u8) {
+        self.hear(host, |_| true);
+        self.host(host).work();
+        self.report(host, |_| true);
+    }
+
+    /// The placement loop: the first that waits and fits somewhere.
+    pub(crate) fn place_waiting(&mut self) {
+        let state = self.log.state.clone();
+        let found = state.waiting().find_map(|waiting| Some((waiting.uid, placement::choose(&state, waiting).ok()?)));
+        if let Some((uid, host)) = found {
+            self.propose(Command::Place(PlaceCommand { uid, host })).unwrap();
+        }
+    }
+
+    /// A host says that it is there, with `size` GB and CPUs.
+    pub(crate) fn seen(&mut self, host: &str, zone: &str, size: u32, healthy: bool) {
+        let report = HostReport {
+            vcpus: size,
+            memory_mib: u64::from(size) << 10,
+            virtualization: Virtualization { uefi: true, ..Virtualization::default() },
+            hypervisor: HypervisorHealth { available: healthy, ..HypervisorHealth::default() },
+            ..HostReport::default()
+        };
+        let uid = self.mint();
+        let seen = HostSeen { host: host.to_owned(), uid, zone: zone.to_owned(), report };
+        let _ = self.propose(Command::HostSeen(Box::new(seen)));
+    }
+
+    fn any_instance(&self, which: u8) -> Option<Urn> {
+        let instances: Vec<_> = self.log.state.of_kind(Kind::Instance).collect();
+        (!instances.is_empty()).then(|| (*instances[usize::from(which) % instances.len()].urn).clone())
+    }
+
+    fn any_object(&self, which: u8) -> Option<&Object> {
+        let mut objects: Vec<_> = self.log.state.of_kind(Kind::Instance).collect();
+        objects.extend(self.log.state.of_kind(Kind::BlockStorage));
+        (!objects.is_empty()).then(|| &**objects[usize::from(which) % objects.len()])
+    }
+
+    fn forge(&mut self, host: u8, which: u8, bits: u16, offset: i8) {
+        let Some(object) = self.any_object(which) else { return };
+        let bit = |position: u16| bits >> position & 1 == 1;
+        let failure = (bits & 0x0f == 1)
+            .then(|| Failure { reason: "Forged".into(), message: "Forged".into(), detail: String::new() });
+        let uid = object.uid;
+        let generation = object.resource_version.saturating_add_signed(i64::from(offset));
+        let epoch = u64::from(bits >> 14 & 3);
+        let report = if bit(4) {
+            ObjectReport::Volume(VolumeReport { uid, generation, epoch, present: bit(5), failure })
+        } else {
+            let off_cause = [None, Some(OffCause::Guest), Some(OffCause::Crashed), Some(OffCause::Requested)];
+            ObjectReport::Instance(InstanceReport {
+                uid,
+                generation,
+                epoch,
+                present: bit(5),
+                failure,
+                running: bit(6),
+                power_generation: u64::from(bits >> 7 & 3),
+                off_cause: off_cause[usize::from(bits >> 9 & 3)],
+            })
+        };
+        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects: vec![report] })).unwrap();
+    }
+}
+
+fn name_of_host(host: u8) -> String {
+    format!("h{}", host % 4)
+}
+
+fn storage_sku() -> Value {
+    json!({"iops": 1, "minVolumeSize": 1, "type": "local-durable"})
+}
+
+fn blob(content: u8) -> BlobSpec {
+    BlobSpec {
+        sha256: format!("{content}").repeat(64),
+        format: BlobFormat::Raw,
+        size_bytes: 1,
+        virtual_size_bytes: u64::from(content) << 30,
+    }
+}
+
+fn urn(place: Place) -> Urn {
+    let tenant = ["t1", "t2", "public"][usize::from(place.tenant)];
+    let workspace = ["w1", "w2"][usize::from(place.workspace)];
+    let inside = |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name));
+    match place.thing {
+        Thing::Tenant => Urn::global(Kind::Tenant, tenant),
+        Thing::Workspace => Urn::tenant(Kind::Workspace, tenant, workspace),
+        Thing::InstanceSku => Urn::tenant(Kind::InstanceSku, tenant, &format!("s{}", place.name)),
+        Thing::StorageSku => Urn::tenant(Kind::StorageSku, tenant, &format!("s{}", place.name % 2)),
+        Thing::Volume => inside(Kind::BlockStorage, 'v'),
+        Thing::Instance => inside(Kind::Instance, 'i'),
+        Thing::Image => Urn::tenant(Kind::Image, tenant, &format!("m{}", place.name % 2)),
+        Thing::Network => Urn::workspace(Kind::Network, tenant, workspace, "n0"),
+        Thing::Subnet => Urn::network(Kind::Subnet, tenant, workspace, "n0", "s0"),
+        Thing::RouteTable => Urn::network(Kind::RouteTable, tenant, workspace, "n0", "r0"),
+        Thing::Gateway => inside(Kind::InternetGateway, 'g'),
+        Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
+    }
+}
+
+/// A spec of `place.thing`; most choices are sound.
+fn spec(place: Place, choice: u16) -> Value {
+    let bits = |position: u16, count: u16| choice >> position & ((1 << count) - 1);
+    let volume = |number: u16| format!("v{}", number % 5);
+    let sku = if bits(0, 4) == 0 { "s9" } else { ["s0", "skus/S0", "seca.s0", "s1"][usize::from(bits(0, 2))] };
+    match place.thing {
+        Thing::Tenant => json!({"owners": if choice % 9 == 0 { vec![] } else { vec!["alice"] }}),
+        Thing::Workspace => json!({"note": choice % 3}),
+        Thing::InstanceSku => json!({"vCPU": choice % 5, "ram": 1}),
+        Thing::StorageSku => storage_sku(),
+        Thing::Volume => {
+            let mut spec = json!({"sizeGB": bits(4, 3), "skuRef": if sku == "s1" { "s0" } else { sku }});
+            if bits(6, 3) == 0 {
+                spec["sourceImageRef"] = json!(format!("images/m{}", bits(9, 1)));
+            }
+            spec
+        }
+        Thing::Instance => {
+            let zone = ["a", "a", "a", "a", "a", "a", "a", "b"][usize::from(bits(2, 3))];
+            let boot = if bits(5, 3) == 0 { u16::from(place.name) + 1 } else { u16::from(place.name) };
+            let mut spec = json!({"skuRef": sku, "zone": zone, "bootVolume": {"deviceRef": volume(boot)}});
+            if bits(7, 2) == 3 {
+                let device = if bits(9, 2) == 3 { "workspaces/w2/block-storages/v0".into() } else { volume(bits(9, 3)) };
+                spec["dataVolumes"] = json!([{"deviceRef": device}]);
+            }
+            if bits(12, 2) == 3 {
+                spec["antiAffinityGroup"] = json!("apart");
+            }
+            if bits(13, 2) == 1 {
+                spec["userData"] = json!(format!("#{}", bits(14, 2)));
+            }
+            spec
+        }
+        Thing::Image => {
+            let source = format!("workspaces/w1/block-storages/{}", volume(bits(0, 3)));
+            json!({"blockStorageRef": source, "cpuArchitecture": "amd64", "boot": if bits(4, 1) == 0 { "UEFI" } else { "BIOS" }})
+        }
+        Thing::Network => json!({"cidr": {"ipv4": format!("10.{}.0.0/16", choice % 2)}, "skuRef": "s0"}),
+        Thing::Subnet => {
+            json!({"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "a", "routeTableRef": if choice % 5 == 0 { "r9" } else { "r0" }})
+        }
+        Thing::RouteTable => {
+            let target = format!("internet-gateways/g{}", choice % 5);
+            json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
+        }
+        Thing::Gateway => json!({"egressOnly": choice % 2 == 0}),
+        Thing::Host => json!({"zone": "a"}),
+    }
+}

@@ -1,0 +1,143 @@
+//! Sessions of hypervisor agents: push what is desired, take what is observed. Only the leader holds them.
+//!
+//! ```text
+//!   agent ── Hello ──────────> HostSeen (log)      Welcome, Desired{whole} ──> agent
+//!   State change ── bell ────> Desired{difference} ───────────────────────────> agent
+//!   agent ── Observed ───────> Report (log) ───── Acknowledged ──────────────> agent
+//!   silence ─────────────────> the session ends; reconcile::hosts says HostUnreachable
+//! ```
+//!
+//! Absence from a message deletes nothing: what should go is pushed as absent, until its host says that it is gone.
+
+mod session;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::Stream;
+use rempart_model::{Answer, Command, Envelope, Outcome};
+use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
+use rempart_proto::agent::v1::fleet_server::{Fleet as FleetRpc, FleetServer};
+use rempart_proto::agent::v1::{AgentMessage, ControllerMessage, NotLeader};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::authority::{Audience, Authority};
+use crate::raft::{Node, Proposal};
+use crate::replica::Replica;
+
+/// How often an agent says that it is there.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A session without a word for this long has ended.
+pub const SILENCE: Duration = Duration::from_secs(8);
+
+/// The hosts that are in touch with this replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    replica: Replica,
+    authority: Arc<Authority>,
+    /// Host to the number of its newest session here.
+    sessions: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Fleet {
+    /// On `node` and `replica`.
+    pub fn new(node: Node, replica: Replica, authority: Arc<Authority>) -> Fleet {
+        Fleet { inner: Arc::new(Inner { node, replica, authority, sessions: Mutex::default() }) }
+    }
+
+    /// The gRPC service agents dial.
+    pub fn server(&self) -> FleetServer<Fleet> {
+        FleetServer::new(self.clone())
+    }
+
+    /// Whether a host has a session here.
+    pub fn in_touch(&self, host: &str) -> bool {
+        self.sessions().contains_key(host)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a session; the newest of a host wins.
+    fn open(&self, host: &str) -> u64 {
+        let mut sessions = self.sessions();
+        let number = sessions.get(host).map_or(1, |number| number + 1);
+        sessions.insert(host.to_owned(), number);
+        number
+    }
+
+    fn close(&self, host: &str, number: u64) {
+        let mut sessions = self.sessions();
+        if sessions.get(host) == Some(&number) {
+            sessions.remove(host);
+        }
+    }
+
+    fn is_newest(&self, host: &str, number: u64) -> bool {
+        self.sessions().get(host) == Some(&number)
+    }
+
+    /// Puts a command of the control plane itself into the log.
+    async fn propose(&self, command: Command) -> Result<(), Status> {
+        let outcome = propose_as_system(&self.inner.node, command).await?;
+        match &*outcome {
+            Ok(Answer::Done | Answer::Accepted | Answer::Put { .. }) => Ok(()),
+            Err(refusal) => Err(Status::failed_precondition(refusal.detail.clone())),
+        }
+    }
+
+    fn leader_address(&self) -> String {
+        self.inner.node.leader().map(|(_, address)| address).unwrap_or_default()
+    }
+}
+
+/// Proposes on behalf of the control plane.
+pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, Status> {
+    let envelope = Envelope {
+        format: rempart_model::ENVELOPE_FORMAT,
+        request_id: Uuid::now_v7(),
+        actor: "system".to_owned(),
+        trace: None,
+        time: crate::service::now(),
+        command,
+    };
+    node.propose(Proposal(envelope.encode().into())).await.map_err(|error| Status::unavailable(error.to_string()))
+}
+
+#[tonic::async_trait]
+impl FleetRpc for Fleet {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<ControllerMessage, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let host =
+            self.inner.authority.verify_header(Audience::Fleet, header).map_err(Status::unauthenticated)?;
+        let (sender, receiver) = mpsc::channel(64);
+        if self.inner.node.is_leader() {
+            let fleet = self.clone();
+            let incoming = request.into_inner();
+            tokio::spawn(async move { session::run(fleet, host, incoming, sender).await });
+        } else {
+            let redirect = NotLeader { leader_address: self.leader_address() };
+            let message = ControllerMessage { message: Some(ControllerSays::NotLeader(redirect)) };
+            // The channel has room: this is its first message.
+            let _ = sender.try_send(Ok(message));
+        }
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}

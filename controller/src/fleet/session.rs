@@ -1,0 +1,177 @@
+//! One agent's session, from its Hello to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rempart_api::Urn;
+use rempart_model::{Command, DesiredObject, HostSeen, ReportCommand, State};
+use rempart_proto::agent::v1::agent_message::Message as AgentSays;
+use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
+use rempart_proto::agent::v1::{
+    Acknowledged, AgentMessage, ControllerMessage, Desired, Hello, NotLeader, Observed, Stamp, Welcome,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::{Status, Streaming};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::{Fleet, HEARTBEAT, SILENCE, wire};
+
+type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
+
+/// Runs a session until the agent, the connection or this replica's leadership goes.
+pub(super) async fn run(fleet: Fleet, host: String, mut incoming: Streaming<AgentMessage>, outgoing: Outgoing) {
+    let span = tracing::info_span!("session", host = %host);
+    let number = fleet.open(&host);
+    let result = serve(&fleet, &host, number, &mut incoming, &outgoing).instrument(span.clone()).await;
+    fleet.close(&host, number);
+    span.in_scope(|| match result {
+        Ok(why) => tracing::info!(why, "session ended"),
+        Err(status) => {
+            tracing::warn!(error = %status.message(), "session ended");
+            // Best effort: the agent may be gone.
+            let _ = outgoing.try_send(Err(status));
+        }
+    });
+}
+
+async fn serve(
+    fleet: &Fleet,
+    host: &str,
+    number: u64,
+    incoming: &mut Streaming<AgentMessage>,
+    outgoing: &Outgoing,
+) -> Result<&'static str, Status> {
+    let first = timeout(SILENCE, incoming.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no Hello; the session must begin with one"))??;
+    let Some(AgentMessage { message: Some(AgentSays::Hello(hello)) }) = first else {
+        return Err(Status::invalid_argument("the session must begin with a Hello"));
+    };
+    if hello.host != host {
+        let words = format!("the credential is for host {host:?}, the Hello for {:?}", hello.host);
+        return Err(Status::permission_denied(words));
+    }
+    let mut known = wire::host_report(&hello)?;
+    see(fleet, &hello, known.clone()).await?;
+    tracing::info!(boot_id = hello.boot_id, "host in touch");
+
+    // Listen before reading State, so that no change falls between.
+    let changes = fleet.inner.replica.host_changes(host);
+    let state = fleet.inner.replica.state();
+    let cluster_id = state.core().cluster_id.map(|id| id.to_string()).unwrap_or_default();
+    let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(2);
+    send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
+    send(outgoing, ControllerSays::Desired(whole(&state, host))).await?;
+
+    let mut leadership = fleet.inner.node.leadership();
+    let mut last_word = Instant::now();
+    loop {
+        tokio::select! {
+            message = timeout_at(last_word + SILENCE, incoming.message()) => {
+                let Ok(message) = message else { return Ok("the agent fell silent") };
+                let Some(message) = message? else { return Ok("the agent left") };
+                last_word = Instant::now();
+                match message.message {
+                    Some(AgentSays::Observed(observed)) => {
+                        take(fleet, host, &hello, &mut known, observed, outgoing).await?;
+                    }
+                    Some(AgentSays::Heartbeat(_)) | None => {}
+                    Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
+                }
+            }
+            () = changes.rung() => {
+                let state = fleet.inner.replica.state();
+                let desired = difference(&state, &changes.take());
+                if !desired.volumes.is_empty() || !desired.instances.is_empty() {
+                    send(outgoing, ControllerSays::Desired(desired)).await?;
+                }
+            }
+            _ = leadership.changed() => {
+                if !fleet.inner.node.is_leader() {
+                    let redirect = NotLeader { leader_address: fleet.leader_address() };
+                    send(outgoing, ControllerSays::NotLeader(redirect)).await?;
+                    return Ok("this replica does not lead any more");
+                }
+            }
+        }
+        if !fleet.is_newest(host, number) {
+            return Ok("a newer session of the same host took over");
+        }
+    }
+}
+
+/// A slow agent holds up its own session, and no longer than this.
+async fn send(outgoing: &Outgoing, message: ControllerSays) -> Result<(), Status> {
+    let message = ControllerMessage { message: Some(message) };
+    match timeout(Duration::from_secs(10), outgoing.send(Ok(message))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Status::cancelled("the agent closed the session")),
+        Err(_) => Err(Status::deadline_exceeded("the agent does not read")),
+    }
+}
+
+async fn see(fleet: &Fleet, hello: &Hello, report: rempart_api::fleet::HostReport) -> Result<(), Status> {
+    let seen = HostSeen { host: hello.host.clone(), uid: Uuid::now_v7(), zone: hello.zone.clone(), report };
+    fleet.propose(Command::HostSeen(Box::new(seen))).await
+}
+
+/// Takes in what the agent observed; acknowledges it once it is in the log.
+async fn take(
+    fleet: &Fleet,
+    host: &str,
+    hello: &Hello,
+    known: &mut rempart_api::fleet::HostReport,
+    observed: Observed,
+    outgoing: &Outgoing,
+) -> Result<(), Status> {
+    let mut report = known.clone();
+    if let Some(health) = &observed.hypervisor {
+        report.hypervisor = wire::health(health);
+    }
+    if let Some(unexpected) = &observed.unexpected {
+        report.unexpected_domains = wire::unexpected(unexpected);
+    }
+    if report != *known {
+        see(fleet, hello, report.clone()).await?;
+        *known = report;
+    }
+    let sequence = observed.sequence;
+    let objects = wire::reports(observed)?;
+    if !objects.is_empty() {
+        fleet.propose(Command::Report(ReportCommand { host: host.to_owned(), objects })).await?;
+    }
+    send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
+}
+
+fn stamp(state: &State) -> Stamp {
+    let core = state.core();
+    Stamp {
+        cluster_id: core.cluster_id.map(|id| id.to_string()).unwrap_or_default(),
+        incarnation: core.incarnation,
+        applied_index: state.applied_index(),
+    }
+}
+
+fn whole(state: &State, host: &str) -> Desired {
+    compile(state, true, state.on_host(host).filter_map(|object| state.desired(object)))
+}
+
+fn difference(state: &State, changed: &BTreeSet<Arc<Urn>>) -> Desired {
+    let objects = changed.iter().filter_map(|urn| state.get(urn));
+    compile(state, false, objects.filter_map(|object| state.desired(object)))
+}
+
+fn compile(state: &State, whole: bool, objects: impl Iterator<Item = DesiredObject>) -> Desired {
+    let mut desired =
+        Desired { stamp: Some(stamp(state)), whole, volumes: Vec::new(), instances: Vec::new() };
+    for object in objects {
+        match object {
+            DesiredObject::Volume(volume) => desired.volumes.push(wire::volume(volume)),
+            DesiredObject::Instance(instance) => desired.instances.push(wire::instance(*instance)),
+        }
+    }
+    desired
+}

@@ -1,0 +1,167 @@
+//! Between the model's vocabulary and the agents' (`proto/agent/v1`).
+
+use rempart_api::Timestamp;
+use rempart_api::fleet::{Acceleration, HostReport, HypervisorHealth, UnexpectedDomain, Virtualization};
+use rempart_api::storage::{BlobFormat, BootMode};
+use rempart_model::{
+    DesiredInstance, DesiredVolume, Failure, InstanceReport, ObjectReport, OffCause, VolumeReport,
+};
+use rempart_proto::agent::v1 as proto;
+use tonic::Status;
+use uuid::Uuid;
+
+pub(super) fn host_report(hello: &proto::Hello) -> Result<HostReport, Status> {
+    let missing = |what: &str| Status::invalid_argument(format!("the Hello lacks {what}"));
+    let capacity = hello.capacity.as_ref().ok_or_else(|| missing("capacity"))?;
+    let offered = hello.virtualization.as_ref().ok_or_else(|| missing("virtualization"))?;
+    let hypervisor = hello.hypervisor.as_ref().ok_or_else(|| missing("hypervisor"))?;
+    Ok(HostReport {
+        vcpus: capacity.vcpus,
+        memory_mib: capacity.memory_mib,
+        disk_mib: capacity.disk_mib,
+        virtualization: Virtualization {
+            acceleration: match offered.acceleration() {
+                proto::Acceleration::Kvm => Acceleration::Kvm,
+                _ => Acceleration::Emulation,
+            },
+            reason: offered.reason.clone(),
+            hypervisor_version: offered.hypervisor_version.clone(),
+            libvirt_version: offered.libvirt_version.clone(),
+            uefi: offered.uefi,
+        },
+        boot_id: hello.boot_id.clone(),
+        agent_version: hello.agent_version.clone(),
+        hypervisor: health(hypervisor),
+        unexpected_domains: Vec::new(),
+    })
+}
+
+pub(super) fn health(health: &proto::HypervisorHealth) -> HypervisorHealth {
+    HypervisorHealth {
+        available: health.available,
+        reason: health.reason.clone(),
+        since: (health.since_unix_ms > 0).then(|| Timestamp::from_unix_ms(health.since_unix_ms)),
+    }
+}
+
+/// Names of domains are the host's, not ours: bounded before they are kept.
+pub(super) fn unexpected(unexpected: &proto::UnexpectedDomains) -> Vec<UnexpectedDomain> {
+    let short = |text: &str| text.chars().take(128).collect();
+    let domain = |domain: &proto::UnexpectedDomain| UnexpectedDomain {
+        uuid: short(&domain.uuid),
+        name: short(&domain.name),
+        running: domain.running,
+    };
+    unexpected.domains.iter().take(100).map(domain).collect()
+}
+
+pub(super) fn volume(volume: DesiredVolume) -> proto::Volume {
+    proto::Volume {
+        uid: volume.uid.to_string(),
+        generation: volume.generation,
+        epoch: volume.epoch,
+        presence: presence(volume.present),
+        size_bytes: volume.size_bytes,
+        source: volume.content.map(|blob| proto::Blob {
+            sha256: blob.sha256,
+            format: match blob.format {
+                BlobFormat::Raw => proto::ImageFormat::Raw,
+                BlobFormat::Qcow2 => proto::ImageFormat::Qcow2,
+            }
+            .into(),
+            size_bytes: blob.size_bytes,
+            virtual_size_bytes: blob.virtual_size_bytes,
+        }),
+    }
+}
+
+pub(super) fn instance(instance: DesiredInstance) -> proto::Instance {
+    let hardware = instance.hardware;
+    proto::Instance {
+        uid: instance.uid.to_string(),
+        generation: instance.generation,
+        epoch: instance.epoch,
+        presence: presence(instance.present),
+        hardware: Some(proto::Hardware {
+            machine: hardware.machine,
+            cpu_model: hardware.cpu_model,
+            firmware: match hardware.firmware {
+                BootMode::Bios => proto::Firmware::Bios,
+                BootMode::Uefi => proto::Firmware::Uefi,
+            }
+            .into(),
+            vcpus: hardware.vcpus,
+            memory_mib: hardware.memory_mib,
+            disks: hardware
+                .disks
+                .into_iter()
+                .map(|disk| proto::Disk {
+                    volume_uid: disk.volume.to_string(),
+                    slot: disk.slot,
+                    serial: disk.serial,
+                })
+                .collect(),
+            nics: Vec::new(),
+        }),
+        seed: Some(proto::Seed {
+            instance_id: instance.uid.to_string(),
+            hostname: instance.hostname,
+            ssh_keys: instance.ssh_keys,
+            user_data: instance.user_data,
+        }),
+        power: Some(proto::Power {
+            on: instance.power.on,
+            generation: instance.power.generation,
+            restart: instance.power.restart,
+        }),
+    }
+}
+
+fn presence(present: bool) -> i32 {
+    if present { proto::Presence::Present } else { proto::Presence::Absent }.into()
+}
+
+/// Every observation of a message; one that names no UUID spoils the message, since the agent is then broken.
+pub(super) fn reports(observed: proto::Observed) -> Result<Vec<ObjectReport>, Status> {
+    let uid = |text: &str| {
+        Uuid::parse_str(text).map_err(|_| Status::invalid_argument(format!("{text:?} is not a uid")))
+    };
+    let mut reports = Vec::with_capacity(observed.volumes.len() + observed.instances.len());
+    for volume in observed.volumes {
+        reports.push(ObjectReport::Volume(VolumeReport {
+            uid: uid(&volume.uid)?,
+            generation: volume.generation,
+            epoch: volume.epoch,
+            present: volume.presence() == proto::Presence::Present,
+            failure: volume.failure.map(failure),
+        }));
+    }
+    for instance in observed.instances {
+        reports.push(ObjectReport::Instance(InstanceReport {
+            uid: uid(&instance.uid)?,
+            generation: instance.generation,
+            epoch: instance.epoch,
+            present: instance.presence() == proto::Presence::Present,
+            running: instance.running,
+            power_generation: instance.power_generation,
+            off_cause: match instance.off_cause() {
+                proto::PowerOffCause::Unspecified => None,
+                proto::PowerOffCause::Guest => Some(OffCause::Guest),
+                proto::PowerOffCause::Requested => Some(OffCause::Requested),
+                proto::PowerOffCause::Crashed => Some(OffCause::Crashed),
+            },
+            failure: instance.failure.map(failure),
+        }));
+    }
+    Ok(reports)
+}
+
+/// Words of an agent are kept in State: bounded, and the reason in SECA's alphabet.
+fn failure(failure: proto::Failure) -> Failure {
+    let word: String = failure.reason.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+    Failure {
+        reason: if word.starts_with(|first: char| first.is_ascii_alphabetic()) { word } else { "Failed".to_owned() },
+        message: failure.message.chars().take(1024).collect(),
+        detail: failure.detail.chars().take(4096).collect(),
+    }
+}

@@ -1,0 +1,84 @@
+//! Bodies: what a PUT brings.
+
+use rempart_api::storage::BlobSpec;
+use rempart_api::{Kind, ProblemSource, StringMap, Urn};
+use rempart_model::{Spec, SpecError, canonical_tenant};
+use serde_json::Value;
+
+use super::problem::Failure;
+use crate::service::Body;
+
+/// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path (SECA section 11).
+pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, Failure> {
+    let json: Value = serde_json::from_slice(bytes)
+        .map_err(|error| Failure::BadRequest(format!("the body is not JSON: {error}")))?;
+    let Value::Object(json) = json else {
+        return Err(Failure::BadRequest("the body must be a JSON object".to_owned()));
+    };
+    if let Some(metadata) = json.get("metadata") {
+        check_metadata(urn, region, metadata)?;
+    }
+    let spec = match json.get("spec") {
+        None | Some(Value::Null) if matches!(urn.kind, Kind::Workspace | Kind::InternetGateway) => {
+            Value::Object(serde_json::Map::new())
+        }
+        None | Some(Value::Null) => return Err(invalid("/spec", "is required")),
+        Some(spec) => spec.clone(),
+    };
+    let spec = Spec::parse(urn.kind, &spec).map_err(|SpecError { pointer, why }| {
+        let detail = format!("{pointer}: {why}");
+        Failure::BadRequest(detail)
+    })?;
+    Ok(Body {
+        labels: map(&json, "labels")?,
+        annotations: map(&json, "annotations")?,
+        extensions: map(&json, "extensions")?,
+        spec,
+    })
+}
+
+/// The content of a volume.
+pub(super) fn parse_content(bytes: &[u8]) -> Result<BlobSpec, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::BadRequest(format!(
+            "the body must be {{\"sha256\", \"format\": \"raw\"|\"qcow2\", \"sizeBytes\", \"virtualSizeBytes\"}}: {error}"
+        ))
+    })
+}
+
+fn map(json: &serde_json::Map<String, Value>, name: &str) -> Result<StringMap, Failure> {
+    match json.get(name) {
+        None | Some(Value::Null) => Ok(StringMap::new()),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|_| Failure::BadRequest(format!("/{name}: must be an object of strings"))),
+    }
+}
+
+fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failure> {
+    for (field, expected) in [
+        ("name", urn.name.as_str()),
+        ("tenant", &urn.tenant),
+        ("workspace", &urn.workspace),
+        ("network", &urn.network),
+        ("region", region),
+    ] {
+        match metadata.get(field) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(said)) if said.is_empty() || said == expected => {}
+            Some(Value::String(said)) if field == "tenant" && canonical_tenant(said) == expected => {}
+            // Carried along from another kind of resource, where the path has no such segment.
+            Some(_) if expected.is_empty() => {}
+            Some(said) => {
+                let said: String = said.to_string().chars().take(80).collect();
+                let why = format!("says {said}, but this path is {expected:?}; make them agree or leave it out");
+                return Err(invalid(&format!("/metadata/{field}"), &why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn invalid(pointer: &str, why: &str) -> Failure {
+    let parameter = pointer.rsplit('/').next().unwrap_or_default().to_owned();
+    Failure::Invalid(vec![ProblemSource { pointer: pointer.to_owned(), parameter }], format!("{pointer}: {why}"))
+}

@@ -1,0 +1,217 @@
+//! HTTP: from a request to a call of the service, and back. Generic over the resource kinds: the table in
+//! `rempart_api::Kind` decides which paths and methods exist.
+//!
+//! Order of checks (SECA section 14): authenticate, authorise, decode, validate.
+
+mod body;
+mod problem;
+mod route;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rempart_api::{Provider, Urn};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+pub use problem::StatusTable;
+
+use crate::authority::{Audience, Authority};
+use crate::service::{Call, Caller, Reply, Request, Service};
+use problem::Failure;
+use route::{Route, Target};
+
+/// Largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// How long a client may take to send a body.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the HTTP side needs.
+pub struct Settings {
+    /// Verifies tokens.
+    pub authority: Arc<Authority>,
+    /// The logic behind.
+    pub service: Service,
+    /// Statuses for refusals.
+    pub statuses: StatusTable,
+    /// Outside base URL, without a trailing slash.
+    pub public_url: String,
+    /// Whether this replica can serve; for load balancers.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// The whole HTTP interface.
+pub fn router(settings: Settings) -> Router {
+    let settings = Arc::new(settings);
+    Router::new()
+        .route("/.wellknown/secapi", get(well_known))
+        .route("/.well-known/secapi", get(well_known))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .fallback(resource)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
+        .with_state(settings)
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Failure::internal().into_response("/", StatusTable::default())
+}
+
+async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {
+    match (settings.ready)() {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// SECA's discovery document: the global providers, without authentication.
+async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
+    let endpoint = |provider: Provider| {
+        serde_json::json!({
+            "provider": provider.id(),
+            "url": format!("{}/providers/{}", settings.public_url, provider.name()),
+        })
+    };
+    let document = serde_json::json!({
+        "version": "v1",
+        "endpoints": [endpoint(Provider::Region), endpoint(Provider::Authorization)],
+    });
+    axum::Json(document).into_response()
+}
+
+async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
+    let id = Uuid::now_v7();
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = %path);
+    let answer = answer(&settings, id, request).instrument(span.clone()).await;
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(failure) => {
+            span.in_scope(|| failure.log());
+            failure.into_response(&path, settings.statuses)
+        }
+    };
+    if let Ok(value) = id.to_string().parse() {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Result<Response, Failure> {
+    let (head, body) = request.into_parts();
+    let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let subject =
+        settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
+    let route = Route::parse(&head.method, head.uri.path())?;
+    check_accept(&head.headers)?;
+    let query = head.uri.query().unwrap_or_default();
+    let version = if_unmodified_since(&head.headers)?;
+    let caller = Caller { subject };
+    // Rights come before the content of a body: who may not write here is told that, and nothing else.
+    let parsed = |parsed: Result<Call, Failure>, urn: Urn, caller: &Caller| {
+        let (service, caller) = (settings.service.clone(), caller.clone());
+        async move {
+            match parsed {
+                Err(failure) => {
+                    let call = Call::Delete { urn, if_unmodified_since: None };
+                    service.check_right(id, caller, call).await.map_err(Failure::Service)?;
+                    Err(failure)
+                }
+                Ok(call) => Ok(call),
+            }
+        }
+    };
+    let call = match route.target {
+        Target::List(from) => Call::List { from, page: route::page(query)? },
+        Target::Get(urn) => Call::Get { urn },
+        Target::Delete(urn) => Call::Delete { urn, if_unmodified_since: version },
+        Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
+        Target::Put(urn) => {
+            let region = settings.service.region();
+            let body = read(&head.headers, body).await.and_then(|bytes| body::parse_put(&urn, &region, &bytes));
+            let call = body.map(|body| Call::Put {
+                urn: urn.clone(),
+                if_unmodified_since: version,
+                body: Box::new(body),
+            });
+            parsed(call, urn, &caller).await?
+        }
+        Target::Fill(urn) => {
+            let content = read(&head.headers, body).await.and_then(|bytes| body::parse_content(&bytes));
+            let call = content.map(|content| Call::Fill { urn: urn.clone(), content });
+            parsed(call, urn, &caller).await?
+        }
+    };
+    let request = Request {
+        id,
+        trace: head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        caller,
+        call,
+    };
+    let put = head.method == Method::PUT;
+    let reply = settings.service.call(request).await.map_err(Failure::Service)?;
+    Ok(match reply {
+        Reply::Resource { created, view } if put && created => {
+            let location = format!("{}{}", settings.public_url, head.uri.path());
+            (StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response()
+        }
+        Reply::Resource { view, .. } => axum::Json(view).into_response(),
+        Reply::List(list) => axum::Json(list).into_response(),
+        Reply::Accepted => StatusCode::ACCEPTED.into_response(),
+    })
+}
+
+/// The body, within its bounds and of the one type there is.
+async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Failure> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        return Err(Failure::MediaType);
+    }
+    let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
+    match tokio::time::timeout(BODY_PATIENCE, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            use std::error::Error as _;
+            let mut source = error.source();
+            while let Some(inner) = source {
+                if inner.is::<http_body_util::LengthLimitError>() {
+                    return Err(Failure::TooLarge);
+                }
+                source = inner.source();
+            }
+            Err(Failure::BadRequest(format!("the body could not be read: {error}")))
+        }
+        Err(_) => Err(Failure::Slow),
+    }
+}
+
+fn check_accept(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        return Ok(());
+    }
+    let accepts = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .any(|media| matches!(media.as_str(), "" | "*/*" | "application/*" | "application/json"));
+    if accepts { Ok(()) } else { Err(Failure::NotAcceptable) }
+}
+
+fn if_unmodified_since(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let Some(value) = headers.get("if-unmodified-since") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| {
+        Failure::BadRequest(
+            "if-unmodified-since must be an integer: the metadata.resourceVersion the resource should have".to_owned(),
+        )
+    })
+}

@@ -1,0 +1,172 @@
+//! Every way a request can fail, and the problem that says so (SECA sections 7, 14, 15).
+//!
+//! What is ours stays inside: a fault's own words go to the log, the caller gets the class, what to do, and the
+//! request id to ask about.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rempart_api::{Problem, ProblemSource, ProblemType};
+use rempart_model::RefusalClass;
+
+use crate::service::{Fault, ServiceError};
+
+/// Which HTTP status tells a refused admission or a conflict of states (digest, ambiguity 1). The problem's `type` is
+/// the true class in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum StatusTable {
+    /// What the released official client understands: 412 for all of them.
+    #[default]
+    Client,
+    /// What the specification says: 422, 404, 409.
+    Spec,
+}
+
+/// Why a request was not served.
+pub(super) enum Failure {
+    Unauthenticated(String),
+    NoRoute(String),
+    Method(&'static str),
+    BadRequest(String),
+    Parameter(String, String),
+    NotAcceptable,
+    MediaType,
+    TooLarge,
+    Slow,
+    Invalid(Vec<ProblemSource>, String),
+    Service(ServiceError),
+}
+
+impl Failure {
+    pub(super) fn internal() -> Failure {
+        Failure::Service(ServiceError::Fault(Fault::Internal("panic".to_owned())))
+    }
+
+    /// Ours are logged where they are answered, once; the caller's own are his to read.
+    pub(super) fn log(&self) {
+        if let Failure::Service(ServiceError::Fault(fault)) = self {
+            tracing::warn!(%fault, "request failed");
+        }
+    }
+
+    pub(super) fn into_response(self, path: &str, table: StatusTable) -> Response {
+        use ProblemType as P;
+        use StatusCode as S;
+        let mut allow = None;
+        let mut sources = Vec::new();
+        let (status, class, detail) = match self {
+            Failure::Unauthenticated(why) => (S::UNAUTHORIZED, P::Unauthorized, why),
+            Failure::NoRoute(why) => (S::NOT_FOUND, P::ResourceNotFound, why),
+            Failure::Method(allowed) => {
+                allow = Some(allowed);
+                (S::METHOD_NOT_ALLOWED, P::InvalidRequest, format!("this path takes {allowed}"))
+            }
+            Failure::BadRequest(why) => (S::BAD_REQUEST, P::InvalidRequest, why),
+            Failure::Parameter(parameter, why) => {
+                let detail = format!("query parameter {parameter}: {why}");
+                sources.push(ProblemSource { pointer: String::new(), parameter });
+                (S::BAD_REQUEST, P::InvalidRequest, detail)
+            }
+            Failure::NotAcceptable => {
+                (S::NOT_ACCEPTABLE, P::InvalidRequest, "only application/json is served".to_owned())
+            }
+            Failure::MediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                P::InvalidRequest,
+                "the body must have content-type application/json".to_owned(),
+            ),
+            Failure::TooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                P::InvalidRequest,
+                format!("the body is larger than {} bytes", super::MAX_BODY_BYTES),
+            ),
+            Failure::Slow => (S::REQUEST_TIMEOUT, P::InvalidRequest, "the body did not arrive in time".to_owned()),
+            Failure::Invalid(at, why) => {
+                sources = at;
+                (refused(table, S::UNPROCESSABLE_ENTITY), P::ValidationError, why)
+            }
+            Failure::Service(ServiceError::Forbidden) => (
+                S::FORBIDDEN,
+                P::Forbidden,
+                "your subject has no right to do this here; ask an owner of the tenant".to_owned(),
+            ),
+            Failure::Service(ServiceError::Parameter { parameter, why }) => {
+                let detail = format!("query parameter {parameter}: {why}");
+                sources.push(ProblemSource { pointer: String::new(), parameter });
+                (S::BAD_REQUEST, P::InvalidRequest, detail)
+            }
+            Failure::Service(ServiceError::Refused(refusal)) => {
+                sources = refusal.sources;
+                let (status, class) = match refusal.class {
+                    RefusalClass::NotFound => (S::NOT_FOUND, P::ResourceNotFound),
+                    RefusalClass::ParentNotFound => (refused(table, S::NOT_FOUND), P::ResourceNotFound),
+                    RefusalClass::Conflict => (refused(table, S::CONFLICT), P::ResourceConflict),
+                    RefusalClass::PreconditionFailed => (S::PRECONDITION_FAILED, P::PreconditionFailed),
+                    RefusalClass::Invalid => (refused(table, S::UNPROCESSABLE_ENTITY), P::ValidationError),
+                };
+                (status, class, refusal.detail)
+            }
+            Failure::Service(ServiceError::Fault(fault)) => fault_words(&fault),
+        };
+        let problem = Problem {
+            class,
+            title: class.title().to_owned(),
+            status: status.as_u16(),
+            detail,
+            instance: path.chars().take(256).collect(),
+            sources,
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(allowed) = allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        match status {
+            S::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rempart\""));
+            }
+            S::SERVICE_UNAVAILABLE | S::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn refused(table: StatusTable, by_spec: StatusCode) -> StatusCode {
+    match table {
+        StatusTable::Spec => by_spec,
+        StatusTable::Client => StatusCode::PRECONDITION_FAILED,
+    }
+}
+
+fn fault_words(fault: &Fault) -> (StatusCode, ProblemType, String) {
+    let busy = |words: &str| {
+        let detail = format!("{words}; try again in a few seconds");
+        (StatusCode::SERVICE_UNAVAILABLE, ProblemType::InternalServerError, detail)
+    };
+    match fault {
+        Fault::NoLeader | Fault::LeadershipLost | Fault::LeaderUnreachable | Fault::Behind | Fault::Stopping => {
+            busy("the control plane is changing its leading controller")
+        }
+        Fault::Overloaded | Fault::StoreBehind => busy("the control plane has too many writes under way"),
+        Fault::OutcomeUnknown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ProblemType::InternalServerError,
+            "the request was not answered in time and may or may not take effect; read the resource to see, or repeat \
+             the request"
+                .to_owned(),
+        ),
+        Fault::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ProblemType::InvalidRequest,
+            "the resource is larger than can be stored; make it smaller".to_owned(),
+        ),
+        Fault::Internal(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ProblemType::InternalServerError,
+            "something went wrong on our side; tell the operator the x-request-id of this response".to_owned(),
+        ),
+    }
+}

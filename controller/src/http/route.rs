@@ -1,0 +1,227 @@
+//! Paths and methods, from the table of kinds.
+
+use axum::http::Method;
+use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
+use rempart_model::{PowerAction, SHARED_TENANT, canonical_tenant};
+
+use super::problem::Failure;
+use crate::service::Page;
+
+/// What a request is about.
+pub(super) struct Route {
+    pub(super) target: Target,
+}
+
+pub(super) enum Target {
+    List(Urn),
+    Get(Urn),
+    Put(Urn),
+    Delete(Urn),
+    Power(Urn, PowerAction),
+    Fill(Urn),
+}
+
+const NO_ROUTE: &str = "no such path; see the region document for the providers, and SECA for their collections";
+
+impl Route {
+    pub(super) fn parse(method: &Method, path: &str) -> Result<Route, Failure> {
+        let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
+        let rest = path.strip_prefix("/providers/").ok_or_else(no_route)?;
+        let mut segments = Vec::new();
+        for segment in rest.trim_end_matches('/').split('/') {
+            segments.push(decode(segment)?);
+        }
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let (provider, rest) = match segments[..] {
+            [provider, "v1", ref rest @ ..] => (Provider::from_name(provider).ok_or_else(no_route)?, rest),
+            _ => return Err(no_route()),
+        };
+        if rest.len() % 2 == 1 {
+            return match Urn::from_segments(provider, &rest[..rest.len() - 1]) {
+                Some(urn) if urn.kind.info().actions.contains(&rest[rest.len() - 1]) => {
+                    action(method, canonical(urn), rest[rest.len() - 1])
+                }
+                Some(urn) if urn.kind == Kind::BlockStorage && rest[rest.len() - 1] == "content" => {
+                    allow(method, &[Method::PUT])?;
+                    Ok(Route { target: Target::Fill(canonical(urn)) })
+                }
+                _ => collection(method, provider, rest),
+            };
+        }
+        let urn = canonical(Urn::from_segments(provider, rest).ok_or_else(no_route)?);
+        served(&urn)?;
+        let info = urn.kind.info();
+        // Shared SKUs are written by operators under the shared tenant; for everyone else they are read-only.
+        let writable = info.verbs == Verbs::All || (info.catalogue && urn.tenant == SHARED_TENANT);
+        let target = match (method, writable) {
+            (&Method::GET, _) => Target::Get(urn),
+            (&Method::PUT, true) => Target::Put(urn),
+            (&Method::DELETE, true) => Target::Delete(urn),
+            (_, true) => return Err(Failure::Method("GET, PUT, DELETE")),
+            (_, false) => return Err(Failure::Method("GET")),
+        };
+        Ok(Route { target })
+    }
+}
+
+fn served(urn: &Urn) -> Result<(), Failure> {
+    let info = urn.kind.info();
+    if info.served {
+        return Ok(());
+    }
+    Err(Failure::NoRoute(format!("{} are not served by this version", info.collection)))
+}
+
+fn collection(method: &Method, provider: Provider, segments: &[&str]) -> Result<Route, Failure> {
+    let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
+    // A collection is an item's path without the name: any name will do to parse it.
+    let with_name: Vec<&str> = segments.iter().copied().chain(["x"]).collect();
+    let mut from = canonical(Urn::from_segments(provider, &with_name).ok_or_else(no_route)?);
+    from.name.clear();
+    served(&from)?;
+    debug_assert!(from.kind.info().scope >= Scope::Global);
+    allow(method, &[Method::GET])?;
+    Ok(Route { target: Target::List(from) })
+}
+
+fn action(method: &Method, urn: Urn, name: &str) -> Result<Route, Failure> {
+    allow(method, &[Method::POST])?;
+    let action = match name {
+        "start" => PowerAction::Start,
+        "stop" => PowerAction::Stop,
+        "restart" => PowerAction::Restart,
+        other => return Err(Failure::NoRoute(format!("there is no action {other:?}"))),
+    };
+    Ok(Route { target: Target::Power(urn, action) })
+}
+
+fn allow(method: &Method, allowed: &[Method]) -> Result<(), Failure> {
+    match allowed {
+        _ if allowed.contains(method) => Ok(()),
+        [only] if *only == Method::GET => Err(Failure::Method("GET")),
+        [only] if *only == Method::PUT => Err(Failure::Method("PUT")),
+        _ => Err(Failure::Method("POST")),
+    }
+}
+
+/// The shared tenant has two names.
+fn canonical(mut urn: Urn) -> Urn {
+    let name = if urn.kind == Kind::Tenant { &mut urn.name } else { &mut urn.tenant };
+    *name = canonical_tenant(name).to_owned();
+    urn
+}
+
+/// Percent-decoding of one segment. What decodes to a slash is part of no name here.
+fn decode(segment: &str) -> Result<String, Failure> {
+    let bad = || Failure::NoRoute(NO_ROUTE.to_owned());
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
+        bytes.push(u8::try_from(high * 16 + low).map_err(|_| bad())?);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| bad())?;
+    if text.is_empty() || text.contains('/') { Err(bad()) } else { Ok(text) }
+}
+
+/// `limit` and `skipToken` of a list.
+pub(super) fn page(query: &str) -> Result<Page, Failure> {
+    let mut page = Page { limit: 1000, after: None };
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "limit" => {
+                page.limit = value.parse().ok().filter(|limit| (1..=10_000).contains(limit)).ok_or_else(|| {
+                    Failure::Parameter("limit".to_owned(), "must be an integer from 1 to 10000".to_owned())
+                })?;
+            }
+            "skipToken" if !value.is_empty() => {
+                if rempart_api::check_name(value).is_err() {
+                    let why = "is not a token of an earlier page; start again without it".to_owned();
+                    return Err(Failure::Parameter("skipToken".to_owned(), why));
+                }
+                page.after = Some(value.to_owned());
+            }
+            "labels" if !value.is_empty() => {
+                let why = "label selectors are not served by this version; list without it".to_owned();
+                return Err(Failure::Parameter("labels".to_owned(), why));
+            }
+            _ => {}
+        }
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: Method, path: &str) -> String {
+        match Route::parse(&method, path) {
+            Ok(Route { target }) => match target {
+                Target::List(urn) => format!("list {} {}", urn.kind, urn.tenant),
+                Target::Get(urn) => format!("get {urn}"),
+                Target::Put(urn) => format!("put {urn}"),
+                Target::Delete(urn) => format!("delete {urn}"),
+                Target::Power(urn, action) => format!("{action:?} {urn}"),
+                Target::Fill(urn) => format!("fill {urn}"),
+            },
+            Err(Failure::Method(allowed)) => format!("405 {allowed}"),
+            Err(_) => "404".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_served_kind_has_its_item_and_collection_and_no_other() {
+        for row in Kind::table() {
+            let urn = Urn::network(row.kind, "t", "w", "n", "x").sibling(row.kind, "x");
+            let path = format!("/providers/{}/v1/{}", row.provider.name(), urn.path());
+            let collection = path.strip_suffix("/x").unwrap();
+            if row.served {
+                assert_eq!(check(Method::GET, &path), format!("get {urn}"));
+                assert_eq!(check(Method::GET, collection), format!("list {} {}", row.kind, urn.tenant));
+                assert_eq!(check(Method::POST, collection), "405 GET");
+                let put = check(Method::PUT, &path);
+                let writable = row.verbs == Verbs::All;
+                assert_eq!(put, if writable { format!("put {urn}") } else { "405 GET".to_owned() });
+                assert!(check(Method::PATCH, &path).starts_with("405"));
+            } else {
+                assert_eq!(check(Method::GET, &path), "404", "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn actions_aliases_and_odd_paths() {
+        let instance = "/providers/seca.compute/v1/tenants/t/workspaces/w/instances/x";
+        assert_eq!(
+            check(Method::POST, &format!("{instance}/start")),
+            "Start seca.compute/v1/tenants/t/workspaces/w/instances/x"
+        );
+        assert_eq!(check(Method::GET, &format!("{instance}/start")), "405 POST");
+        assert_eq!(check(Method::POST, &format!("{instance}/explode")), "404");
+        assert_eq!(
+            check(Method::PUT, "/providers/seca.compute/v1/tenants/seca/skus/x"),
+            "put seca.compute/v1/tenants/public/skus/x"
+        );
+        for odd in [
+            "/",
+            "/providers",
+            "/providers/seca.compute",
+            "/providers/seca.compute/v1",
+            "/providers/seca.compute/v2/tenants/t/skus",
+            "/providers/seca.compute/v1/tenants/t%2Fu/skus/x",
+            "/providers/seca.compute/v1/tenants//skus/x",
+            "/providers/seca.compute/v1/tenants/t/skus/%ff",
+            "/providers/seca.compute/v1/tenants/t/skus/%0",
+            "/providers/seca.storage/v1/tenants/t/workspaces/w/instances/x",
+        ] {
+            assert_eq!(check(Method::GET, odd), "404", "{odd}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The Rempart controller: a Raft replica that serves the tenant API and drives hypervisor agents.
+//!
+//! Who may call whom: `http` -> `service` -> `raft`; `reconcile` -> `raft`, `fleet`; `replica` -> `raft`, `store`;
+//! all -> `rempart_model`. ARCHITECTURE.md has the picture.
+
+pub mod authority;
+pub mod config;
+pub mod fleet;
+pub mod http;
+pub mod raft;
+pub mod reconcile;
+pub mod replica;
+pub mod service;
+pub mod store;
+
+mod run;
+
+pub use run::run;

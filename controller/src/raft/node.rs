@@ -1,0 +1,357 @@
+//! One replica's handle on consensus.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use openraft::{
+    ReadPolicy, ServerState,
+    async_runtime::watch::WatchReceiver,
+    errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
+};
+use rempart_model::Outcome;
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    Leadership, MAX_PROPOSAL_BYTES, Machine, PeerCredential, Proposal, Response, Settings, Status, bootstrap,
+    engine::{Raft, Reply, Types},
+    error::{ProposeError, StartError, TransferError, WaitError},
+    leadership,
+    log_store::{LogStore, WriterThread},
+    log_tail::Durable,
+    network::Network,
+    state_machine::{MachineThread, StateMachine},
+};
+
+/// What one permit of the queue stands for, in bytes: also what the smallest proposal takes.
+const ROOM_BYTES: usize = 1024;
+
+/// One replica's handle on consensus. Cheap to clone; all clones are the same replica.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    raft: Raft,
+    network: Network,
+    room: Arc<Semaphore>,
+    applied: watch::Receiver<Option<u64>>,
+    durable: watch::Receiver<Durable>,
+    leadership: watch::Receiver<Leadership>,
+    failed: watch::Receiver<Option<String>>,
+    /// The lowest id of the members it was told of.
+    founder: OnceLock<u64>,
+    stopping: watch::Sender<bool>,
+    threads: Mutex<Option<(WriterThread, MachineThread)>>,
+}
+
+impl Node {
+    /// Opens the log, brings the machine up to what is known to be committed, and takes part from then on.
+    ///
+    /// Serve [`services`](super::services) for the peers. A replica whose log is empty waits to be added by a leader;
+    /// see [`Node::initialize_if_empty`].
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(
+        settings: Settings,
+        machine: impl Machine,
+        credential: impl PeerCredential,
+    ) -> Result<Self, StartError> {
+        let config = Arc::new(settings.timing.to_config()?);
+        let (dir, tail_bytes) = (settings.log_dir.clone(), settings.limits.tail_bytes);
+        let opened = tokio::task::spawn_blocking(move || LogStore::open(&dir, tail_bytes)).await;
+        let (log, writer_thread) = opened
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|source| StartError::Log { dir: settings.log_dir.display().to_string(), source })?;
+        let durable = log.durable();
+
+        let (applied_sender, applied) = watch::channel(None);
+        let (machine, machine_thread) =
+            StateMachine::start(machine, durable.clone(), applied_sender).map_err(StartError::Thread)?;
+        let network = Network::new(settings.replica_id, settings.timing.append_timeout, Arc::new(credential));
+        let threads = (writer_thread, machine_thread);
+        let raft = match Raft::new(settings.replica_id, config, network.clone(), log, machine).await {
+            Ok(raft) => raft,
+            Err(fatal) => {
+                join(threads).await;
+                return Err(StartError::Recovery(fatal.to_string()));
+            }
+        };
+
+        let (leadership_sender, leadership) = watch::channel(Leadership::default());
+        let (failed_sender, failed) = watch::channel(None);
+        let followed = raft.clone();
+        tokio::spawn(async move {
+            let why = leadership::follow(&followed, &leadership_sender).await;
+            failed_sender.send_replace(Some(why));
+        });
+
+        let room = Arc::new(Semaphore::new(settings.limits.in_flight_bytes / ROOM_BYTES));
+        Ok(Self(Arc::new(Inner {
+            settings,
+            raft,
+            network,
+            room,
+            applied,
+            durable,
+            leadership,
+            failed,
+            founder: OnceLock::new(),
+            stopping: watch::Sender::new(false),
+            threads: Mutex::new(Some(threads)),
+        })))
+    }
+
+    /// Founds the cluster of `members` (id and `host:port`), if that is this replica's to do: it is the lowest id, and
+    /// no replica has anything in its log. Every replica is to call it with the same members at every start. Returns
+    /// at once, and works in the background until the members are as given or the replica stops.
+    pub fn initialize_if_empty(&self, members: BTreeMap<u64, String>) {
+        if let Some((&founder, _)) = members.first_key_value() {
+            self.0.founder.get_or_init(|| founder);
+        }
+        let node = self.clone();
+        let mut stopping = self.0.stopping.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = bootstrap::run(&node, &members) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        });
+    }
+
+    /// Puts a command into the log and waits until it is applied here.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError`]; only after [`ProposeError::Unknown`] can the proposal be in the log. Giving up on the future is
+    /// as good as `Unknown`.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Arc<Outcome>, ProposeError> {
+        let bytes = proposal.0.len();
+        if bytes > MAX_PROPOSAL_BYTES {
+            return Err(ProposeError::TooLarge { bytes });
+        }
+        let permits =
+            u32::try_from(bytes.div_ceil(ROOM_BYTES).max(1)).map_err(|_| ProposeError::Overloaded)?;
+        let room =
+            Arc::clone(&self.0.room).try_acquire_many_owned(permits).map_err(|_| ProposeError::Overloaded)?;
+
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.0.settings.timing.propose_timeout;
+        let asked = self.0.raft.client_write_ff(proposal, Some(Reply::new(answer, room))).await;
+        asked.map_err(|_| ProposeError::Stopped)?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(Ok(written))) => {
+                let Response(outcome) = written.data;
+                outcome.ok_or_else(|| {
+                    tracing::error!(
+                        index = written.log_id.index,
+                        "the machine gave no outcome for a proposal"
+                    );
+                    ProposeError::Unknown
+                })
+            }
+            Ok(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Err(not_leader(forward)),
+            // Discarded entries, of which another leader may have a copy; a stop before the answer; too long a wait.
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(ProposeError::Unknown),
+        }
+    }
+
+    /// The index that a linearizable read must see applied: at least that of everything acknowledged before the call.
+    /// Asks a quorum whether this replica still leads; concurrent calls share the question.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError::NotLeader`], [`ProposeError::Unknown`] (no quorum answered) and [`ProposeError::Stopped`].
+    pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        let ask = self.0.raft.get_read_linearizer(ReadPolicy::ReadIndex);
+        match timeout(self.0.settings.timing.propose_timeout, ask).await {
+            Ok(Ok(read)) => Ok(read.read_log_id().index()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(not_leader(forward))
+            }
+            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
+                Err(ProposeError::Unknown)
+            }
+            Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// Waits until the entry `index` is applied here and its state published.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError`].
+    pub async fn wait_applied(&self, index: u64, deadline: Instant) -> Result<(), WaitError> {
+        let mut applied = self.0.applied.clone();
+        match timeout_at(deadline, applied.wait_for(|applied| *applied >= Some(index))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(WaitError::Stopped),
+            Err(_) => Err(WaitError::Late),
+        }
+    }
+
+    /// The index up to which this replica's published state contains the log.
+    #[must_use]
+    pub fn applied_index(&self) -> Option<u64> {
+        *self.0.applied.borrow()
+    }
+
+    /// Who leads, and where it listens for its peers.
+    #[must_use]
+    pub fn leader(&self) -> Option<(u64, String)> {
+        let reports = self.0.raft.server_metrics();
+        let report = reports.borrow_watched();
+        let leader = report.current_leader?;
+        let address = report.membership_config.get_node(&leader)?.addr.clone();
+        Some((leader, address))
+    }
+
+    /// Whether this replica leads; see [`Leadership::is_me`].
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.0.leadership.borrow().is_me
+    }
+
+    /// Follows who leads.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    /// This replica's id.
+    #[must_use]
+    pub fn replica_id(&self) -> u64 {
+        self.0.settings.replica_id
+    }
+
+    /// How this replica is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let durable = self.0.durable.borrow().clone();
+        Status {
+            durable_end: durable.end,
+            log_syncs: durable.syncs,
+            applied_index: self.applied_index(),
+            ..leadership::status(&self.0.raft)
+        }
+    }
+
+    /// Resolves when consensus has stopped on this replica without being asked to, with the reason. The process should
+    /// then end: what it serves is stale. Does not resolve after [`Node::stop`].
+    pub async fn failed(&self) -> String {
+        let mut failed = self.0.failed.clone();
+        let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        if *self.0.stopping.borrow() {
+            std::future::pending::<()>().await;
+        }
+        why.unwrap_or_else(|| "consensus stopped".to_owned())
+    }
+
+    /// Hands leadership to the voter that has most of the log, if one has all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub async fn transfer_leadership(&self) -> Result<(), TransferError> {
+        let heir = self.heir()?;
+        let me = self.replica_id();
+        tracing::info!(replica = me, heir, "handing over leadership");
+        self.0.raft.trigger().transfer_leader(heir).await.map_err(|_| TransferError::NotLeader)?;
+        let mut leadership = self.leadership();
+        // No heartbeats are sent from now on, so after this time someone else campaigns in any case.
+        let wait = self.0.settings.timing.silence_max;
+        let taken_over = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
+        match timeout(wait, taken_over).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(TransferError::Late),
+        }
+    }
+
+    fn heir(&self) -> Result<u64, TransferError> {
+        let reports = self.0.raft.metrics();
+        let report = reports.borrow_watched();
+        let Some(matched) = report.replication.as_ref().filter(|_| report.state == ServerState::Leader)
+        else {
+            return Err(TransferError::NotLeader);
+        };
+        report
+            .membership_config
+            .voter_ids()
+            .filter(|voter| *voter != report.id)
+            .filter_map(|voter| Some((matched.get(&voter)?.as_ref().map(|id| id.index), voter)))
+            .filter(|(matched, _)| *matched >= report.local_committed.map(|id| id.index))
+            .max()
+            .map(|(_, voter)| voter)
+            .ok_or(TransferError::NoHeir)
+    }
+
+    /// Leaves consensus in good order: hands over leadership if it has it and someone can take it, then stops and closes
+    /// the log. Proposals still under way answer [`ProposeError::Unknown`]. Takes a second or two at most, unless the
+    /// machine or the disk hangs. Stop serving [`services`](super::services) after it, not before: the successor needs
+    /// this replica's vote. Calling it again does nothing more.
+    pub async fn stop(&self) {
+        if self.0.stopping.send_replace(true) {
+            return;
+        }
+        if self.is_leader()
+            && let Err(error) = self.transfer_leadership().await
+        {
+            tracing::info!(replica = self.replica_id(), %error, "stopping without a successor");
+        }
+        self.shut_down().await;
+    }
+
+    /// Stops as if the process had been killed, except that nothing is lost that was written.
+    #[cfg(test)]
+    pub(super) async fn stop_abruptly(&self) {
+        self.0.stopping.send_replace(true);
+        self.shut_down().await;
+    }
+
+    async fn shut_down(&self) {
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::error!(replica = self.replica_id(), %error, "consensus did not end well");
+        }
+        let threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(threads) = threads {
+            join(threads).await;
+        }
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.0.raft
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    pub(super) fn founder(&self) -> Option<u64> {
+        self.0.founder.get().copied()
+    }
+
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.0.settings.timing.heartbeat
+    }
+}
+
+/// Waits for the threads, which end when openraft has dropped the log and the machine.
+async fn join((writer, machine): (WriterThread, MachineThread)) {
+    let joined = tokio::task::spawn_blocking(move || (writer.join(), machine.join())).await;
+    if !matches!(joined, Ok((Ok(()), Ok(())))) {
+        tracing::error!("a thread of consensus panicked");
+    }
+}
+
+fn not_leader(forward: ForwardToLeader<Types>) -> ProposeError {
+    ProposeError::NotLeader { leader: forward.leader_id.zip(forward.leader_node.map(|node| node.addr)) }
+}

@@ -1,0 +1,8 @@
+//! Replicas in one process, over real sockets and real disks.
+
+mod bench;
+mod cluster;
+mod failures;
+mod growth;
+pub(super) mod machine;
+mod writes;

@@ -1,0 +1,74 @@
+//! How a cluster comes to be: once.
+
+use std::collections::BTreeSet;
+
+use super::cluster::{Cluster, eventually};
+use crate::raft::Role;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_is_a_cluster() {
+    let cluster = Cluster::founded(1).await;
+    cluster.write("alone").await;
+    cluster.agree("alone").await;
+}
+
+/// The founder waits for all of them, so that none of them can already be part of something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_founded_before_all_are_there() {
+    let mut cluster = Cluster::new(3).await;
+    for id in [1, 2] {
+        cluster.start(id).await;
+    }
+    let patience = tokio::time::Instant::now() + cluster.timing.silence_max * 2;
+    eventually("two replicas had their chance", || (tokio::time::Instant::now() > patience).then_some(()))
+        .await;
+    for id in [1, 2] {
+        assert_eq!(cluster.node(id).status().last_log_index, None);
+    }
+    cluster.start(3).await;
+    cluster.whole().await;
+}
+
+/// Killed at any moment on its way, the founder takes the next step when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_dies_on_its_way_arrives() {
+    for steps in [1, 3, 4, 5] {
+        let mut cluster = Cluster::new(3).await;
+        for id in 1..=3 {
+            cluster.start(id).await;
+        }
+        eventually("so many steps are made", || {
+            (cluster.node(1).status().last_log_index.map_or(0, |last| last + 1) >= steps).then_some(())
+        })
+        .await;
+        cluster.kill(1).await;
+        cluster.start(1).await;
+        cluster.whole().await;
+        cluster.write("whole").await;
+        cluster.agree("whole").await;
+        let founded: BTreeSet<_> =
+            (1..=3).map(|id| cluster.node(id).status().members).map(|members| members.entry).collect();
+        assert_eq!(founded.len(), 1, "one cluster");
+    }
+}
+
+/// The founder that lost its disk finds the others at work and founds nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_without_a_log_does_not_found_again() {
+    let mut cluster = Cluster::founded(3).await;
+    cluster.write("before").await;
+    if cluster.leader().await == 1 {
+        cluster.stop(1).await;
+    } else {
+        cluster.kill(1).await;
+    }
+    cluster.wipe(1);
+    let leader = cluster.leader().await;
+    let members = cluster.node(leader).status().members;
+    cluster.start(1).await;
+    cluster.write("after").await;
+    let known = eventually("the founder hears of a leader", || cluster.node(1).status().leader).await;
+    assert_eq!(known, leader);
+    assert_ne!(cluster.node(1).status().role, Role::Leader);
+    assert_eq!(cluster.node(leader).status().members, members);
+}

@@ -1,0 +1,38 @@
+//! Hosts that fell silent.
+
+use std::collections::BTreeMap;
+
+use rempart_api::Kind;
+use rempart_model::{Command, Detail, HostName};
+use tokio::time::{Duration, Instant};
+
+use crate::fleet::{Fleet, SILENCE, propose_as_system};
+use crate::raft::Node;
+use crate::replica::Replica;
+
+/// Says so of every host that has had no session here for longer than [`SILENCE`]: since the session ended, or since
+/// this replica leads, which gives agents the time to come over from the last leader.
+pub(super) async fn run(node: &Node, replica: &Replica, fleet: &Fleet) {
+    let mut missing: BTreeMap<String, Instant> = BTreeMap::new();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let state = replica.state();
+        let reachable = state.of_kind(Kind::Host).filter(|host| {
+            matches!(&host.detail, Detail::Host(detail) if detail.reachable)
+        });
+        let silent: Vec<String> =
+            reachable.map(|host| host.urn.name.clone()).filter(|host| !fleet.in_touch(host)).collect();
+        missing.retain(|host, _| silent.contains(host));
+        let now = Instant::now();
+        for host in silent {
+            let since = *missing.entry(host.clone()).or_insert(now);
+            if now - since >= SILENCE {
+                tracing::warn!(host, "out of touch");
+                if let Err(error) = propose_as_system(node, Command::HostUnreachable(HostName { host })).await {
+                    tracing::warn!(error = %error.message(), "recording a host as unreachable");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Driving what is towards what should be. One file per concern.
+//!
+//! Each concern is a task that runs while this replica leads. It takes no input: it wakes when State has changed (or
+//! time has passed), reads State, and proposes what is missing. So it does not matter what woke it, how often, or what
+//! happened before.
+
+mod founding;
+mod hosts;
+mod placement;
+
+use std::time::Duration;
+
+use crate::fleet::Fleet;
+use crate::raft::Node;
+use crate::replica::Replica;
+
+pub use founding::Founding;
+
+/// Runs every concern whenever this replica leads, until the task is dropped.
+pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding) {
+    let mut leadership = node.leadership();
+    loop {
+        if leadership.wait_for(|leadership| leadership.is_me).await.is_err() {
+            return;
+        }
+        let term = leadership.borrow().term;
+        tracing::info!(term, "leading");
+        tokio::select! {
+            () = founding::run(&node, &replica, &founding) => {}
+            () = placement::run(&node, &replica) => {}
+            () = hosts::run(&node, &replica, &fleet) => {}
+            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
+        }
+        tracing::info!(term, "not leading any more");
+    }
+}
+
+/// Pause after a proposal that failed: the leader is changing, or the log is full.
+const PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,326 @@
+//! What one replica makes of the log: State in memory, its rows on the way to Postgres, and who is told of changes.
+//!
+//! [`Applier`] sits behind Raft and is the only writer of State, Postgres and [`Changes`]. Everyone else holds a
+//! [`Replica`] and reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rempart_api::Urn;
+use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, State};
+use tokio::sync::{Notify, watch};
+
+use crate::raft::{Committed, Machine, Payload, Position, Response};
+use crate::store::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write, projection::Projection};
+
+/// A replica's State, as of the newest published entry. Cheap to clone.
+#[derive(Clone)]
+pub struct Replica {
+    state: watch::Receiver<Arc<State>>,
+    changes: Arc<Changes>,
+}
+
+impl Replica {
+    /// The State now: a snapshot that does not change any more.
+    pub fn state(&self) -> Arc<State> {
+        self.state.borrow().clone()
+    }
+
+    /// Rings whenever State has changed.
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.state.clone()
+    }
+
+    /// Which objects of a host have changed since they were last asked for.
+    pub fn host_changes(&self, host: &str) -> HostChanges {
+        let bell = Arc::new(Notify::new());
+        let mut hosts = self.changes.hosts();
+        // A second session of the same host takes over; the first hears nothing any more.
+        hosts.insert(host.to_owned(), Pending { bell: bell.clone(), objects: BTreeSet::new() });
+        HostChanges { host: host.to_owned(), bell, changes: self.changes.clone() }
+    }
+}
+
+/// Changed objects per host, for the hosts whose sessions listen here.
+#[derive(Default)]
+struct Changes(Mutex<BTreeMap<String, Pending>>);
+
+struct Pending {
+    bell: Arc<Notify>,
+    objects: BTreeSet<Arc<Urn>>,
+}
+
+impl Changes {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Pending>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, object: &Object) {
+        if let Some(placement) = object.placement()
+            && let Some(pending) = self.hosts().get_mut(&placement.host)
+        {
+            pending.objects.insert(object.urn.clone());
+        }
+    }
+
+    fn ring(&self) {
+        for pending in self.hosts().values().filter(|pending| !pending.objects.is_empty()) {
+            pending.bell.notify_one();
+        }
+    }
+}
+
+/// One host's share of the changes; see [`Replica::host_changes`].
+pub struct HostChanges {
+    host: String,
+    bell: Arc<Notify>,
+    changes: Arc<Changes>,
+}
+
+impl HostChanges {
+    /// Waits until there is something to take.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// What changed since the last call. To be looked up in a State published after the bell rang.
+    pub fn take(&self) -> BTreeSet<Arc<Urn>> {
+        let mut hosts = self.changes.hosts();
+        match hosts.get_mut(&self.host) {
+            Some(pending) if Arc::ptr_eq(&pending.bell, &self.bell) => std::mem::take(&mut pending.objects),
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
+impl Drop for HostChanges {
+    fn drop(&mut self) {
+        let mut hosts = self.changes.hosts();
+        if hosts.get(&self.host).is_some_and(|pending| Arc::ptr_eq(&pending.bell, &self.bell)) {
+            hosts.remove(&self.host);
+        }
+    }
+}
+
+/// What was loaded does not make a State.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A row this version cannot read.
+    #[error("row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica")]
+    Row {
+        /// Which row.
+        what: String,
+        /// Why not.
+        error: serde_json::Error,
+    },
+}
+
+/// Applies committed entries; the [`Machine`] behind Raft.
+pub struct Applier {
+    state: State,
+    publisher: watch::Sender<Arc<State>>,
+    changes: Arc<Changes>,
+    projection: Arc<Projection>,
+    resume: Option<Position>,
+    /// Applied index the pending batch follows.
+    after: Option<u64>,
+    pending: Vec<Write>,
+    pending_bytes: usize,
+    position: Option<Position>,
+}
+
+/// A run of entries is handed to Postgres in pieces of about this size.
+const PIECE_BYTES: usize = 1 << 20;
+
+impl Applier {
+    /// From what Postgres held.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn new(loaded: Loaded, projection: Arc<Projection>) -> Result<(Applier, Replica), LoadError> {
+        let read = |what: String, text: &str| {
+            serde_json::from_str::<Object>(text).map_err(|error| LoadError::Row { what, error })
+        };
+        let mut objects = Vec::with_capacity(loaded.resources.len());
+        for row in loaded.resources {
+            objects.push(read(format!("{:?}", row.key), &row.body)?);
+        }
+        let mut answers = Vec::with_capacity(loaded.answers.len());
+        for (request_id, index, text) in loaded.answers {
+            let recorded: Recorded = serde_json::from_str(&text)
+                .map_err(|error| LoadError::Row { what: format!("answer to {request_id}"), error })?;
+            answers.push((request_id, index, recorded));
+        }
+        let mut core = Core::default();
+        let mut resume = None;
+        let after = loaded.mark.as_ref().map(|mark| mark.applied_index);
+        if let Some(mark) = loaded.mark {
+            let unreadable = |error| LoadError::Row { what: "of the replica's mark".to_owned(), error };
+            core = serde_json::from_value(mark.core).map_err(unreadable)?;
+            resume = Some(serde_json::from_value(mark.position).map_err(unreadable)?);
+        }
+        let state = State::load(core, after.unwrap_or(0), objects, answers);
+        let (publisher, receiver) = watch::channel(Arc::new(state.clone()));
+        let changes = Arc::new(Changes::default());
+        let replica = Replica { state: receiver, changes: changes.clone() };
+        let applier = Applier {
+            state,
+            publisher,
+            changes,
+            projection,
+            resume,
+            after,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            position: None,
+        };
+        Ok((applier, replica))
+    }
+
+    fn push(&mut self, write: Write, bytes: usize) {
+        self.pending.push(write);
+        self.pending_bytes += bytes;
+    }
+
+    fn record(&mut self, index: u64, envelope: &Envelope, applied: &Applied) {
+        for change in &applied.changes {
+            if let Some(object) = change.after.as_deref().or(change.before.as_deref()) {
+                self.changes.note(object);
+            }
+            match &change.after {
+                Some(object) => {
+                    let row = row_of(object);
+                    let bytes = row.body.len();
+                    self.push(Write::PutResource(row), bytes);
+                }
+                None => self.push(Write::DeleteResource(key_of(&change.urn)), 64),
+            }
+        }
+        if let Some(recorded) = &applied.recorded {
+            let answer = to_text(recorded);
+            let bytes = answer.len();
+            self.push(Write::PutAnswer { request_id: envelope.request_id, log_index: index, answer }, bytes);
+        }
+        if let Some(log_index) = applied.dropped_answers_to {
+            self.push(Write::DropAnswersUpTo { log_index }, 16);
+        }
+        if !applied.repeated
+            && let Some(row) = audit_row(index, envelope, &applied.outcome, self.state.core().clock.unix_ms())
+        {
+            self.push(Write::Audit(row), 256);
+        }
+    }
+
+    /// Hands what is pending to the projection. Waits while its queue is full: this holds up this replica alone.
+    fn hand_over(&mut self) -> io::Result<()> {
+        let Some(position) = self.position.take() else { return Ok(()) };
+        let mark = Mark {
+            applied_index: position.index(),
+            membership: serde_json::to_value(position.members())?,
+            position: serde_json::to_value(&position)?,
+            core: serde_json::to_value(self.state.core())?,
+        };
+        let index = mark.applied_index;
+        let batch = Batch::new(self.after, mark, std::mem::take(&mut self.pending));
+        self.pending_bytes = 0;
+        self.after = Some(index);
+        // Blocks while its queue is full.
+        self.projection.push(batch).map_err(|error| io::Error::other(error.to_string()))
+    }
+}
+
+impl Machine for Applier {
+    fn resume(&self) -> Option<Position> {
+        self.resume.clone()
+    }
+
+    fn apply(&mut self, entry: Committed<'_>) -> io::Result<Response> {
+        let response = match entry.payload {
+            Payload::Blank | Payload::Membership(_) => {
+                self.state.skip(entry.index);
+                Response(None)
+            }
+            Payload::Proposal(bytes) => {
+                let envelope = Envelope::decode(bytes).map_err(io::Error::other)?;
+                let applied = self.state.apply(entry.index, &envelope);
+                self.record(entry.index, &envelope, &applied);
+                Response(Some(Arc::new(applied.outcome)))
+            }
+        };
+        self.position = Some(entry.position.clone());
+        if self.pending_bytes > PIECE_BYTES {
+            self.hand_over()?;
+        }
+        Ok(response)
+    }
+
+    fn batch_applied(&mut self) {
+        self.publisher.send_replace(Arc::new(self.state.clone()));
+        self.changes.ring();
+        if let Err(error) = self.hand_over() {
+            // The projection has failed for good; main watches its health and ends the process.
+            tracing::error!(%error, "changes could not be handed to Postgres");
+        }
+    }
+}
+
+fn to_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| unreachable!("stored types are plain data: {error}"))
+}
+
+fn key_of(urn: &Urn) -> ResourceKey {
+    ResourceKey {
+        kind: urn.kind.info().name.into(),
+        tenant: urn.tenant.clone(),
+        workspace: urn.workspace.clone(),
+        network: urn.network.clone(),
+        name: urn.name.clone(),
+    }
+}
+
+fn row_of(object: &Object) -> ResourceRow {
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    ResourceRow {
+        key: key_of(&object.urn),
+        uid: object.uid,
+        resource_version: signed(object.resource_version),
+        changed_index: signed(object.changed_index),
+        created_at_ms: object.created_at.unix_ms(),
+        modified_at_ms: object.modified_at.unix_ms(),
+        deleted_at_ms: object.deleted_at.map(|at| at.unix_ms()),
+        body: to_text(object),
+    }
+}
+
+/// The row of history an entry leaves. Routine reports of hosts leave none: they are observations, not acts.
+fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> Option<AuditRow> {
+    let (action, subject) = match &envelope.command {
+        Command::Found(founding) => ("found", founding.cluster_id.to_string()),
+        Command::Put(put) => ("put", put.urn.to_string()),
+        Command::Delete(delete) => ("delete", delete.urn.to_string()),
+        Command::Power(power) => match power.action {
+            rempart_model::PowerAction::Start => ("start", power.urn.to_string()),
+            rempart_model::PowerAction::Stop => ("stop", power.urn.to_string()),
+            rempart_model::PowerAction::Restart => ("restart", power.urn.to_string()),
+        },
+        Command::Fill(fill) => ("fill", fill.urn.to_string()),
+        Command::Place(place) => ("place", place.uid.to_string()),
+        Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
+        Command::HostSeen(_) | Command::Report(_) => return None,
+    };
+    let told = match outcome {
+        Ok(_) => serde_json::json!({ "accepted": true }),
+        Err(refusal) => serde_json::json!({ "accepted": false, "refusal": refusal }),
+    };
+    Some(AuditRow {
+        log_index: i64::try_from(index).unwrap_or(i64::MAX),
+        ordinal: 0,
+        at_ms,
+        request_id: envelope.request_id,
+        actor: envelope.actor.clone(),
+        action: action.to_owned(),
+        subject,
+        outcome: told.to_string(),
+    })
+}

@@ -1,0 +1,128 @@
+//! A call as the service sees it: authenticated, parsed, and free of HTTP. Also what a follower passes to the leader.
+
+use rempart_api::storage::BlobSpec;
+use rempart_api::{ResourceList, ResourceView, StringMap, Urn};
+use rempart_model::{PowerAction, Spec};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::authorise::Caller;
+
+/// One call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Identifies it among retries, and in every log line about it.
+    pub id: Uuid,
+    /// W3C `traceparent`.
+    pub trace: Option<String>,
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub call: Call,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Call {
+    /// One resource.
+    Get {
+        /// Which.
+        urn: Urn,
+    },
+    /// A page of a collection.
+    List {
+        /// Kind and scope; its name is empty.
+        from: Urn,
+        /// Which page.
+        page: Page,
+    },
+    /// Create or replace.
+    Put {
+        /// Which.
+        urn: Urn,
+        /// Version it must have.
+        if_unmodified_since: Option<u64>,
+        /// The representation.
+        body: Box<Body>,
+    },
+    /// Ask it to go.
+    Delete {
+        /// Which.
+        urn: Urn,
+        /// Version it must have.
+        if_unmodified_since: Option<u64>,
+    },
+    /// Start, stop or restart.
+    Power {
+        /// Which instance.
+        urn: Urn,
+        /// Version it must have.
+        if_unmodified_since: Option<u64>,
+        /// What to do.
+        action: PowerAction,
+    },
+    /// Say what a blank volume contains. Operators only: naming a digest must not give access to its bytes.
+    Fill {
+        /// Which block storage.
+        urn: Urn,
+        /// Its content.
+        content: BlobSpec,
+    },
+}
+
+impl Call {
+    /// Changes something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self, Call::Get { .. } | Call::List { .. })
+    }
+
+    /// What it is about.
+    pub fn urn(&self) -> &Urn {
+        match self {
+            Call::List { from: urn, .. }
+            | Call::Get { urn }
+            | Call::Put { urn, .. }
+            | Call::Delete { urn, .. }
+            | Call::Power { urn, .. }
+            | Call::Fill { urn, .. } => urn,
+        }
+    }
+}
+
+/// What a PUT brings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Body {
+    /// Labels.
+    pub labels: StringMap,
+    /// Annotations.
+    pub annotations: StringMap,
+    /// Extensions.
+    pub extensions: StringMap,
+    /// Desired state.
+    pub spec: Spec,
+}
+
+/// Which part of a collection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page {
+    /// Most items, 1..10000.
+    pub limit: usize,
+    /// Name after which the page starts.
+    pub after: Option<String>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Reply {
+    /// A resource.
+    Resource {
+        /// It did not exist before.
+        created: bool,
+        /// As the caller may see it.
+        view: Box<ResourceView>,
+    },
+    /// A page.
+    List(ResourceList),
+    /// Accepted, nothing to show.
+    Accepted,
+}

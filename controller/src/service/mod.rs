@@ -1,0 +1,333 @@
+//! What the API does: authorise, admit, propose, view. Knows nothing of HTTP and nothing of hosts.
+//!
+//! ```text
+//!   write:  authorise -> admit (apply on a throw-away copy) -> propose -> view
+//!           on a follower: passed to the leader, once, with the same request id until its outcome is known
+//!   read:   ReadIndex from the leader -> wait until applied here -> authorise -> view
+//! ```
+
+mod authorise;
+mod call;
+mod error;
+mod forward;
+mod list;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rempart_api::{Kind, Phase, Provider, ResourceView, Timestamp, Urn};
+use rempart_model::{
+    Answer, Command, DeleteCommand, Envelope, FillCommand, Object, Outcome, PowerCommand, Presentation, PutCommand,
+    State, view_of,
+};
+use rempart_proto::raft::v1::leader_server::LeaderServer;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+pub use authorise::Caller;
+pub use call::{Body, Call, Page, Reply, Request};
+pub use error::{Fault, ServiceError};
+
+use crate::raft::{Node, PeerCredential, ProposeError, Proposal};
+use crate::replica::Replica;
+use crate::store::projection::Pressure;
+use forward::Forwarder;
+
+/// Providers advertised in the region document.
+const ADVERTISED: [Provider; 8] = Provider::ALL;
+
+/// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// The API's logic on one replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    replica: Replica,
+    forwarder: Forwarder,
+    pressure: tokio::sync::watch::Receiver<Pressure>,
+    settings: Settings,
+}
+
+/// What the installation decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Outside base URL, without a trailing slash.
+    pub public_url: String,
+    /// Subjects who operate the installation.
+    pub operators: Vec<String>,
+}
+
+impl Service {
+    /// On `node` and `replica`, reaching the leader with `credential`.
+    pub fn new(
+        node: Node,
+        replica: Replica,
+        pressure: tokio::sync::watch::Receiver<Pressure>,
+        credential: Arc<dyn PeerCredential>,
+        settings: Settings,
+    ) -> Service {
+        let forwarder = Forwarder::new(credential);
+        Service { inner: Arc::new(Inner { node, replica, forwarder, pressure, settings }) }
+    }
+
+    /// The gRPC side of forwarding, for the listener between replicas.
+    pub fn leader_server(&self) -> LeaderServer<forward::LeaderService> {
+        forward::server(self.clone())
+    }
+
+    /// Answers one authenticated call, on whichever replica it arrived.
+    ///
+    /// # Errors
+    /// A refusal of the core, a missing right, or a fault of ours that says whether a retry helps.
+    pub async fn call(&self, request: Request) -> Result<Reply, ServiceError> {
+        let deadline = Instant::now() + PATIENCE;
+        if !request.call.is_write() {
+            self.catch_up(deadline).await?;
+            return self.read(&request);
+        }
+        loop {
+            // One attempt: here if this replica leads, else on the leader.
+            let attempt = async {
+                if self.inner.node.is_leader() {
+                    return self.write(&request).await;
+                }
+                let Some((_, address)) = self.inner.node.leader() else {
+                    return Err(ServiceError::Fault(Fault::NoLeader));
+                };
+                self.inner.forwarder.execute(&address, &request).await
+            };
+            let mut leadership = self.inner.node.leadership();
+            leadership.mark_unchanged();
+            match timeout_at(deadline, attempt).await {
+                Err(_) => return Err(ServiceError::Fault(Fault::OutcomeUnknown)),
+                // The request id makes the repetition harmless whatever became of the attempt.
+                Ok(Err(ServiceError::Fault(fault))) if fault.helps_to_retry() && Instant::now() < deadline => {
+                    tracing::debug!(request_id = %request.id, %fault, "trying again");
+                    let pause = Duration::from_millis(100);
+                    let _ = tokio::time::timeout(pause, leadership.changed()).await;
+                }
+                Ok(result) => return result,
+            }
+        }
+    }
+
+    /// Name of the region this installation serves.
+    pub fn region(&self) -> String {
+        self.inner.replica.state().core().region.clone()
+    }
+
+    /// Whether `caller` may make `call`, without making it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`], or a fault.
+    pub async fn check_right(&self, id: Uuid, caller: Caller, call: Call) -> Result<(), ServiceError> {
+        self.catch_up(Instant::now() + PATIENCE).await?;
+        let request = Request { id, trace: None, caller, call };
+        self.authorise(&self.inner.replica.state(), &request).map(|_| ())
+    }
+
+    /// A call that a follower passed on: executed here or not at all.
+    pub(crate) async fn execute_as_leader(&self, request: &Request) -> Result<Reply, ServiceError> {
+        if !self.inner.node.is_leader() {
+            return Err(ServiceError::Fault(Fault::NoLeader));
+        }
+        self.write(request).await
+    }
+
+    /// The index a linearizable read has to wait for; only the leader knows.
+    pub(crate) async fn read_index_as_leader(&self) -> Result<u64, ServiceError> {
+        Ok(self.inner.node.read_index().await?)
+    }
+
+    /// Returns once everything acknowledged before this call is in this replica's State.
+    async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
+        loop {
+            let attempt = async {
+                if self.inner.node.is_leader() {
+                    return self.read_index_as_leader().await;
+                }
+                let Some((_, address)) = self.inner.node.leader() else {
+                    return Err(ServiceError::Fault(Fault::NoLeader));
+                };
+                self.inner.forwarder.read_index(&address).await
+            };
+            match timeout_at(deadline, attempt).await {
+                Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
+                Ok(Ok(index)) => {
+                    return self
+                        .inner
+                        .node
+                        .wait_applied(index, deadline)
+                        .await
+                        .map_err(|_| ServiceError::Fault(Fault::Behind));
+                }
+                Ok(Err(ServiceError::Fault(fault))) if fault.helps_to_retry() && Instant::now() < deadline => {
+                    let mut leadership = self.inner.node.leadership();
+                    let pause = Duration::from_millis(100);
+                    let _ = tokio::time::timeout(pause, leadership.changed()).await;
+                }
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn read(&self, request: &Request) -> Result<Reply, ServiceError> {
+        let state = self.inner.replica.state();
+        let operator = self.authorise(&state, request)?;
+        match &request.call {
+            Call::Get { urn } => {
+                let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
+                let asked = if object.urn.tenant == urn.tenant { &object.urn } else { urn };
+                let view = view_of(&state, object, asked, self.presentation("GET", operator));
+                Ok(Reply::Resource { created: false, view: Box::new(view) })
+            }
+            Call::List { from, page } => {
+                list::list(&state, from, page, self.presentation("GET", operator)).map(Reply::List)
+            }
+            _ => Err(ServiceError::Fault(Fault::Internal("a write was taken for a read".to_owned()))),
+        }
+    }
+
+    async fn write(&self, request: &Request) -> Result<Reply, ServiceError> {
+        let pressure = *self.inner.pressure.borrow();
+        match pressure {
+            Pressure::Low => {}
+            // Rows wait for Postgres: those who write wait with them, so that the queue's hard bound is not reached.
+            Pressure::Soft => tokio::time::sleep(Duration::from_millis(20)).await,
+            Pressure::Hard => return Err(ServiceError::Fault(Fault::StoreBehind)),
+        }
+        let state = self.inner.replica.state();
+        let operator = self.authorise(&state, request)?;
+        let command = self.command(&state, request)?;
+        let envelope = Envelope {
+            format: rempart_model::ENVELOPE_FORMAT,
+            request_id: request.id,
+            actor: request.caller.subject.clone(),
+            trace: request.trace.clone(),
+            time: now(),
+            command,
+        };
+        // What is refused now would be refused when applied, unless an entry on its way changes that: then the caller
+        // raced with another and either answer is right. A recorded answer comes back through the log.
+        state.admit(&envelope)?;
+        let outcome = self.inner.node.propose(Proposal(envelope.encode().into())).await?;
+        self.reply(&outcome, request, operator)
+    }
+
+    fn reply(&self, outcome: &Outcome, request: &Request, operator: bool) -> Result<Reply, ServiceError> {
+        match outcome {
+            Ok(Answer::Put { created, object }) => {
+                let state = self.inner.replica.state();
+                let show = self.presentation("PUT", operator);
+                let view = put_view(&state, object, show);
+                Ok(Reply::Resource { created: *created, view: Box::new(view) })
+            }
+            Ok(Answer::Accepted | Answer::Done) => {
+                tracing::debug!(request_id = %request.id, "accepted");
+                Ok(Reply::Accepted)
+            }
+            Err(refusal) => Err(refusal.clone().into()),
+        }
+    }
+
+    fn command(&self, state: &State, request: &Request) -> Result<Command, ServiceError> {
+        Ok(match &request.call {
+            Call::Put { urn, if_unmodified_since, body } => {
+                let mut put = PutCommand {
+                    urn: urn.clone(),
+                    if_unmodified_since: *if_unmodified_since,
+                    labels: body.labels.clone(),
+                    annotations: body.annotations.clone(),
+                    extensions: body.extensions.clone(),
+                    spec: body.spec.clone(),
+                    uid: Uuid::now_v7(),
+                    host: None,
+                };
+                put.host = propose_host(state, &put);
+                Command::Put(Box::new(put))
+            }
+            Call::Delete { urn, if_unmodified_since } => {
+                Command::Delete(DeleteCommand { urn: urn.clone(), if_unmodified_since: *if_unmodified_since })
+            }
+            Call::Power { urn, if_unmodified_since, action } => Command::Power(PowerCommand {
+                urn: urn.clone(),
+                if_unmodified_since: *if_unmodified_since,
+                action: *action,
+            }),
+            Call::Fill { urn, content } => {
+                Command::Fill(FillCommand { urn: urn.clone(), content: content.clone() })
+            }
+            Call::Get { .. } | Call::List { .. } => {
+                return Err(ServiceError::Fault(Fault::Internal("a read was taken for a write".to_owned())));
+            }
+        })
+    }
+
+    fn presentation<'a>(&'a self, verb: &'a str, operator: bool) -> Presentation<'a> {
+        Presentation { public_url: &self.inner.settings.public_url, providers: &ADVERTISED, verb, operator }
+    }
+
+    fn authorise(&self, state: &State, request: &Request) -> Result<bool, ServiceError> {
+        authorise::authorise(state, &self.inner.settings.operators, &request.caller, &request.call)
+    }
+}
+
+/// The object as this PUT left it; explanations look at the State as it is now.
+fn put_view(state: &State, object: &Arc<Object>, show: Presentation<'_>) -> ResourceView {
+    view_of(state, object, &object.urn, show)
+}
+
+/// The host for a new instance, on the State as it is now; verified when applied.
+fn propose_host(state: &State, put: &PutCommand) -> Option<String> {
+    if put.urn.kind != Kind::Instance || state.get(&put.urn).is_some() {
+        return None;
+    }
+    // Placement looks at objects; this is the one that the PUT would make.
+    let envelope = Envelope {
+        format: rempart_model::ENVELOPE_FORMAT,
+        request_id: Uuid::nil(),
+        actor: String::new(),
+        trace: None,
+        time: now(),
+        command: Command::Put(Box::new(put.clone())),
+    };
+    match state.admit(&envelope) {
+        Ok(Answer::Put { object, .. }) if object.status.state == Phase::Pending => {
+            rempart_model::placement::choose(state, &object).ok()
+        }
+        _ => None,
+    }
+}
+
+/// This replica's clock. It enters the core with entries only.
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl From<ProposeError> for ServiceError {
+    fn from(error: ProposeError) -> ServiceError {
+        ServiceError::Fault(match error {
+            ProposeError::NotLeader { .. } => Fault::NoLeader,
+            ProposeError::Unknown => Fault::LeadershipLost,
+            ProposeError::Overloaded => Fault::Overloaded,
+            ProposeError::TooLarge { bytes } => Fault::TooLarge { bytes },
+            ProposeError::Stopped => Fault::Stopping,
+        })
+    }
+}
+
+impl ServiceError {
+    fn not_found(urn: &Urn) -> ServiceError {
+        ServiceError::Refused(rempart_model::Refusal {
+            class: rempart_model::RefusalClass::NotFound,
+            detail: format!("{urn} does not exist"),
+            sources: Vec::new(),
+        })
+    }
+}

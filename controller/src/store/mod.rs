@@ -1,0 +1,172 @@
+//! Postgres: what a replica keeps of the State, and how it gets there.
+//!
+//! ```text
+//!  apply ── Batch ──> Projection ── commit ──> Session ── one connection, one lock ──> Postgres
+//!                      (queue)                                                        (Embedded, or somebody's)
+//!  start <── Loaded ── Store::load
+//! ```
+//!
+//! The Raft log is the truth and memory answers; Postgres is where both go on from after a restart, and the only keeper
+//! of history. What holds here, always:
+//!
+//! - Rows, answers, history and the applied index they belong to change in one transaction, or not at all.
+//! - No batch is applied twice, skipped, or applied to a database that is not exactly where the batch follows on.
+//! - Only the session that holds the database's lock writes, and only a replica whose stamp the database bears.
+//! - Nothing counts as flushed that a power cut could take back: `fsync` and `full_page_writes` are on, or we refuse.
+//! - No SQL is made from data.
+//! - Nothing here looks inside a body or knows a type of the model: what rows mean is the model's business.
+
+mod coalesce;
+mod commit;
+pub mod embedded;
+mod error;
+mod load;
+pub mod projection;
+mod rows;
+mod session;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub use error::StoreError;
+pub use rows::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write};
+
+use embedded::Embedded;
+use session::{Place, Session};
+
+/// Which Postgres to use.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A private one, started, supervised and stopped by this process.
+    Embedded(embedded::Settings),
+    /// One that somebody else runs.
+    External {
+        /// `postgres://user:password@host:port/database`. Directly to the server: a pooler in transaction mode would
+        /// break the lock.
+        database_url: String,
+    },
+}
+
+/// Who this replica is. A database is stamped with it for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: Uuid,
+    /// The replica's Raft id.
+    pub replica_id: u64,
+}
+
+/// A database that is this replica's and nobody else's, for as long as this lives.
+pub struct Store {
+    session: Session,
+    readers: PgPool,
+    // Last, so that on drop the connections go before the server does.
+    embedded: Option<Embedded>,
+}
+
+/// A commit may take this long, and ...
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// ... as much longer as this slow a disk would need.
+const COMMIT_BYTES_PER_S: u64 = 1024 * 1024;
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the database of `identity`: starts Postgres if it is ours to start, connects, takes the lock, migrates, and
+/// stamps it if it is new.
+///
+/// # Errors
+/// When Postgres cannot be started or reached, is not safe to use, belongs to another replica, or is in use.
+pub async fn open(source: &Source, identity: Identity) -> Result<Store, StoreError> {
+    let (embedded, place) = match source {
+        Source::Embedded(settings) => {
+            let embedded = Embedded::start(settings.clone()).await?;
+            let place = Place::new(embedded.connect_options());
+            (Some(embedded), place)
+        }
+        Source::External { database_url } => (None, Place::from_url(database_url)?),
+    };
+    // Idle readers are let go: every connection is a process and megabytes of the control plane's memory.
+    let readers = PgPoolOptions::new()
+        .max_connections(3)
+        .min_connections(0)
+        .idle_timeout(Duration::from_secs(30))
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_lazy_with(place.options());
+    let session = Session::open(place, identity).await?;
+    Ok(Store { session, readers, embedded })
+}
+
+impl Store {
+    /// All that the database holds of the State, as of one moment.
+    ///
+    /// # Errors
+    /// When Postgres cannot be read.
+    pub async fn load(&self) -> Result<Loaded, StoreError> {
+        let place = self.session.place();
+        let mut reader = self.readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
+        load::load(&mut reader, place).await
+    }
+
+    /// Makes the effects of `batch` durable, in one transaction. `Ok` as well if the database is already where the batch
+    /// leads: it was committed before.
+    ///
+    /// Safe to call again after any [transient](StoreError::is_transient) error, and to drop half-way.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfStep`] if the database is anywhere else than where the batch follows on.
+    pub async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let place = self.session.place();
+        let patience = COMMIT_PATIENCE + Duration::from_secs(batch.bytes() as u64 / COMMIT_BYTES_PER_S);
+        let committing = async {
+            let mut lease = self.session.lease().await?;
+            commit::commit(lease.connection(), place, batch).await?;
+            lease.give_back();
+            Ok(())
+        };
+        timeout(patience, committing).await.unwrap_or_else(|_| Err(place.too_slow("commit", patience)))
+    }
+
+    /// The applied index in the database, read over the writing connection (which is made anew if it broke).
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or answers as another database than it was.
+    pub async fn applied_index(&self) -> Result<Option<u64>, StoreError> {
+        let place = self.session.place();
+        let asking = async {
+            let mut lease = self.session.lease().await?;
+            let found = commit::applied_index(lease.connection(), place).await?;
+            lease.give_back();
+            Ok(found)
+        };
+        timeout(PING_PATIENCE, asking).await.unwrap_or_else(|_| Err(place.too_slow("answer", PING_PATIENCE)))
+    }
+
+    /// How the private Postgres is doing; `None` when somebody else runs it.
+    #[must_use]
+    pub fn server(&self) -> Option<watch::Receiver<embedded::Status>> {
+        self.embedded.as_ref().map(Embedded::status)
+    }
+
+    /// Lets go of the lock, and stops Postgres if it is ours. Dropping a store does the same, but blocks the thread
+    /// while Postgres stops.
+    pub async fn close(&self) {
+        self.session.close().await;
+        self.readers.close().await;
+        if let Some(embedded) = &self.embedded {
+            embedded.stop().await;
+        }
+    }
+
+    fn out_of_step(&self, expected: Option<u64>, found: Option<u64>) -> StoreError {
+        StoreError::OutOfStep { place: self.session.place().description(), expected, found }
+    }
+}

@@ -1,0 +1,13 @@
+//! Compiles the `.proto` files with protox, so that no protoc is needed on the machine.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["agent/v1/agent.proto", "raft/v1/raft.proto"];
+    for file in files {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(files, ["."])?;
+    tonic_prost_build::configure()
+        .bytes(".rempart.raft.v1.Payload")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Controllers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rempart_api::client::Client;
+
+use crate::daemon::{Daemon, binary};
+use crate::wait::until_some;
+
+/// Where a cluster is, and at which ports.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Everything of the cluster is below it.
+    pub dir: PathBuf,
+    /// REST and internal port of each replica, by id from 1.
+    pub ports: Vec<(u16, u16)>,
+}
+
+impl Layout {
+    /// `replicas` replicas in `dir`, at ports that are free now.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn new(dir: &Path, replicas: usize) -> anyhow::Result<Layout> {
+        // All listeners are held until every port is known, so that none is given twice.
+        let listeners = (0..replicas * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+        let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Layout { dir: dir.to_owned(), ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() })
+    }
+
+    /// Directory with the cluster's identity and key.
+    pub fn cluster_dir(&self) -> PathBuf {
+        self.dir.join("cluster")
+    }
+
+    /// Base URL of a replica.
+    pub fn url(&self, id: usize) -> String {
+        format!("http://127.0.0.1:{}", self.ports[id - 1].0)
+    }
+
+    /// Internal listeners, for agents.
+    pub fn internal_addresses(&self) -> String {
+        let addresses: Vec<String> = self.ports.iter().map(|(_, port)| format!("127.0.0.1:{port}")).collect();
+        addresses.join(",")
+    }
+
+    /// Makes the identity of the cluster if there is none.
+    ///
+    /// # Errors
+    /// When `init` fails.
+    pub fn init(&self) -> anyhow::Result<()> {
+        if self.cluster_dir().join("cluster.json").exists() {
+            return Ok(());
+        }
+        let output = Command::new(binary("rempart-controller")?)
+            .args(["init", "--region", "local", "--zones", "a,b", "--dir"])
+            .arg(self.cluster_dir())
+            .output()?;
+        if !output.status.success() {
+            bail!("rempart-controller init failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// A token for the REST API, or with `fleet` for an agent.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn token(&self, subject: &str, fleet: bool) -> anyhow::Result<String> {
+        let mut command = Command::new(binary("rempart-controller")?);
+        command.args(["token", "--lifetime-seconds", "86400", "--subject", subject, "--cluster-dir"]);
+        command.arg(self.cluster_dir());
+        if fleet {
+            command.arg("--fleet");
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("rempart-controller token failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// The command that runs a replica.
+    ///
+    /// # Errors
+    /// When the binary is not built.
+    pub fn controller_command(&self, id: usize) -> anyhow::Result<Command> {
+        let (http, internal) = self.ports[id - 1];
+        let peers: Vec<String> = (1..).zip(&self.ports).map(|(id, (_, port))| format!("{id}=127.0.0.1:{port}")).collect();
+        let mut command = Command::new(binary("rempart-controller")?);
+        command.arg("run").arg("--cluster-dir").arg(self.cluster_dir());
+        command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(peers.join(","));
+        command.arg("--data-dir").arg(self.data_dir(id));
+        command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
+        command.arg("--internal-listen").arg(format!("127.0.0.1:{internal}"));
+        Ok(command)
+    }
+
+    /// Where a replica keeps its log and database.
+    pub fn data_dir(&self, id: usize) -> PathBuf {
+        self.dir.join(format!("c{id}"))
+    }
+
+    /// Log of a replica.
+    pub fn log(&self, id: usize) -> PathBuf {
+        self.dir.join(format!("c{id}.log"))
+    }
+}
+
+/// A running replica.
+pub struct Controller {
+    /// Its id, from 1.
+    pub id: usize,
+    /// Its process.
+    pub daemon: Daemon,
+}
+
+/// A cluster whose processes end with it.
+pub struct Cluster {
+    /// Where it is.
+    pub layout: Layout,
+    /// Those that run.
+    pub controllers: Vec<Controller>,
+}
+
+impl Cluster {
+    /// Starts `replicas` replicas in `dir` and waits until all are ready.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start(dir: &Path, replicas: usize) -> anyhow::Result<Cluster> {
+        fs::create_dir_all(dir)?;
+        let layout = Layout::new(dir, replicas)?;
+        layout.init()?;
+        let mut cluster = Cluster { layout, controllers: Vec::new() };
+        for id in 1..=replicas {
+            cluster.start_controller(id)?;
+        }
+        for id in 1..=replicas {
+            cluster.ready(id).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts replica `id`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_controller(&mut self, id: usize) -> anyhow::Result<()> {
+        let command = self.layout.controller_command(id)?;
+        let daemon = Daemon::spawn(&format!("controller {id}"), command, &self.layout.log(id))?;
+        self.controllers.push(Controller { id, daemon });
+        Ok(())
+    }
+
+    /// Takes replica `id` out of the running ones.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn take(&mut self, id: usize) -> Daemon {
+        let position = self.controllers.iter().position(|controller| controller.id == id).expect("it runs");
+        self.controllers.remove(position).daemon
+    }
+
+    /// SIGKILLs replica `id`; its Postgres goes with it.
+    pub fn kill(&mut self, id: usize) {
+        self.take(id).kill();
+    }
+
+    /// Waits until replica `id` says that it is ready.
+    ///
+    /// # Errors
+    /// When its address is none.
+    pub async fn ready(&mut self, id: usize) -> anyhow::Result<()> {
+        let url = format!("{}/readyz", self.layout.url(id));
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build()?;
+        until_some(&format!("controller {id} to be ready"), Duration::from_secs(90), || {
+            let request = http.get(&url).send();
+            let exited = self.controllers.iter_mut().find(|one| one.id == id).and_then(|one| one.daemon.exited());
+            async move {
+                assert!(exited.is_none(), "controller {id} ended: {exited:?}");
+                match request.await {
+                    Ok(answer) if answer.status().is_success() => Ok(()),
+                    Ok(answer) => Err(answer.text().await.unwrap_or_default()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    /// A client of replica `id` as `subject`.
+    ///
+    /// # Errors
+    /// When no token can be had.
+    pub fn client(&self, id: usize, subject: &str) -> anyhow::Result<Client> {
+        Client::new(&self.layout.url(id), &self.layout.token(subject, false)?).context("making a client")
+    }
+}

@@ -1,0 +1,101 @@
+//! A process of the lab.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A binary of this workspace, built by `cargo build --workspace` into the same directory as this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let dir = own.parent().context("the path of this executable has no directory")?;
+    let dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
+    let path = dir.join(name);
+    if !path.exists() {
+        bail!("{} is not built; run `cargo build --workspace` (or `make build`) first", path.display());
+    }
+    Ok(path)
+}
+
+/// A running process with its log in a file. Killed when dropped.
+pub struct Daemon {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    ended: bool,
+}
+
+impl Daemon {
+    /// Starts `command`; what it says goes to `log`, after what is there.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Daemon> {
+        let file = OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("starting {name}"))?;
+        Ok(Daemon { name: name.to_owned(), child, log: log.to_owned(), ended: false })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its exit status, if it has ended by itself.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten();
+        self.ended |= status.is_some();
+        status
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // The child is not reaped before this Daemon goes, so the pid is its own.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// SIGKILL, and gone.
+    pub fn kill(mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn terminate(mut self) -> Option<ExitStatus> {
+        self.signal(Signal::TERM);
+        self.ended = true;
+        self.child.wait().ok()
+    }
+
+    fn end(&mut self, signal: Signal) {
+        if !self.ended {
+            self.signal(signal);
+            let _ = self.child.wait();
+            self.ended = true;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end(Signal::KILL);
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            eprintln!("---- end of the log of {} ----\n{}", self.name, tail.join("\n"));
+        }
+    }
+}

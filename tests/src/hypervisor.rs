@@ -1,0 +1,151 @@
+//! Hypervisors: a private libvirtd in its own namespaces, and an agent that drives it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, bail};
+
+use crate::cluster::Layout;
+use crate::daemon::{Daemon, binary};
+use crate::image::repository;
+
+/// A private libvirt of this machine. Stopped, guests and all, when dropped.
+pub struct Hypervisor {
+    dir: PathBuf,
+}
+
+impl Hypervisor {
+    /// Starts one in `dir`, whose path must be short: unix sockets are below it.
+    ///
+    /// # Errors
+    /// When it does not start; what was said is in the error.
+    pub fn start(dir: &Path) -> anyhow::Result<Hypervisor> {
+        let hypervisor = Hypervisor { dir: dir.to_owned() };
+        hypervisor.script("start")?;
+        Ok(hypervisor)
+    }
+
+    /// Where clients connect.
+    pub fn uri(&self) -> String {
+        format!("qemu+unix:///system?socket={}/run/libvirt-sock", self.dir.display())
+    }
+
+    /// Ends libvirtd; guests keep running.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn stop_daemon(&self) -> anyhow::Result<()> {
+        self.script("stop-daemon").map(|_| ())
+    }
+
+    /// Starts libvirtd again.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn start_daemon(&self) -> anyhow::Result<()> {
+        self.script("start-daemon").map(|_| ())
+    }
+
+    /// What `virsh` says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn virsh(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).output()?;
+        checked(output, &format!("virsh {}", arguments.join(" ")))
+    }
+
+    /// UUIDs of all domains.
+    ///
+    /// # Errors
+    /// When virsh fails.
+    pub fn domains(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.virsh(&["list", "--all", "--uuid"])?.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn script(&self, verb: &str) -> anyhow::Result<String> {
+        let output = Command::new(repository().join("scripts/hypervisor")).arg(verb).arg(&self.dir).output()?;
+        checked(output, &format!("scripts/hypervisor {verb}"))
+    }
+}
+
+impl Drop for Hypervisor {
+    fn drop(&mut self) {
+        if let Err(error) = self.script("stop") {
+            eprintln!("stopping the hypervisor in {}: {error}", self.dir.display());
+        }
+    }
+}
+
+fn checked(output: Output, what: &str) -> anyhow::Result<String> {
+    if !output.status.success() {
+        bail!("{what} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An agent of the lab.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Name of its host.
+    pub host: String,
+    /// Where it keeps its ledger and volumes.
+    pub data_dir: PathBuf,
+    /// Where it finds images.
+    pub image_dir: PathBuf,
+    /// The libvirt it drives.
+    pub libvirt_uri: String,
+    /// Controllers.
+    pub controllers: String,
+    /// Its token.
+    pub credential_file: PathBuf,
+}
+
+impl Agent {
+    /// An agent named `host` in `dir`, with a token of `layout`'s cluster.
+    ///
+    /// # Errors
+    /// When its token cannot be made.
+    pub fn new(dir: &Path, host: &str, layout: &Layout, libvirt_uri: &str, image_dir: &Path) -> anyhow::Result<Agent> {
+        fs::create_dir_all(dir)?;
+        let credential_file = dir.join(format!("{host}.token"));
+        fs::write(&credential_file, layout.token(host, true)?).context("writing the agent's token")?;
+        Ok(Agent {
+            host: host.to_owned(),
+            data_dir: dir.join(host),
+            image_dir: image_dir.to_owned(),
+            libvirt_uri: libvirt_uri.to_owned(),
+            controllers: layout.internal_addresses(),
+            credential_file,
+        })
+    }
+
+    /// The command that runs it.
+    ///
+    /// # Errors
+    /// When the binary is not built.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary("rempart-agent")?);
+        command.args(["--host", &self.host, "--zone", "a", "--controllers", &self.controllers]);
+        command.args(["--memory-mib", "16384", "--libvirt-uri", &self.libvirt_uri]);
+        command.arg("--credential-file").arg(&self.credential_file);
+        command.arg("--data-dir").arg(&self.data_dir).arg("--image-dir").arg(&self.image_dir);
+        Ok(command)
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self) -> anyhow::Result<Daemon> {
+        let log = self.data_dir.with_extension("log");
+        Daemon::spawn(&format!("agent {}", self.host), self.command()?, &log)
+    }
+}
+
+/// What a guest has said on its serial console so far.
+pub fn console(agent: &Agent, uid: &str) -> String {
+    let path = agent.data_dir.join("guests").join(uid).join("serial.log");
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,16 @@
+//! The lab: real controllers with their Postgres, real agents with a private libvirt, on this machine.
+//!
+//! End-to-end tests and the demo run on the same fixtures, and those run the same binaries that production runs.
+//! Nothing here is simulated, and nothing outlives its [`Daemon`] unless asked to (the demo does).
+
+mod cluster;
+mod daemon;
+mod hypervisor;
+mod image;
+mod wait;
+
+pub use cluster::{Cluster, Controller, Layout};
+pub use daemon::{Daemon, binary};
+pub use hypervisor::{Agent, Hypervisor, console};
+pub use image::{TinyImage, offer_image, tiny_image};
+pub use wait::{until, until_some};

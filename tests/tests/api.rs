@@ -1,0 +1,204 @@
+//! One replica over HTTP: the generic machinery against real Postgres.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rempart_api::client::{Client, ClientError};
+use rempart_api::{Kind, Urn};
+use rempart_tests::{Cluster, until_some};
+use serde_json::{Value, json};
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    cluster: Cluster,
+    operator: Client,
+    alice: Client,
+}
+
+/// A one-replica cluster with tenant `acme`, owned by alice, and workspace `w`.
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");
+    let operator = cluster.client(1, "operator").expect("a client");
+    let alice = cluster.client(1, "alice").expect("a client");
+    operator.put(&Urn::global(Kind::Tenant, "acme"), &json!({ "spec": { "owners": ["alice"] } })).await.expect("a tenant");
+    alice.put(&workspace("w"), &json!({})).await.expect("a workspace");
+    Bench { _dir: dir, cluster, operator, alice }
+}
+
+fn workspace(name: &str) -> Urn {
+    Urn::tenant(Kind::Workspace, "acme", name)
+}
+
+fn volume(name: &str) -> Urn {
+    Urn::workspace(Kind::BlockStorage, "acme", "w", name)
+}
+
+fn status_of<T: std::fmt::Debug>(result: Result<T, ClientError>) -> u16 {
+    result.expect_err("it is refused").status().expect("an answer")
+}
+
+async fn gone(client: &Client, urn: &Urn) {
+    until_some(&format!("{urn} to be gone"), Duration::from_secs(10), || async {
+        match client.get(urn).await {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn resources_live_as_the_contract_says() {
+    let bench = bench().await;
+    let alice = &bench.alice;
+    lifecycle(alice).await;
+    network_records(alice).await;
+    refusals(&bench).await;
+    tokens(&bench).await;
+    ten_equal_puts_in_parallel(alice).await;
+    let root = Path::new("/");
+    assert!(root.exists());
+}
+
+async fn lifecycle(alice: &Client) {
+    let urn = volume("v1");
+    let body = json!({ "labels": { "tier": "gold" }, "spec": { "sizeGB": 5, "skuRef": "skus/LE500" } });
+    let (created, view) = alice.put(&urn, &body).await.expect("created");
+    assert!(created);
+    assert_eq!(view.metadata.resource_version, Some(1));
+    assert_eq!(view.metadata.reference, urn.to_string());
+    assert_eq!(view.metadata.verb, "PUT");
+    assert_eq!(view.spec["skuRef"], json!({ "resource": "skus/LE500" }), "echoed as sent, as an object");
+    let states = |view: &rempart_api::ResourceView| -> Vec<String> {
+        let status = view.status.clone().unwrap_or_default();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().map(|entry| entry["state"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(states(&view), ["active", "creating", "pending"]);
+
+    let (created, view) = alice.put(&urn, &body).await.expect("replaced");
+    assert!(!created);
+    assert_eq!(view.metadata.resource_version, Some(2));
+    assert_eq!(states(&view), ["active", "updating", "active", "creating", "pending"]);
+
+    let stale = alice.send(reqwest::Method::PUT, &alice.url(&urn), Some(&body), Some(1)).await;
+    assert_eq!(status_of(stale), 412);
+    let fresh = alice.send(reqwest::Method::PUT, &alice.url(&urn), Some(&body), Some(2)).await;
+    assert_eq!(fresh.expect("it matches").0, 200);
+
+    assert_eq!(status_of(alice.delete(&workspace("w")).await), 412, "a workspace with something in it stays");
+    alice.delete(&urn).await.expect("accepted");
+    gone(alice, &urn).await;
+}
+
+async fn network_records(alice: &Client) {
+    let network = Urn::workspace(Kind::Network, "acme", "w", "n");
+    let spec = json!({ "spec": { "cidr": { "ipv4": "10.0.0.0/16" }, "skuRef": "skus/n1k" } });
+    let (_, view) = alice.put(&network, &spec).await.expect("a network");
+    let status = view.status.expect("it has a status");
+    assert_eq!((status["state"].as_str(), status["cidr"].clone()), (Some("active"), json!({ "ipv4": "10.0.0.0/16" })));
+    let gateway = Urn::workspace(Kind::InternetGateway, "acme", "w", "gw");
+    alice.put(&gateway, &json!({ "spec": {} })).await.expect("a gateway");
+    let table = Urn::network(Kind::RouteTable, "acme", "w", "n", "rt");
+    let routes = json!([{ "destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/gw" }]);
+    alice.put(&table, &json!({ "spec": { "routes": routes } })).await.expect("a route table");
+    let subnet = Urn::network(Kind::Subnet, "acme", "w", "n", "s");
+    let spec = json!({ "cidr": { "ipv4": "10.0.1.0/24" }, "routeTableRef": "route-tables/rt", "zone": "a" });
+    let (_, view) = alice.put(&subnet, &json!({ "spec": spec })).await.expect("a subnet");
+    assert_eq!(view.metadata.resource, "networks/n/subnets/s");
+    assert_eq!(view.metadata.network.as_deref(), Some("n"));
+    assert_eq!(status_of(alice.delete(&network).await), 412);
+    for urn in [&subnet, &table, &network, &gateway] {
+        alice.delete(urn).await.expect("accepted");
+        gone(alice, urn).await;
+    }
+}
+
+async fn refusals(bench: &Bench) {
+    let alice = &bench.alice;
+    let long = "x".repeat(129);
+    let cases: [(&str, Value, u16, &str); 8] = [
+        ("size", json!({ "spec": { "sizeGB": 0, "skuRef": "skus/le500" } }), 412, "/spec/sizeGB"),
+        ("type", json!({ "spec": { "sizeGB": "5", "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
+        ("float", json!({ "spec": { "sizeGB": 1.5, "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
+        ("huge", json!({ "spec": { "sizeGB": 99_999_999_999_u64, "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
+        ("sku", json!({ "spec": { "sizeGB": 5, "skuRef": "skus/nope" } }), 412, "/spec/skuRef"),
+        ("spec", json!({}), 412, "/spec"),
+        (
+            "tenant",
+            json!({ "metadata": { "tenant": "other" }, "spec": { "sizeGB": 5, "skuRef": "skus/le500" } }),
+            412,
+            "/metadata/tenant",
+        ),
+        (&long, json!({ "spec": { "sizeGB": 5, "skuRef": "skus/le500" } }), 412, "/metadata/name"),
+    ];
+    for (name, body, status, pointer) in cases {
+        match alice.put(&volume(name), &body).await {
+            Err(ClientError::Problem(problem)) => {
+                assert_eq!(problem.status, status, "{name}: {problem:?}");
+                assert!(problem.detail.contains(pointer), "{name}: {problem:?}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(status_of(alice.get(&volume(name)).await), 404, "{name} was not made");
+    }
+    let orphan = Urn::workspace(Kind::BlockStorage, "acme", "missing", "v");
+    let body = json!({ "spec": { "sizeGB": 5, "skuRef": "skus/le500" } });
+    assert_eq!(status_of(alice.put(&orphan, &body).await), 412, "its workspace does not exist");
+
+    let http = reqwest::Client::new();
+    let url = alice.url(&volume("v"));
+    let token = bench.cluster.layout.token("alice", false).expect("a token");
+    let put = |body: Vec<u8>, kind: &'static str| http.put(&url).bearer_auth(&token).header("content-type", kind).body(body).send();
+    assert_eq!(put(b"{".to_vec(), "application/json").await.expect("an answer").status(), 400);
+    assert_eq!(put(b"{}".to_vec(), "text/plain").await.expect("an answer").status(), 415);
+    assert_eq!(put(vec![b' '; (1 << 20) + 1], "application/json").await.expect("an answer").status(), 413);
+    let deep = "[".repeat(100_000).into_bytes();
+    assert_eq!(put(deep, "application/json").await.expect("an answer").status(), 400);
+}
+
+async fn tokens(bench: &Bench) {
+    let layout = &bench.cluster.layout;
+    let mallory = bench.cluster.client(1, "mallory").expect("a client");
+    let body = json!({ "spec": { "sizeGB": 5, "skuRef": "skus/le500" } });
+    for tenant in ["acme", "no-such-tenant"] {
+        let urn = Urn::workspace(Kind::BlockStorage, tenant, "w", "v");
+        assert_eq!(status_of(mallory.get(&urn).await), 403);
+        assert_eq!(status_of(mallory.put(&urn, &body).await), 403);
+        assert_eq!(status_of(mallory.put(&urn, &json!({ "spec": 5 })).await), 403, "rights come before content");
+        assert_eq!(status_of(mallory.delete(&urn).await), 403);
+        assert_eq!(status_of(mallory.list(&urn).await), 403);
+    }
+    assert_eq!(status_of(bench.alice.put(&Urn::global(Kind::Tenant, "mine"), &json!({ "spec": { "owners": ["alice"] } })).await), 403);
+    assert_eq!(status_of(bench.alice.get(&Urn::global(Kind::Host, "h")).await), 403);
+    assert_eq!(status_of(bench.operator.get(&volume("v")).await), 403, "an operator is no owner");
+    let fleet_token = layout.token("host-1", true).expect("a token");
+    for token in ["", "garbage", fleet_token.as_str()] {
+        let client = Client::new(&layout.url(1), token).expect("a client");
+        for row in Kind::table().iter().filter(|row| row.served) {
+            let urn = Urn::network(row.kind, "acme", "w", "n", "x").sibling(row.kind, "x");
+            assert_eq!(status_of(client.get(&urn).await), 401, "{}", row.name);
+            assert_eq!(status_of(client.put(&urn, &json!({})).await), 401, "{}", row.name);
+        }
+    }
+}
+
+async fn ten_equal_puts_in_parallel(alice: &Client) {
+    let urn = volume("ten");
+    let body = json!({ "spec": { "sizeGB": 5, "skuRef": "skus/le500" } });
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            let (alice, urn, body) = (alice.clone(), urn.clone(), body.clone());
+            tokio::spawn(async move { alice.put(&urn, &body).await.expect("accepted") })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.expect("it ends"));
+    }
+    assert_eq!(answers.iter().filter(|(created, _)| *created).count(), 1);
+    let mut versions: Vec<_> = answers.iter().filter_map(|(_, view)| view.metadata.resource_version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=10).collect::<Vec<u64>>());
+}
