@@ -16,7 +16,22 @@ help: ## Show this list
 
 .PHONY: test
 test: setup lint deny-if-present ## Everything that must hold: format, lints, licences, all tests; ends with a count
+	$(CARGO) build --workspace --locked
 	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
+
+# The demo and the end-to-end tests run the binaries of this profile.
+.PHONY: build
+build: setup ## Build everything
+	$(CARGO) build --workspace --locked
+
+.PHONY: demo
+demo: build ## Start a whole Rempart on this machine and show a tenant getting a virtual machine
+	@target/debug/rempart-demo up
+
+.PHONY: demo-down
+demo-down: ## End the demo and remove what it made
+	@$(CARGO) build --quiet --locked -p rempart-tests --bin rempart-demo
+	@target/debug/rempart-demo down
 
 .PHONY: setup
 setup:

@@ -119,13 +119,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let dialer = Dialer { controllers: arguments.controllers, credential_file: arguments.credential_file };
     let context =
         Context { introduction: Arc::new(introduction), ledger, bell, observations, stop: stop.clone() };
-    let core = tokio::spawn(core.run(stop));
+    let mut core = tokio::spawn(core.run(stop));
     let dialling = tokio::spawn(session::run(dialer, context));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        ended = &mut core => bail!("the core ended by itself: {ended:?}"),
     }
     tracing::info!("stopping; guests keep running");
     stopper.stop();

@@ -84,6 +84,7 @@ pub struct Context {
 /// A session that was welcomed.
 struct Session {
     context: Context,
+    cluster_id: String,
     outgoing: mpsc::Sender<wire::AgentMessage>,
     /// What this controller was told.
     told: Option<Arc<Observation>>,
@@ -135,6 +136,10 @@ impl Session {
         use wire::controller_message::Message;
         match message.message {
             Some(Message::Desired(desired)) => {
+                let offered = desired.stamp.as_ref().map(|stamp| stamp.cluster_id.as_str());
+                if offered != Some(&self.cluster_id) {
+                    return Err(End::Stale(format!("welcomed by {}, sent {offered:?}", self.cluster_id)));
+                }
                 let (ledger, bell) = (self.context.ledger.clone(), self.context.bell.clone());
                 self.accepting = Some(tokio::task::spawn_blocking(move || accept(&ledger, &bell, desired)));
                 Ok(())
@@ -154,7 +159,7 @@ impl Session {
 
     async fn tell(&mut self, now: Option<Arc<Observation>>) -> Result<(), End> {
         let Some(now) = now else { return Ok(()) };
-        if now.hypervisor.available && !self.introduced_hypervisor {
+        if now.hypervisor.available && !self.introduced_hypervisor && self.can_introduce().await {
             return Err(End::IntroduceAgain);
         }
         for mut observed in report::difference(self.told.as_deref(), &now) {
@@ -165,6 +170,14 @@ impl Session {
         }
         self.told = Some(now);
         Ok(())
+    }
+
+    /// Whether a new Hello would say more than the last. Listing domains may work where the survey does not; a new
+    /// session for that would end as the last one did, without end.
+    async fn can_introduce(&self) -> bool {
+        let introduction = self.context.introduction.clone();
+        let survey = tokio::task::spawn_blocking(move || introduction.hypervisor.survey().is_ok());
+        survey.await.unwrap_or(false)
     }
 
     async fn beat(&mut self) -> Result<(), End> {

@@ -154,6 +154,7 @@ impl Dialer {
         };
         let session = Session {
             context: context.clone(),
+            cluster_id: welcome.cluster_id,
             outgoing,
             told: None,
             sequence: 0,

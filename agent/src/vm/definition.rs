@@ -5,7 +5,7 @@
 //!   a guest could notice, so a QEMU upgrade or a move to another host changes nothing inside.
 //! - It is made of typed elements and never of formatted strings: no value becomes structure. What XML cannot carry
 //!   at all is refused here, before libvirt (whose binding would panic on a NUL) sees it.
-//! - The format of every disk is stated. Nothing listens but unix sockets in the guest's own directory.
+//! - The format of every disk is stated. Nothing listens but unix sockets.
 
 use super::{Acceleration, Firmware, Guest, GuestDisk};
 use devices::{
@@ -195,10 +195,9 @@ fn devices(guest: &Guest) -> Result<Devices<'_>, Undefinable> {
             target: SerialTarget { kind: "isa-serial", port: 0, model: Named { name: "isa-serial" } },
         },
         input: vec![input("mouse"), input("keyboard")],
-        graphics: Graphics {
-            kind: "vnc",
-            listen: Listen { kind: "socket", path: socket_in_run_dir(guest, "vnc.sock")? },
-        },
+        // A socket in libvirt's own directory: QEMU binds it by itself, and its user may write nowhere else. Who is
+        // to see the screen gets a file descriptor from libvirt (virDomainOpenGraphicsFD).
+        graphics: Graphics { kind: "vnc", listen: Listen { kind: "socket" } },
         audio: Audio { id: 1, kind: "none" },
         video: Video {
             model: VideoModel { kind: "vga", video_memory_kib: 16 * 1024, heads: 1, primary: "yes" },

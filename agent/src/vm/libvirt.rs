@@ -18,7 +18,6 @@ use call::{Lanes, Patience};
 use failure::Failure;
 use handle::Handle;
 use link::Link;
-use std::sync::Arc;
 use supervisor::Supervisor;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -32,6 +31,8 @@ mod handle;
 mod link;
 mod listing;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 /// What a domain leaves behind at libvirt is forgotten with it.
 const UNDEFINE_FLAGS: u32 = sys::VIR_DOMAIN_UNDEFINE_NVRAM
@@ -65,22 +66,23 @@ impl Libvirt {
         patience: Patience,
         work: impl FnOnce(&Link) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let link = self.supervisor.link().map_err(Failure::Unavailable)?;
-        let (epoch, lent) = (link.epoch(), Arc::clone(&link));
-        let outcome = self.lanes.run(patience, move || {
-            let outcome = work(&lent);
-            // Libvirt's own word on whether this was about the guest or about the connection.
-            if outcome.is_ok() || lent.is_alive() {
-                outcome
-            } else {
-                outcome.map_err(Failure::blame_connection)
+        let outcome = self.supervisor.link().map_err(Failure::Unavailable).and_then(|link| {
+            let epoch = link.epoch();
+            let outcome = self.lanes.run(patience, move || {
+                let outcome = work(&link);
+                // Libvirt's own word on whether this was about the guest or about the connection.
+                if outcome.is_ok() || link.is_alive() {
+                    outcome
+                } else {
+                    outcome.map_err(Failure::blame_connection)
+                }
+            });
+            let outcome = outcome.unwrap_or_else(|hung| Err(Failure::Unavailable(hung)));
+            if let Err(Failure::Unavailable(reason)) = &outcome {
+                self.supervisor.lose(epoch, reason);
             }
+            outcome
         });
-        drop(link);
-        let outcome = outcome.unwrap_or_else(|hung| Err(Failure::Unavailable(hung)));
-        if let Err(Failure::Unavailable(reason)) = &outcome {
-            self.supervisor.lose(epoch, reason);
-        }
         outcome.map_err(|failure| failure.naming(self.supervisor.uri()))
     }
 

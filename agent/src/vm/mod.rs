@@ -104,7 +104,8 @@ pub struct Guest {
     pub disks: Vec<GuestDisk>,
     /// The NoCloud seed, read-only.
     pub seed: PathBuf,
-    /// Directory for this guest's serial log (`serial.log`), serial socket (`serial.sock`), VNC socket and NVRAM.
+    /// Directory, for libvirt to write, of this guest's serial log (`serial.log`), serial socket (`serial.sock`) and
+    /// firmware variables (`nvram.fd`). At most 95 bytes: a unix socket's path is short.
     pub run_dir: PathBuf,
 }
 
@@ -122,7 +123,8 @@ pub enum Firmware {
 pub struct GuestDisk {
     /// The qcow2 file.
     pub path: PathBuf,
-    /// 0-based index of the PCIe root port that carries it; kept for the life of the attachment.
+    /// 0-based index of the PCIe root port that carries it, below [`definition::SLOTS`]; kept for the life of the
+    /// attachment.
     pub slot: u32,
     /// Serial the guest sees, at most 20 characters.
     pub serial: String,

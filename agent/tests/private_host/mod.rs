@@ -6,13 +6,13 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// One `scripts/hypervisor`.
-pub struct PrivateHost {
+pub(crate) struct PrivateHost {
     directory: TempDir,
 }
 
 impl PrivateHost {
     /// Starts it. Takes some 10 s: libvirt asks QEMU what it can do.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         // Unix socket paths are short, so not below the default temporary directory's possibly long name.
         let directory = tempfile::Builder::new().prefix("rvm-").tempdir_in("/tmp").unwrap();
         let host = Self { directory };
@@ -20,37 +20,37 @@ impl PrivateHost {
         host
     }
 
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("qemu+unix:///system?socket={}/run/libvirt-sock", self.hypervisor().display())
     }
 
     /// Ends libvirtd; guests run on.
-    pub fn stop_daemon(&self) {
+    pub(crate) fn stop_daemon(&self) {
         self.script("stop-daemon");
     }
 
     /// Starts libvirtd again.
-    pub fn start_daemon(&self) {
+    pub(crate) fn start_daemon(&self) {
         self.script("start-daemon");
     }
 
     /// libvirtd's process.
-    pub fn daemon_pid(&self) -> i32 {
+    pub(crate) fn daemon_pid(&self) -> i32 {
         read_pid(&self.hypervisor().join("run/libvirtd.pid"))
     }
 
     /// The QEMU of a running domain.
-    pub fn guest_pid(&self, domain: &str) -> i32 {
+    pub(crate) fn guest_pid(&self, domain: &str) -> i32 {
         read_pid(&self.hypervisor().join(format!("run/qemu/{domain}.pid")))
     }
 
     /// Runs virsh, as an operator would beside the agent.
-    pub fn virsh(&self, arguments: &[&str]) {
+    pub(crate) fn virsh(&self, arguments: &[&str]) {
         run(Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments));
     }
 
     /// A directory for this test's files.
-    pub fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         let files = self.directory.path().join("f");
         fs::create_dir_all(&files).unwrap();
         files

@@ -8,14 +8,18 @@ use std::borrow::Cow;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use super::StoreError;
 use super::coalesce::Coalesced;
 use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow};
 use super::session::Place;
-use super::StoreError;
 
 /// Commits `batch`. Also `Ok` when the database is already where the batch leads: then it was committed before, and the
 /// connection broke before anybody heard.
-pub(super) async fn commit(connection: &mut PgConnection, place: &Place, batch: &Batch) -> Result<(), StoreError> {
+pub(super) async fn commit(
+    connection: &mut PgConnection,
+    place: &Place,
+    batch: &Batch,
+) -> Result<(), StoreError> {
     let writes = Coalesced::of(batch.writes());
     check(batch, &writes)?;
     let mut transaction = connection.begin().await.map_err(place.failed("begin a transaction"))?;
@@ -36,7 +40,9 @@ pub(super) async fn commit(connection: &mut PgConnection, place: &Place, batch: 
     if let Some(log_index) = writes.drop_answers_up_to {
         drop_answers(connection, log_index).await.map_err(doing.failed("drop old answers"))?;
     }
-    delete_resources(connection, writes.deleted().collect()).await.map_err(doing.failed("delete resources"))?;
+    delete_resources(connection, writes.deleted().collect())
+        .await
+        .map_err(doing.failed("delete resources"))?;
     put_resources(connection, writes.put().collect()).await.map_err(doing.failed("write resources"))?;
     put_answers(connection, &writes).await.map_err(doing.failed("write answers"))?;
     append_audit(connection, &writes.audit).await.map_err(doing.failed("append to the audit trail"))?;
@@ -44,7 +50,10 @@ pub(super) async fn commit(connection: &mut PgConnection, place: &Place, batch: 
 }
 
 /// The applied index in the database.
-pub(super) async fn applied_index(connection: &mut PgConnection, place: &Place) -> Result<Option<u64>, StoreError> {
+pub(super) async fn applied_index(
+    connection: &mut PgConnection,
+    place: &Place,
+) -> Result<Option<u64>, StoreError> {
     let found: Option<i64> = sqlx::query_scalar("SELECT applied_index FROM replica")
         .fetch_one(connection)
         .await
@@ -63,7 +72,9 @@ fn check(batch: &Batch, writes: &Coalesced<'_>) -> Result<(), StoreError> {
         return unstorable(format!("log index {applied_index} does not fit 63 bits"));
     }
     let has_nul = |key: &&&ResourceKey| {
-        [&*key.kind, &key.tenant, &key.workspace, &key.network, &key.name].iter().any(|part| part.contains('\0'))
+        [&*key.kind, &key.tenant, &key.workspace, &key.network, &key.name]
+            .iter()
+            .any(|part| part.contains('\0'))
     };
     if let Some(key) = writes.resources.keys().find(has_nul) {
         return unstorable(format!("the key {key:?} has a NUL in it"));

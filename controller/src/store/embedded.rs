@@ -182,7 +182,10 @@ fn stop(control: &Control, thread: Option<JoinHandle<()>>, patience: Duration) {
     let Some(thread) = thread else { return };
     control.stop();
     if !control.wait_ended(patience) {
-        tracing::warn!(patience_s = patience.as_secs(), "Postgres takes too long to stop; stopping it at once");
+        tracing::warn!(
+            patience_s = patience.as_secs(),
+            "Postgres takes too long to stop; stopping it at once"
+        );
         control.stop_at_once();
         if !control.wait_ended(IMMEDIATE_STOP_PATIENCE) {
             tracing::error!("Postgres does not stop; it is told again when this process ends");

@@ -23,7 +23,9 @@ pub enum StoreError {
     },
 
     /// Nothing answers, or not as Postgres.
-    #[error("cannot connect to Postgres at {place}: {source}; check that it runs and that this replica may log in")]
+    #[error(
+        "cannot connect to Postgres at {place}: {source}; check that it runs and that this replica may log in"
+    )]
     Connect {
         /// Where: host or socket, and database.
         place: String,
@@ -43,7 +45,9 @@ pub enum StoreError {
     },
 
     /// Postgres took longer than any healthy one would.
-    #[error("Postgres at {place} did not {doing} within {waited_s} s; look at its disk and at what else it is doing")]
+    #[error(
+        "Postgres at {place} did not {doing} within {waited_s} s; look at its disk and at what else it is doing"
+    )]
     TooSlow {
         /// Where.
         place: String,
@@ -66,7 +70,9 @@ pub enum StoreError {
     },
 
     /// A server setting would let Postgres lose or damage what it said was safe, or change what is read back.
-    #[error("Postgres at {place} runs with {setting} = {found}, and Rempart needs {needed}: {why}; change it and start again")]
+    #[error(
+        "Postgres at {place} runs with {setting} = {found}, and Rempart needs {needed}: {why}; change it and start again"
+    )]
     Unsuitable {
         /// Where.
         place: String,

@@ -43,10 +43,11 @@ async fn load_mark(connection: &mut PgConnection) -> Result<Option<Mark>, sqlx::
 
 async fn load_resources(connection: &mut PgConnection) -> Result<Vec<ResourceRow>, sqlx::Error> {
     // An exact count costs a second scan; the planner's estimate is enough to size the vector.
-    let estimate: i64 =
-        sqlx::query_scalar("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'resource'::regclass")
-            .fetch_one(&mut *connection)
-            .await?;
+    let estimate: i64 = sqlx::query_scalar(
+        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'resource'::regclass",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     let mut resources = Vec::with_capacity(usize::try_from(estimate).unwrap_or_default());
     let mut rows = sqlx::query(
         "SELECT kind, tenant, workspace, network, name, uid, resource_version, changed_index, \

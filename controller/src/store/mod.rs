@@ -32,8 +32,8 @@ mod tests;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -112,7 +112,8 @@ impl Store {
     /// When Postgres cannot be read.
     pub async fn load(&self) -> Result<Loaded, StoreError> {
         let place = self.session.place();
-        let mut reader = self.readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
+        let mut reader =
+            self.readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
         load::load(&mut reader, place).await
     }
 

@@ -50,7 +50,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         const MIB: usize = 1024 * 1024;
-        Limits { soft_bytes: 16 * MIB, hard_bytes: 48 * MIB, full_bytes: 64 * MIB, transaction_bytes: 4 * MIB }
+        Limits {
+            soft_bytes: 16 * MIB,
+            hard_bytes: 48 * MIB,
+            full_bytes: 64 * MIB,
+            transaction_bytes: 4 * MIB,
+        }
     }
 }
 
@@ -93,7 +98,9 @@ pub enum PushError {
     #[error("the projection to Postgres has ended; nothing more may be applied by this process")]
     Ended,
     /// The batch does not follow the one before: a bug in the caller.
-    #[error("a batch that follows {found:?} was pushed after one that leads to {expected:?}; nothing may be left out")]
+    #[error(
+        "a batch that follows {found:?} was pushed after one that leads to {expected:?}; nothing may be left out"
+    )]
     Gap {
         /// Where the batch before led.
         expected: Option<u64>,
@@ -106,7 +113,9 @@ pub enum PushError {
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
     /// Postgres did not take the rest in time.
-    #[error("{queued_bytes} bytes were not written to Postgres in time; they are applied again from the log at the next start")]
+    #[error(
+        "{queued_bytes} bytes were not written to Postgres in time; they are applied again from the log at the next start"
+    )]
     TooSlow {
         /// What was left, in bytes.
         queued_bytes: usize,
@@ -142,7 +151,8 @@ impl Projection {
         let queue = Arc::new(Queue::new(applied, limits));
         let (flushed_sender, flushed) = watch::channel(applied);
         let (health_sender, health) = watch::channel(Health::Working);
-        let writer = Writer { store, queue: Arc::clone(&queue), flushed: flushed_sender, health: health_sender };
+        let writer =
+            Writer { store, queue: Arc::clone(&queue), flushed: flushed_sender, health: health_sender };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         Projection { queue, flushed, health, task }
     }

@@ -153,7 +153,11 @@ impl Batch {
 
     /// Appends `next`, which must follow this batch directly: both are then one transaction.
     pub(super) fn append(&mut self, next: Batch) {
-        debug_assert_eq!(next.after, Some(self.mark.applied_index), "batches are merged in order, without a gap");
+        debug_assert_eq!(
+            next.after,
+            Some(self.mark.applied_index),
+            "batches are merged in order, without a gap"
+        );
         self.mark = next.mark;
         self.writes.extend(next.writes);
         self.bytes += next.bytes;

@@ -258,7 +258,8 @@ impl Session {
             .map_err(self.place.failed("read the replica's stamp"))?;
         match stamp {
             Some((cluster_id, replica_id))
-                if cluster_id != self.identity.cluster_id || replica_id != self.identity.replica_id.cast_signed() =>
+                if cluster_id != self.identity.cluster_id
+                    || replica_id != self.identity.replica_id.cast_signed() =>
             {
                 Err(StoreError::Stamped {
                     place: self.place.description(),

@@ -78,7 +78,10 @@ async fn nobody_there_is_transient_and_a_bad_url_is_not() {
     let database_url = "postgres://someone:secret@localhost/x?host=/nonexistent".to_owned();
     let Err(absent) = open(&Source::External { database_url }, IDENTITY).await else { panic!() };
     assert!(absent.is_transient(), "{absent}");
-    assert!(absent.to_string().starts_with("cannot connect to Postgres at /nonexistent (database x): "), "{absent}");
+    assert!(
+        absent.to_string().starts_with("cannot connect to Postgres at /nonexistent (database x): "),
+        "{absent}"
+    );
     let database_url = "postgres//secret".to_owned();
     let Err(bad) = open(&Source::External { database_url }, IDENTITY).await else { panic!() };
     assert!(!bad.is_transient());

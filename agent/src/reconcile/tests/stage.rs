@@ -1,17 +1,15 @@
-//! A hypervisor for tests that counts what it is asked, and fails when told to.
+//! The simulated hypervisor, which counts here what it is asked and looks whether it may be asked that.
 
-use crate::vm::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
-use std::collections::BTreeMap;
+use crate::vm::simulated::{Behaviour, Simulated};
+use crate::vm::{Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 #[derive(Debug)]
 pub(crate) struct StageHypervisor {
-    domains: Mutex<BTreeMap<Uuid, Domain>>,
-    bell: watch::Sender<u64>,
-    answers: AtomicBool,
+    simulated: Simulated,
     refuses_starts: AtomicBool,
     attempts: AtomicUsize,
     starts: AtomicUsize,
@@ -21,9 +19,7 @@ pub(crate) struct StageHypervisor {
 impl StageHypervisor {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            domains: Mutex::default(),
-            bell: watch::channel(0).0,
-            answers: true.into(),
+            simulated: Simulated::new(Behaviour::default()),
             refuses_starts: false.into(),
             attempts: 0.into(),
             starts: 0.into(),
@@ -32,34 +28,33 @@ impl StageHypervisor {
     }
 
     pub(crate) fn domain(&self, uuid: Uuid) -> Option<Domain> {
-        self.domains.lock().unwrap().get(&uuid).cloned()
+        self.simulated.domains().unwrap().into_iter().find(|domain| domain.uuid == uuid)
+    }
+
+    fn is_running(&self, uuid: Uuid) -> bool {
+        self.domain(uuid).is_some_and(|domain| domain.running)
     }
 
     pub(crate) fn add_foreign(&self, uuid: Uuid) {
-        let domain =
-            Domain { uuid, name: "foreign".into(), running: true, off_cause: None, definition: None };
-        self.domains.lock().unwrap().insert(uuid, domain);
-        self.ring();
+        let name = "foreign".into();
+        self.simulated.add_foreign(Domain { uuid, name, running: true, off_cause: None, definition: None });
     }
 
     pub(crate) fn go_off(&self, uuid: Uuid, cause: OffCause) {
-        if let Some(domain) = self.domains.lock().unwrap().get_mut(&uuid).filter(|domain| domain.running) {
-            (domain.running, domain.off_cause) = (false, Some(cause));
-        }
-        self.ring();
-    }
-
-    pub(crate) fn ring(&self) {
-        self.bell.send_modify(|count| *count += 1);
+        self.simulated.end(uuid, cause);
     }
 
     pub(crate) fn answer(&self, answers: bool) {
-        self.answers.store(answers, SeqCst);
-        self.ring();
+        self.simulated.set_trouble((!answers).then_some("told not to answer"));
     }
 
     pub(crate) fn refuse_starts(&self, refuses: bool) {
         self.refuses_starts.store(refuses, SeqCst);
+    }
+
+    /// Rings as after any domain changed.
+    pub(crate) fn ring(&self) {
+        self.answer(true);
     }
 
     /// Starts asked for, whatever came of them.
@@ -75,82 +70,49 @@ impl StageHypervisor {
     pub(crate) fn presses(&self) -> usize {
         self.presses.load(SeqCst)
     }
-
-    fn check(&self) -> Result<(), HypervisorError> {
-        let away = || HypervisorError::Unavailable("told not to answer".into());
-        self.answers.load(SeqCst).then_some(()).ok_or_else(away)
-    }
 }
 
 impl Hypervisor for StageHypervisor {
     fn survey(&self) -> Result<Survey, HypervisorError> {
-        self.check()?;
-        Ok(Survey {
-            acceleration: Acceleration::Emulation,
-            reason: "a test".into(),
-            hypervisor_version: "stage 1".into(),
-            libvirt_version: "0".into(),
-            uefi: false,
-        })
+        self.simulated.survey()
     }
 
     fn domains(&self) -> Result<Vec<Domain>, HypervisorError> {
-        self.check()?;
-        Ok(self.domains.lock().unwrap().values().cloned().collect())
+        self.simulated.domains()
     }
 
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
-        self.check()?;
-        for disk in &guest.disks {
-            assert!(disk.path.is_file() && guest.seed.is_file() && guest.run_dir.is_dir());
-        }
-        let mut domains = self.domains.lock().unwrap();
-        let former = domains.get(&guest.uuid);
-        assert!(!former.is_some_and(|domain| domain.running), "redefined while running");
-        let off_cause = former.and_then(|domain| domain.off_cause);
-        let (uuid, name, definition) = (guest.uuid, guest.uuid.to_string(), Some(guest.digest()));
-        domains.insert(uuid, Domain { uuid, name, running: false, off_cause, definition });
-        Ok(())
+        assert!(guest.disks.iter().all(|disk| disk.path.is_file()), "defined before its disks were made");
+        assert!(guest.seed.is_file() && guest.run_dir.is_dir(), "defined before its seed was written");
+        assert!(!self.is_running(guest.uuid), "redefined while running");
+        self.simulated.define(guest)
     }
 
     fn start(&self, uuid: Uuid) -> Result<(), HypervisorError> {
-        self.check()?;
         self.attempts.fetch_add(1, SeqCst);
         if self.refuses_starts.load(SeqCst) {
+            // A guest that fails to start changes its state twice.
             self.ring();
             return Err(HypervisorError::Refused { action: "start", uuid, cause: "told to refuse".into() });
         }
-        let mut domains = self.domains.lock().unwrap();
-        let domain = domains.get_mut(&uuid).expect("started before it was defined");
-        if !domain.running {
-            self.starts.fetch_add(1, SeqCst);
-            (domain.running, domain.off_cause) = (true, None);
-        }
-        drop(domains);
-        self.ring();
-        Ok(())
+        self.starts.fetch_add(usize::from(!self.is_running(uuid)), SeqCst);
+        self.simulated.start(uuid)
     }
 
     fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError> {
-        self.check()?;
         self.presses.fetch_add(1, SeqCst);
-        self.go_off(uuid, OffCause::Shutdown);
-        Ok(())
+        self.simulated.press_power_button(uuid)
     }
 
     fn power_off(&self, uuid: Uuid) -> Result<(), HypervisorError> {
-        self.check()?;
-        self.go_off(uuid, OffCause::Destroyed);
-        Ok(())
+        self.simulated.power_off(uuid)
     }
 
     fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError> {
-        self.check()?;
-        self.domains.lock().unwrap().remove(&uuid);
-        Ok(())
+        self.simulated.undefine(uuid)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.bell.subscribe()
+        self.simulated.changes()
     }
 }

@@ -149,8 +149,6 @@ pub(super) struct Graphics {
 pub(super) struct Listen {
     #[serde(rename = "@type")]
     pub(super) kind: &'static str,
-    #[serde(rename = "@socket")]
-    pub(super) path: String,
 }
 
 #[derive(Debug, Serialize)]

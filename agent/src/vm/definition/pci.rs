@@ -65,7 +65,8 @@ impl Port {
 
     /// The ports of a guest that uses slots up to `highest`.
     pub(super) fn all(highest: u32) -> impl Iterator<Item = Self> {
-        let wanted = highest.saturating_add(1 + HOT_PLUG_RESERVE).min(SLOTS).next_multiple_of(PORTS_PER_GROUP);
+        let wanted =
+            highest.saturating_add(1 + HOT_PLUG_RESERVE).min(SLOTS).next_multiple_of(PORTS_PER_GROUP);
         (0..SYSTEM_PORTS).map(Self::of_system).chain((0..wanted).filter_map(Self::of_slot))
     }
 

@@ -21,7 +21,7 @@ pub(super) enum Patience {
     /// Reads something. The first one after libvirtd's start may wait for it to probe QEMU: seconds.
     Query,
     /// Starts or ends a QEMU. Longer than libvirt's own waits in there: 30 s for another job on the same domain to
-    /// end, 30 s for QEMU's monitor, and 68 s where it probes QEMU anew (see docs).
+    /// end, 30 s for QEMU's monitor, and 68 s where it probes QEMU anew.
     Change,
 }
 

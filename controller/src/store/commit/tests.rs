@@ -106,8 +106,12 @@ async fn a_commit_that_fails_half_way_leaves_nothing() {
     let store = fresh_store().await;
     store.commit(&batch(0, vec![Write::Audit(audit(0, 0))])).await.unwrap();
     // The audit trail comes last, and this key is taken.
-    let writes =
-        vec![Write::PutResource(row("one", "{}")), answer(1, 1, "1"), Write::Audit(audit(1, 0)), Write::Audit(audit(0, 0))];
+    let writes = vec![
+        Write::PutResource(row("one", "{}")),
+        answer(1, 1, "1"),
+        Write::Audit(audit(1, 0)),
+        Write::Audit(audit(0, 0)),
+    ];
     let failed = store.commit(&batch(1, writes)).await.unwrap_err();
     assert!(!failed.is_transient(), "{failed}");
     assert!(failed.to_string().contains("append to the audit trail"), "{failed}");
@@ -133,7 +137,8 @@ async fn a_nul_in_the_audit_trail_is_shown() {
     let mut row = audit(0, 0);
     row.subject = "a\0b".to_owned();
     store.commit(&batch(0, vec![Write::Audit(row)])).await.unwrap();
-    let subject: String = sqlx::query_scalar("SELECT subject FROM audit").fetch_one(&store.readers).await.unwrap();
+    let subject: String =
+        sqlx::query_scalar("SELECT subject FROM audit").fetch_one(&store.readers).await.unwrap();
     assert_eq!(subject, "a␀b");
 }
 
@@ -154,7 +159,10 @@ async fn a_thousand_entries_are_one_transaction() {
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.mark, Some(mark(1000)));
     assert_eq!(loaded.resources.len(), 300);
-    assert_eq!(loaded.answers.iter().map(|(_, index, _)| *index).collect::<Vec<_>>(), (901..=1000).collect::<Vec<_>>());
+    assert_eq!(
+        loaded.answers.iter().map(|(_, index, _)| *index).collect::<Vec<_>>(),
+        (901..=1000).collect::<Vec<_>>()
+    );
     assert_eq!(count_audit(&store).await, 1000);
 }
 

@@ -68,7 +68,9 @@ impl Account {
     /// The error for a `path` that this account could not get to: names the directory in the way.
     pub(super) fn unreachable(&self, path: &Path) -> EmbeddedError {
         match self {
-            Account::Own => EmbeddedError::Unreachable { user: "of this controller".to_owned(), at: path.to_owned() },
+            Account::Own => {
+                EmbeddedError::Unreachable { user: "of this controller".to_owned(), at: path.to_owned() }
+            }
             Account::Other { name, uid, gid } => {
                 EmbeddedError::Unreachable { user: name.clone(), at: in_the_way(path, *uid, *gid) }
             }

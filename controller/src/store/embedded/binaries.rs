@@ -27,7 +27,8 @@ impl Binaries {
         let installed: Vec<Binaries> = dirs.iter().filter_map(|dir| Binaries::in_dir(dir)).collect();
         choose(installed, data_major(data)?, data).map_err(|error| match error {
             EmbeddedError::NotInstalled { minimum, .. } => {
-                let looked_in = dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
+                let looked_in =
+                    dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
                 EmbeddedError::NotInstalled { minimum, looked_in }
             }
             other => other,
@@ -84,11 +85,7 @@ fn data_major(data: &Path) -> Result<Option<u32>, EmbeddedError> {
     }
 }
 
-fn choose(
-    installed: Vec<Binaries>,
-    data_major: Option<u32>,
-    data: &Path,
-) -> Result<Binaries, EmbeddedError> {
+fn choose(installed: Vec<Binaries>, data_major: Option<u32>, data: &Path) -> Result<Binaries, EmbeddedError> {
     let majors = installed.iter().map(|binaries| binaries.major.to_string()).collect::<Vec<_>>().join(", ");
     let none_installed = || EmbeddedError::NotInstalled { minimum: OLDEST_MAJOR, looked_in: String::new() };
     let usable = installed.into_iter().filter(|binaries| binaries.major >= OLDEST_MAJOR);

@@ -150,6 +150,8 @@ pub enum EmbeddedError {
     Stopped,
 
     /// The thread that supervises it panicked.
-    #[error("the thread that supervises Postgres panicked; this is a bug in the controller, please report it")]
+    #[error(
+        "the thread that supervises Postgres panicked; this is a bug in the controller, please report it"
+    )]
     Panicked,
 }

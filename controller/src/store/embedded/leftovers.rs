@@ -36,11 +36,15 @@ pub(super) fn clear(data: &Path, socket_dir: &Path, patience: Duration) -> Resul
             asked = true;
             let postmaster = postmaster_pid(data);
             for leftover in leftovers.iter().filter(|leftover| Some(leftover.pid) == postmaster) {
-                tracing::warn!(pid = leftover.pid, "stopping the Postgres that an earlier controller left running");
+                tracing::warn!(
+                    pid = leftover.pid,
+                    "stopping the Postgres that an earlier controller left running"
+                );
                 leftover.signal(Signal::INT);
             }
         } else if begun.elapsed() > patience + AT_ONCE {
-            let pids = leftovers.iter().map(|leftover| leftover.pid.to_string()).collect::<Vec<_>>().join(", ");
+            let pids =
+                leftovers.iter().map(|leftover| leftover.pid.to_string()).collect::<Vec<_>>().join(", ");
             return Err(EmbeddedError::Leftover { data: data.to_owned(), pids });
         } else if begun.elapsed() > patience && !urged {
             urged = true;

@@ -36,7 +36,11 @@ impl Log {
     pub(super) fn tail(&self) -> String {
         let _ = self.end.recv_timeout(Duration::from_millis(500));
         let lines = lock(&self.tail);
-        if lines.is_empty() { "(it wrote nothing)".to_owned() } else { Vec::from_iter(lines.clone()).join("\n") }
+        if lines.is_empty() {
+            "(it wrote nothing)".to_owned()
+        } else {
+            Vec::from_iter(lines.clone()).join("\n")
+        }
     }
 }
 

@@ -112,7 +112,11 @@ impl Drop for EndNotice {
 }
 
 impl Supervisor {
-    pub(super) fn new(settings: Settings, control: Arc<Control>, status: watch::Sender<Status>) -> Supervisor {
+    pub(super) fn new(
+        settings: Settings,
+        control: Arc<Control>,
+        status: watch::Sender<Status>,
+    ) -> Supervisor {
         Supervisor { settings, control, status, starts: 0 }
     }
 

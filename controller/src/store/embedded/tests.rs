@@ -132,7 +132,10 @@ async fn what_cannot_work_is_said_plainly() {
     let mut settings = Settings::new(directory.path());
     settings.bin_dir = Some("/nonexistent".into());
     let error = refused(settings).await.to_string();
-    assert!(error.contains("14 or later was found in /nonexistent: install the package `postgresql`"), "{error}");
+    assert!(
+        error.contains("14 or later was found in /nonexistent: install the package `postgresql`"),
+        "{error}"
+    );
 
     let data = directory.path().join("postgres/data");
     fs::create_dir(&data).unwrap();

@@ -42,7 +42,12 @@ impl Queue {
     pub(super) fn new(applied: Option<u64>, limits: Limits) -> Queue {
         Queue {
             limits,
-            state: Mutex::new(State { waiting: VecDeque::new(), bytes: 0, tail: applied, phase: Phase::Open }),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                bytes: 0,
+                tail: applied,
+                phase: Phase::Open,
+            }),
             room: Condvar::new(),
             work: Notify::new(),
             pressure: watch::channel(Pressure::Low).0,
@@ -52,7 +57,9 @@ impl Queue {
     pub(super) fn push(&self, batch: Batch) -> Result<(), PushError> {
         let mut state = self
             .room
-            .wait_while(self.lock(), |state| state.phase == Phase::Open && state.bytes >= self.limits.full_bytes)
+            .wait_while(self.lock(), |state| {
+                state.phase == Phase::Open && state.bytes >= self.limits.full_bytes
+            })
             .unwrap_or_else(PoisonError::into_inner);
         if state.phase != Phase::Open {
             return Err(PushError::Ended);

@@ -32,10 +32,11 @@ async fn wait_flushed(projection: &Projection, index: u64) {
 
 /// Entries 0..=last are there, each once.
 async fn check_complete(store: &Store, last: u64) {
-    let (count, distinct): (i64, i64) = sqlx::query_as("SELECT count(*), count(DISTINCT log_index) FROM audit")
-        .fetch_one(&store.readers)
-        .await
-        .unwrap();
+    let (count, distinct): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(DISTINCT log_index) FROM audit")
+            .fetch_one(&store.readers)
+            .await
+            .unwrap();
     assert_eq!((count, distinct), (last.cast_signed() + 1, last.cast_signed() + 1));
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.mark.unwrap().applied_index, last);
@@ -88,7 +89,8 @@ async fn a_database_that_moved_is_the_end() {
     store.readers.execute("UPDATE replica SET applied_index = 4").await.unwrap();
     projection.push(entry(10)).unwrap();
     let mut health = projection.health();
-    let failed = timeout(LONG, health.wait_for(|health| matches!(health, Health::Failed { .. }))).await.unwrap();
+    let failed =
+        timeout(LONG, health.wait_for(|health| matches!(health, Health::Failed { .. }))).await.unwrap();
     let Health::Failed { why } = failed.unwrap().clone() else { unreachable!() };
     assert!(why.contains("holds the log up to entry 4, and the next write follows entry 9"), "{why}");
     assert_eq!(projection.push(entry(11)), Err(PushError::Ended));
@@ -158,8 +160,11 @@ async fn a_killed_postgres_loses_and_doubles_nothing() {
     let mut status = store.server().unwrap();
     for round in 1..=3 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let running = status.wait_for(|status| matches!(status, Status::Running { starts, .. } if *starts == round));
-        let Status::Running { pid, .. } = *timeout(LONG, running).await.unwrap().unwrap() else { unreachable!() };
+        let running =
+            status.wait_for(|status| matches!(status, Status::Running { starts, .. } if *starts == round));
+        let Status::Running { pid, .. } = *timeout(LONG, running).await.unwrap().unwrap() else {
+            unreachable!()
+        };
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         let degraded = health.wait_for(|health| matches!(health, Health::Degraded { .. }));

@@ -14,7 +14,10 @@ use super::super::{Source, Store, Write, open};
 
 /// About what an instance takes.
 fn body(n: usize) -> String {
-    format!(r#"{{"kind":"instance","schema":1,"spec":{{"n":{n},"padding":"{}"}}}}"#, "0123456789abcdef".repeat(60))
+    format!(
+        r#"{{"kind":"instance","schema":1,"spec":{{"n":{n},"padding":"{}"}}}}"#,
+        "0123456789abcdef".repeat(60)
+    )
 }
 
 fn entry(index: u64) -> super::super::Batch {
@@ -104,16 +107,22 @@ async fn types_for_a_body() {
     let store = fresh_store().await;
     let bodies: Vec<String> = (0..50_000).map(body).collect();
     for column in ["text", "json", "jsonb"] {
-        store.readers.execute(AssertSqlSafe(format!("CREATE TABLE trial_{column} (body {column})"))).await.unwrap();
+        store
+            .readers
+            .execute(AssertSqlSafe(format!("CREATE TABLE trial_{column} (body {column})")))
+            .await
+            .unwrap();
         let begun = Instant::now();
         for chunk in bodies.chunks(1000) {
-            let insert = format!("INSERT INTO trial_{column} SELECT b::{column} FROM unnest($1::text[]) AS b");
+            let insert =
+                format!("INSERT INTO trial_{column} SELECT b::{column} FROM unnest($1::text[]) AS b");
             sqlx::query(AssertSqlSafe(insert)).bind(chunk.to_vec()).execute(&store.readers).await.unwrap();
         }
         let written = begun.elapsed();
         let begun = Instant::now();
         let select = format!("SELECT body::text FROM trial_{column}");
-        let read: Vec<String> = sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&store.readers).await.unwrap();
+        let read: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&store.readers).await.unwrap();
         println!("{column}: {} rows written in {written:?}, read in {:?}", read.len(), begun.elapsed());
     }
 }

@@ -30,7 +30,11 @@ fn check(installed: &[u32], data_major: Option<u32>, expected: &str) {
 fn the_newest_for_new_data_and_the_same_for_old() {
     check(&[15, 17, 16], None, "17");
     check(&[15, 17, 16], Some(15), "15");
-    check(&[16, 17], Some(15), "made by Postgres 15, and installed is only 16, 17: install the package `postgresql-15`");
+    check(
+        &[16, 17],
+        Some(15),
+        "made by Postgres 15, and installed is only 16, 17: install the package `postgresql-15`",
+    );
     check(&[], Some(15), "no Postgres server of version 14 or later");
     check(&[13], None, "no Postgres server of version 14 or later");
 }

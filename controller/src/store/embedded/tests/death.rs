@@ -40,7 +40,10 @@ async fn a_killed_postmaster_is_started_again() {
     for expected in 2..=3 {
         let Status::Running { pid, .. } = *status.borrow() else { panic!("not running") };
         kill(pid, Signal::KILL);
-        status.wait_for(|status| matches!(status, Status::Running { starts, .. } if *starts == expected)).await.unwrap();
+        status
+            .wait_for(|status| matches!(status, Status::Running { starts, .. } if *starts == expected))
+            .await
+            .unwrap();
         assert_eq!(query(&server, "SELECT word FROM t").await, "kept");
     }
 }
@@ -54,7 +57,8 @@ async fn a_server_that_cannot_come_back_can_still_be_stopped() {
     fs::remove_file(directory.path().join("postgres/data/global/pg_control")).unwrap();
     kill(pid, Signal::KILL);
     // The first time it says that it was killed, then that it cannot start.
-    let down = status.wait_for(|status| matches!(status, Status::Down { why } if why.contains("could not find")));
+    let down =
+        status.wait_for(|status| matches!(status, Status::Down { why } if why.contains("could not find")));
     down.await.unwrap();
     let begun = Instant::now();
     server.stop().await;
@@ -158,7 +162,10 @@ async fn a_server_that_does_not_sync_is_refused() {
         let source = Source::External { database_url };
         let Err(refused) = open(&source, IDENTITY).await else { panic!("{setting} = off was let in") };
         assert!(!refused.is_transient());
-        assert!(refused.to_string().contains(&format!("runs with {setting} = off, and Rempart needs on")), "{refused}");
+        assert!(
+            refused.to_string().contains(&format!("runs with {setting} = off, and Rempart needs on")),
+            "{refused}"
+        );
         kill(careless.id(), Signal::INT);
         careless.wait().unwrap();
     }

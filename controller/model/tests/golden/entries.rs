@@ -1,0 +1,255 @@
+//! One log entry of every command, and a PUT of every kind, with every optional field.
+
+use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeReference};
+use rempart_api::fleet::{
+    Acceleration, HostReport, HostSpec, HypervisorHealth, UnexpectedDomain, Virtualization,
+};
+use rempart_api::network::{
+    Cidr, InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, Route, RouteTableSpec, SubnetSpec,
+};
+use rempart_api::region::{RegionProvider, RegionSpec};
+use rempart_api::storage::{
+    BlobFormat, BlobSpec, BlockStorageSpec, BootMode, CpuArchitecture, ImageSpec, Initializer, StorageClass,
+    StorageSkuSpec,
+};
+use rempart_api::tenancy::TenantSpec;
+use rempart_api::workspace::WorkspaceSpec;
+use rempart_api::{Kind, Reference, StringMap, Urn};
+use rempart_model::{
+    Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Failure, FillCommand, Founding, HostName, HostSeen,
+    InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, Spec,
+    VolumeReport,
+};
+use serde_json::json;
+
+use crate::{labels, map, reference, time, uuid};
+
+labels!(command_label, COMMANDS, Command {
+    Found => "found",
+    Put => "put",
+    Delete => "delete",
+    Power => "power",
+    Fill => "fill",
+    Place => "place",
+    HostSeen => "host-seen",
+    HostUnreachable => "host-unreachable",
+    Report => "report",
+});
+
+labels!(spec_label, SPECS, Spec {
+    Region => "region",
+    Workspace => "workspace",
+    InstanceSku => "instance-sku",
+    Instance => "instance",
+    StorageSku => "storage-sku",
+    BlockStorage => "block-storage",
+    Image => "image",
+    NetworkSku => "network-sku",
+    Network => "network",
+    Subnet => "subnet",
+    RouteTable => "route-table",
+    InternetGateway => "internet-gateway",
+    Tenant => "tenant",
+    Host => "host",
+});
+
+fn label(envelope: &Envelope) -> String {
+    match &envelope.command {
+        Command::Put(put) => format!("put-{}", spec_label(&put.spec)),
+        other => command_label(other).to_owned(),
+    }
+}
+
+#[test]
+fn every_entry_ever_written_is_read_and_written_alike() {
+    let puts = SPECS.iter().map(|kind| format!("put-{kind}"));
+    let others = COMMANDS.iter().filter(|command| **command != "put").map(|command| (*command).to_owned());
+    crate::check("", samples(), label, &puts.chain(others).collect::<Vec<_>>());
+}
+
+fn envelope(command: Command) -> Envelope {
+    Envelope {
+        format: ENVELOPE_FORMAT,
+        request_id: uuid(1),
+        actor: "alice@example.eu".into(),
+        trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        time: time(0),
+        command,
+    }
+}
+
+pub(crate) fn put(urn: Urn, spec: Spec) -> PutCommand {
+    PutCommand {
+        urn,
+        if_unmodified_since: None,
+        labels: StringMap::new(),
+        annotations: StringMap::new(),
+        extensions: StringMap::new(),
+        spec,
+        uid: uuid(2),
+        host: None,
+    }
+}
+
+fn samples() -> Vec<Envelope> {
+    let if_unmodified_since = Some(7);
+    let vm = Urn::workspace(Kind::Instance, "t1", "w1", "vm");
+    let puts = specs().into_iter().map(|spec| {
+        Command::Put(Box::new(PutCommand {
+            urn: Urn::network(spec.kind(), "t1", "w1", "n1", "x").sibling(spec.kind(), "x"),
+            if_unmodified_since,
+            labels: map(&[("env", "prod"), ("tier:web", "é\u{1f600}")]),
+            annotations: map(&[("note", "line\nbreak \"quoted\"")]),
+            extensions: map(&[("rempart.protect", "true")]),
+            spec,
+            uid: uuid(2),
+            host: Some("h1".into()),
+        }))
+    });
+    let urn = vm.clone();
+    let mut commands = vec![
+        Command::Found(Founding {
+            cluster_id: uuid(3),
+            region: "eu-1".into(),
+            zones: vec!["a".into(), "b".into()],
+            catalogue: vec![put(Urn::global(Kind::Tenant, "public"), tenant())],
+        }),
+        Command::Delete(DeleteCommand { urn: vm.clone(), if_unmodified_since }),
+        Command::Fill(FillCommand { urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"), content: blob(BlobFormat::Qcow2) }),
+        Command::Fill(FillCommand { urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"), content: blob(BlobFormat::Raw) }),
+        Command::Place(PlaceCommand { uid: uuid(2), host: "h1".into() }),
+        Command::HostSeen(Box::new(HostSeen { host: "h1".into(), uid: uuid(4), zone: "a".into(), report: host_report() })),
+        Command::HostUnreachable(HostName { host: "h1".into() }),
+        Command::Report(ReportCommand { host: "h1".into(), objects: reports() }),
+    ];
+    let actions = [PowerAction::Start, PowerAction::Stop, PowerAction::Restart];
+    commands.extend(
+        actions.map(|action| Command::Power(PowerCommand { urn: urn.clone(), if_unmodified_since, action })),
+    );
+    commands.into_iter().chain(puts).map(envelope).collect()
+}
+
+pub(crate) fn blob(format: BlobFormat) -> BlobSpec {
+    BlobSpec { sha256: "ab".repeat(32), format, size_bytes: 5_242_880, virtual_size_bytes: 2_147_483_648 }
+}
+
+pub(crate) fn failure() -> Failure {
+    Failure { reason: "ImageMissing".into(), message: "Its image is not there yet.".into(), detail: "h1: /var/x".into() }
+}
+
+fn reports() -> Vec<ObjectReport> {
+    let instance = |off_cause| {
+        ObjectReport::Instance(InstanceReport {
+            uid: uuid(2),
+            generation: 3,
+            epoch: 1,
+            present: true,
+            failure: Some(failure()),
+            running: false,
+            power_generation: 2,
+            off_cause,
+        })
+    };
+    let mut reports = vec![ObjectReport::Volume(VolumeReport {
+        uid: uuid(5),
+        generation: 2,
+        epoch: 1,
+        present: false,
+        failure: Some(failure()),
+    })];
+    reports.extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
+    reports.push(instance(None));
+    reports
+}
+
+pub(crate) fn host_report() -> HostReport {
+    HostReport {
+        vcpus: 16,
+        memory_mib: 65_536,
+        disk_mib: 1_048_576,
+        virtualization: Virtualization {
+            acceleration: Acceleration::Kvm,
+            reason: "/dev/kvm opens".into(),
+            hypervisor_version: "QEMU 7.2.22".into(),
+            libvirt_version: "9.0.0".into(),
+            uefi: true,
+        },
+        boot_id: "11111111-2222-3333-4444-555555555555".into(),
+        agent_version: "0.1.0".into(),
+        hypervisor: HypervisorHealth { available: false, reason: "Connection refused".into(), since: Some(time(-60)) },
+        unexpected_domains: vec![UnexpectedDomain { uuid: "u".into(), name: "by-hand".into(), running: true }],
+    }
+}
+
+fn tenant() -> Spec {
+    Spec::Tenant(TenantSpec { owners: vec!["alice@example.eu".into()] })
+}
+
+/// A spec of every kind, with every field.
+pub(crate) fn specs() -> Vec<Spec> {
+    let full = Reference {
+        resource: "skus/x".into(),
+        provider: Some("seca.compute/v1".into()),
+        region: Some("eu-1".into()),
+        tenant: Some("t1".into()),
+        workspace: Some("w1".into()),
+    };
+    let disk = |name: &str| VolumeReference { device_ref: reference(name), bus: Some(VolumeBus::Virtio) };
+    let cidr = || Cidr { ipv4: Some("10.0.0.0/16".into()), ipv6: Some("fd00:1::/56".into()) };
+    let storage_sku = |class| Spec::StorageSku(StorageSkuSpec { iops: 500, min_volume_size: 50, class });
+    let image = |cpu_architecture, boot, initializer| {
+        Spec::Image(ImageSpec {
+            block_storage_ref: reference("workspaces/w1/block-storages/v"),
+            cpu_architecture,
+            boot: Some(boot),
+            initializer: Some(initializer),
+        })
+    };
+    vec![
+        Spec::Region(RegionSpec {
+            available_zones: vec!["a".into()],
+            providers: vec![RegionProvider { name: "seca.compute".into(), version: "v1".into(), url: "https://x".into() }],
+        }),
+        Spec::Workspace(WorkspaceSpec(json!({"a": [1, -1, 0.5, null, true, {"b": "c"}]}).as_object().unwrap().clone())),
+        Spec::InstanceSku(InstanceSkuSpec { vcpu: 4, ram: 16 }),
+        Spec::Instance(InstanceSpec {
+            sku_ref: full,
+            zone: "a".into(),
+            boot_volume: disk("boot"),
+            data_volumes: Some(vec![disk("data")]),
+            primary_nic_ref: Some(reference("nics/n0")),
+            additional_nic_refs: Some(vec![reference("nics/n1")]),
+            security_group_ref: Some(reference("security-groups/g")),
+            ssh_keys: Some(vec!["ssh-ed25519 AAAA alice".into()]),
+            user_data: Some("#cloud-config\n".into()),
+            anti_affinity_group: Some("apart".into()),
+        }),
+        storage_sku(StorageClass::LocalEphemeral),
+        storage_sku(StorageClass::LocalDurable),
+        storage_sku(StorageClass::RemoteDurable),
+        Spec::BlockStorage(BlockStorageSpec {
+            size_gb: 10,
+            sku_ref: reference("rd500"),
+            source_image_ref: Some(reference("tenants/public/images/debian")),
+        }),
+        image(CpuArchitecture::Amd64, BootMode::Uefi, Initializer::CloudInit22),
+        image(CpuArchitecture::Arm64, BootMode::Bios, Initializer::None),
+        Spec::NetworkSku(NetworkSkuSpec { bandwidth: 1000, packets: 10_000 }),
+        Spec::Network(NetworkSpec { cidr: cidr(), additional_cidrs: Some(vec![cidr()]), sku_ref: reference("n1k") }),
+        Spec::Subnet(SubnetSpec {
+            cidr: cidr(),
+            route_table_ref: reference("route-tables/rt"),
+            zone: "a".into(),
+            sku_ref: Some(reference("n5k")),
+        }),
+        Spec::RouteTable(RouteTableSpec {
+            routes: vec![Route {
+                destination_cidr_block: "0.0.0.0/0".into(),
+                target_ref: reference("internet-gateways/g"),
+            }],
+        }),
+        Spec::InternetGateway(InternetGatewaySpec { egress_only: Some(true) }),
+        tenant(),
+        Spec::Host(HostSpec { zone: "a".into() }),
+    ]
+}

@@ -1,0 +1,178 @@
+//! What is stored of a State: a row of every kind, with every sort of detail, answers, and the core.
+
+use std::sync::Arc;
+
+use rempart_api::compute::PowerState;
+use rempart_api::storage::{BlobFormat, BootMode};
+use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
+use rempart_model::{
+    Core, Detail, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause, Placement, Power,
+    Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
+};
+
+use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
+use crate::{labels, map, time, uuid};
+
+labels!(detail_label, DETAILS, Detail {
+    None => "none",
+    Instance => "instance",
+    Volume => "volume",
+    Image => "image",
+    Host => "host",
+});
+
+labels!(answer_label, ANSWERS, Recorded {
+    Put => "put",
+    Accepted => "accepted",
+    Refused => "refused",
+});
+
+labels!(class_label, CLASSES, RefusalClass {
+    NotFound => "not-found",
+    ParentNotFound => "parent-not-found",
+    Conflict => "conflict",
+    PreconditionFailed => "precondition-failed",
+    Invalid => "invalid",
+});
+
+labels!(phase_label, PHASES, Phase {
+    Pending => "pending",
+    Creating => "creating",
+    Active => "active",
+    Updating => "updating",
+    Deleting => "deleting",
+    Error => "error",
+});
+
+#[test]
+fn every_row_ever_stored_is_read_and_written_alike() {
+    let label = |object: &Object| spec_label(&object.spec).to_owned();
+    crate::check("rows", objects(), label, &SPECS.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>());
+    let seen: Vec<_> = objects().iter().map(|object| detail_label(&object.detail)).collect();
+    assert!(DETAILS.iter().all(|detail| seen.contains(detail)), "a detail without a row: {seen:?}");
+    let seen: Vec<_> = objects()[0].status.conditions.iter().map(|entry| phase_label(&entry.state)).collect();
+    assert!(PHASES.iter().all(|phase| seen.contains(phase)), "a state without a row: {seen:?}");
+}
+
+#[test]
+fn every_answer_ever_kept_is_read_and_written_alike() {
+    let label = |recorded: &Recorded| match recorded {
+        Recorded::Refused(refusal) => format!("refused-{}", class_label(&refusal.class)),
+        other => answer_label(other).to_owned(),
+    };
+    let accepted = ANSWERS.iter().filter(|answer| **answer != "refused").map(|answer| (*answer).to_owned());
+    let refused = CLASSES.iter().map(|class| format!("refused-{class}"));
+    crate::check("answers", answers(), label, &accepted.chain(refused).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_core_ever_stored_is_read_and_written_alike() {
+    let core = Core {
+        cluster_id: Some(uuid(3)),
+        incarnation: 1,
+        region: "eu-1".into(),
+        zones: vec!["a".into(), "b".into()],
+        clock: time(0),
+    };
+    let label = |core: &Core| if core.cluster_id.is_some() { "founded" } else { "blank" }.to_owned();
+    crate::check("core", vec![Core::default(), core], label, &["blank".into(), "founded".into()]);
+}
+
+fn answers() -> Vec<Recorded> {
+    let refused = |class| {
+        Recorded::Refused(Refusal {
+            class,
+            detail: "/spec/sizeGB: a volume only grows".into(),
+            sources: vec![ProblemSource { pointer: "/spec/sizeGB".into(), parameter: "sizeGB".into() }],
+        })
+    };
+    use RefusalClass as Class;
+    let classes = [Class::NotFound, Class::ParentNotFound, Class::Conflict, Class::PreconditionFailed, Class::Invalid];
+    let urn = Urn::workspace(Kind::Instance, "t1", "w1", "vm");
+    let mut answers = vec![Recorded::Put { created: true, urn, uid: uuid(2) }, Recorded::Accepted];
+    answers.extend(classes.map(refused));
+    answers
+}
+
+fn objects() -> Vec<Object> {
+    let placement = || Some(Placement { host: "h1".into(), epoch: 1 });
+    let realised = || Realised { generation: 6, failure: Some(failure()) };
+    let mut objects: Vec<Object> = specs()
+        .into_iter()
+        .map(|spec| {
+            let kind = spec.kind();
+            let detail = match kind {
+                Kind::Instance => Detail::Instance(Box::new(instance(OffCause::Guest))),
+                Kind::BlockStorage => Detail::Volume(VolumeDetail {
+                    content: Some(blob(BlobFormat::Qcow2)),
+                    boot: Some(BootMode::Bios),
+                    placement: placement(),
+                    host_generation: 7,
+                    realised: realised(),
+                }),
+                Kind::Image => Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 }),
+                Kind::Host => Detail::Host(Box::new(HostDetail {
+                    report: host_report(),
+                    reachable: false,
+                    since: Some(time(3)),
+                })),
+                _ => Detail::None,
+            };
+            Object {
+                schema: 1,
+                urn: Arc::new(Urn::network(kind, "t1", "w1", "n1", "x").sibling(kind, "x")),
+                uid: uuid(2),
+                labels: map(&[("env", "prod")]),
+                annotations: map(&[("note", "text")]),
+                extensions: map(&[("rempart.protect", "true")]),
+                created_at: time(0),
+                modified_at: time(2),
+                deleted_at: Some(time(2)),
+                resource_version: 7,
+                changed_index: 1234,
+                spec,
+                status: status(),
+                detail,
+            }
+        })
+        .collect();
+    let template = objects.iter().find(|object| object.spec.kind() == Kind::Instance).unwrap().clone();
+    objects.extend([OffCause::Requested, OffCause::Crashed].map(|cause| Object {
+        detail: Detail::Instance(Box::new(instance(cause))),
+        ..template.clone()
+    }));
+    objects
+}
+
+fn instance(off_cause: OffCause) -> InstanceDetail {
+    InstanceDetail {
+        placement: Some(Placement { host: "h1".into(), epoch: 1 }),
+        epoch: 1,
+        host_generation: 7,
+        realised: Realised { generation: 6, failure: Some(failure()) },
+        power: Power { on: true, generation: 3, restart: true },
+        executed_power_generation: 2,
+        power_state: PowerState::On,
+        power_state_since: Some(time(1)),
+        off_cause: Some(off_cause),
+        hardware: Some(Hardware {
+            machine: "pc-q35-7.2".into(),
+            cpu_model: "Westmere".into(),
+            firmware: BootMode::Uefi,
+            vcpus: 4,
+            memory_mib: 16_384,
+            disks: vec![HardwareDisk { volume: uuid(5), slot: 0, serial: "70008000000000000005".into() }],
+        }),
+    }
+}
+
+fn status() -> Status {
+    let entry = |state| Condition {
+        state,
+        last_transition_at: time(0),
+        reason: Some("ImageMissing".into()),
+        message: Some("Its image is not there yet.".into()),
+    };
+    use Phase::{Active, Creating, Deleting, Error, Pending, Updating};
+    Status { state: Deleting, conditions: [Deleting, Error, Updating, Active, Creating, Pending].map(entry).to_vec() }
+}

@@ -1,0 +1,356 @@
+//! End to end: real controllers, a real agent, a real libvirt, real guests.
+//!
+//! One lab serves all stories, one after the other: a private libvirtd takes seconds to start, a guest under emulation
+//! seconds to boot.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rempart_api::client::Client;
+use rempart_api::{Kind, ResourceView, Urn};
+use rempart_tests::{Agent, Cluster, Daemon, Hypervisor, console, offer_image, tiny_image, until, until_some};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Long enough for a guest under emulation on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Lab {
+    cluster: Cluster,
+    agent: Agent,
+    daemon: Option<Daemon>,
+    alice: Client,
+    operator: Client,
+    // After the daemon: guests go last.
+    hypervisor: Hypervisor,
+    _dir: tempfile::TempDir,
+}
+
+fn instance(name: &str) -> Urn {
+    Urn::workspace(Kind::Instance, "acme", "w", name)
+}
+
+fn volume(name: &str) -> Urn {
+    Urn::workspace(Kind::BlockStorage, "acme", "w", name)
+}
+
+fn host() -> Urn {
+    Urn::global(Kind::Host, "h1")
+}
+
+impl Lab {
+    async fn open() -> Lab {
+        // Short: unix sockets of guests lie below it.
+        let dir = tempfile::Builder::new().prefix("rl").tempdir_in("/tmp").expect("a temporary directory");
+        let hypervisor = Hypervisor::start(&dir.path().join("hv")).expect("a hypervisor");
+        let cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");
+        let image = tiny_image(&dir.path().join("images")).expect("the image tiny");
+        let agent =
+            Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri(), &image.dir).expect("an agent");
+        let daemon = Some(agent.start().expect("it starts"));
+        let operator = cluster.client(1, "operator").expect("a client");
+        let alice = cluster.client(1, "alice").expect("a client");
+        offer_image(&operator, &cluster.layout.url(1), &image).await.expect("an image");
+        let tenant = json!({ "spec": { "owners": ["alice"] } });
+        operator.put(&Urn::global(Kind::Tenant, "acme"), &tenant).await.expect("a tenant");
+        alice.put(&Urn::tenant(Kind::Workspace, "acme", "w"), &json!({})).await.expect("a workspace");
+        let lab = Lab { cluster, agent, daemon, alice, operator, hypervisor, _dir: dir };
+        lab.host("to be ready", |status| status["state"] == "active" && status["reachable"] == true).await;
+        lab
+    }
+
+    async fn view(&self, urn: &Urn) -> Result<ResourceView, String> {
+        self.alice.get(urn).await.map_err(|error| error.to_string())
+    }
+
+    async fn status(&self, urn: &Urn, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+        until_some(&format!("{urn} {what}"), PATIENCE, || async {
+            let status = self.view(urn).await?.status.unwrap_or_default();
+            if good(&status) { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await
+    }
+
+    async fn host(&self, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+        until_some(&format!("the host {what}"), PATIENCE, || async {
+            let view = self.operator.get(&host()).await.map_err(|error| error.to_string())?;
+            let status = view.status.unwrap_or_default();
+            if good(&status) { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await
+    }
+
+    /// A boot volume from the image, and an instance on it.
+    async fn create(&self, name: &str, more: Value) -> Urn {
+        let spec = json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+        self.alice.put(&volume(name), &json!({ "spec": spec })).await.expect("a volume");
+        let body = self.body(name, more);
+        self.alice.put(&instance(name), &body).await.expect("an instance");
+        instance(name)
+    }
+
+    fn body(&self, name: &str, more: Value) -> Value {
+        let mut spec = json!({
+            "skuRef": "skus/d2xs",
+            "zone": "a",
+            "bootVolume": { "deviceRef": format!("block-storages/{name}") },
+        });
+        for (key, value) in more.as_object().cloned().unwrap_or_default() {
+            spec[key] = value;
+        }
+        json!({ "spec": spec })
+    }
+
+    async fn active(&self, urn: &Urn) {
+        self.status(urn, "to be active", |status| status["state"] == "active").await;
+    }
+
+    /// Deletes it, and with it its boot volume, without waiting in between.
+    async fn delete(&self, name: &str) {
+        self.alice.delete(&instance(name)).await.expect("accepted");
+        self.alice.delete(&volume(name)).await.expect("accepted");
+        for urn in [instance(name), volume(name)] {
+            until_some(&format!("{urn} to be gone"), PATIENCE, || async {
+                match self.alice.get(&urn).await {
+                    Err(error) if error.status() == Some(404) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        }
+    }
+
+    /// uid of the one domain there is besides `known`.
+    async fn new_domain(&self, known: &BTreeSet<String>) -> String {
+        until_some("exactly one new domain", PATIENCE, || async {
+            let domains = self.domains();
+            let new: Vec<_> = domains.difference(known).cloned().collect();
+            if let [one] = &new[..] { Ok(one.clone()) } else { Err(format!("{new:?}")) }
+        })
+        .await
+    }
+
+    fn domains(&self) -> BTreeSet<String> {
+        self.hypervisor.domains().expect("virsh answers").into_iter().collect()
+    }
+
+    fn volumes(&self) -> Vec<PathBuf> {
+        let dir = std::fs::read_dir(self.agent.data_dir.join("volumes")).expect("its volumes");
+        dir.map(|entry| entry.expect("an entry").path()).collect()
+    }
+
+    async fn says(&self, uid: &str, text: &str) {
+        until_some(&format!("the guest to say {text:?}"), PATIENCE, || async {
+            let said = console(&self.agent, uid);
+            if said.contains(text) { Ok(()) } else { Err(said) }
+        })
+        .await;
+    }
+
+    fn kill_agent(&mut self) {
+        self.daemon.take().expect("it runs").kill();
+    }
+
+    fn start_agent(&mut self) {
+        self.daemon = Some(self.agent.start().expect("it starts"));
+    }
+
+    /// Waits until the agent has begun a session after `since` and the control plane has heard from it.
+    async fn in_touch(&self) {
+        self.host("to be in touch", |status| status["reachable"] == true).await;
+    }
+
+    fn qemu_runs(&self, uid: &str) -> bool {
+        std::fs::read_dir("/proc").expect("/proc").flatten().any(|entry| {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command);
+            command.starts_with("/usr/bin/qemu-system") && command.contains(uid)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guests_live_through_everything() {
+    let mut lab = Lab::open().await;
+    let story = |name: &str, start: Instant| eprintln!("{:>6.1} s  {name}", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    let uid = a_guest_boots_and_reads_exactly_what_was_asked(&lab).await;
+    story("booted with hostile strings", start);
+    libvirtd_comes_and_goes(&lab, &uid).await;
+    story("libvirtd stopped and started", start);
+    controllers_come_and_go(&mut lab, &uid).await;
+    story("controllers down and up", start);
+    a_domain_nobody_asked_for_is_left_alone(&lab).await;
+    story("foreign domain", start);
+    a_guest_is_stopped_by_its_power_button(&lab, &uid).await;
+    story("stopped and deleted", start);
+    a_guest_that_powers_itself_off_stays_off(&mut lab).await;
+    story("guest off by itself", start);
+    equal_puts_make_one_domain(&lab).await;
+    story("ten puts", start);
+    a_put_and_a_delete_at_once_leave_nothing(&lab).await;
+    story("put, delete", start);
+    an_agent_killed_while_it_creates_ends_with_one_of_each(&mut lab).await;
+    story("agent killed while creating", start);
+    assert!(lab.volumes().is_empty(), "{:?}", lab.volumes());
+}
+
+async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
+    // attacks.md 21 and 22.
+    let user_data = "#!/bin/sh\n</name><qemu:commandline><qemu:arg value='-S'/></qemu:commandline>\nlocal-hostname: \
+                     pwned\n...\n--- !!python/object\n\"'\\\u{202e}é\t";
+    let key = "ssh-ed25519 AAAA </domain>\" 'x: y\\n' a@b";
+    let second = "ssh-rsa BBBB\ninstance-id: stolen";
+    let before = lab.domains();
+    let more = json!({ "userData": user_data, "sshKeys": [key, second] });
+    let urn = lab.create("web-1", more).await;
+    lab.active(&urn).await;
+    let uid = lab.new_domain(&before).await;
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    lab.says(&uid, "tiny: ready").await;
+    let said = console(&lab.agent, &uid);
+    assert!(said.contains("tiny: hostname web-1"), "{said}");
+    assert!(said.contains(&format!("tiny: instance-id {uid}")), "{said}");
+    let digest: String = Sha256::digest(user_data).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(said.contains(&format!("tiny: user-data sha256 {digest}")), "{said}");
+    assert!(said.contains(&format!("tiny: ssh-key {key}")), "{said}");
+    let status = lab.status(&urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active").await;
+    assert!(status["powerStateSince"].is_string());
+    let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
+    assert!(!xml.contains("commandline") && !xml.contains("AAAA"), "nothing of a tenant's is in the definition: {xml}");
+    let twice = lab.alice.act(&urn, "start").await;
+    assert_eq!(twice.expect_err("it is on").status(), Some(412));
+    uid
+}
+
+async fn libvirtd_comes_and_goes(lab: &Lab, uid: &str) {
+    let urn = instance("web-1");
+    lab.hypervisor.stop_daemon().expect("it stops");
+    let status =
+        lab.status(&urn, "to say that", |status| status["conditions"][0]["reason"] == "HypervisorUnavailable").await;
+    let words = status["conditions"][0]["message"].as_str().expect("words").to_owned();
+    assert!(words.contains("keeps running") && !words.contains("h1"), "{words}");
+    assert_eq!(status["state"], "active");
+    assert_eq!(status["powerState"], "on", "the guest runs on");
+    let host = lab.host("to say why", |status| status["host"]["hypervisor"]["available"] == false).await;
+    assert!(host["conditions"][0]["message"].as_str().expect("words").contains("libvirtd"), "{host}");
+    assert!(lab.qemu_runs(uid));
+    lab.hypervisor.start_daemon().expect("it starts");
+    let status = lab.status(&urn, "to heal", |status| status["conditions"][0]["reason"].is_null()).await;
+    assert_eq!((status["state"].as_str(), status["powerState"].as_str()), (Some("active"), Some("on")));
+}
+
+async fn controllers_come_and_go(lab: &mut Lab, uid: &str) {
+    let urn = instance("web-1");
+    let before = lab.view(&urn).await.expect("it is there");
+    lab.cluster.kill(1);
+    assert!(lab.qemu_runs(uid));
+    lab.cluster.start_controller(1).expect("it starts");
+    lab.cluster.ready(1).await.expect("it is ready");
+    lab.in_touch().await;
+    let after = lab.view(&urn).await.expect("it is there");
+    assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
+    assert!(lab.qemu_runs(uid), "the same guest, found again");
+    assert!(console(&lab.agent, uid).matches("tiny: ready").count() == 1, "it was not started again");
+}
+
+async fn a_domain_nobody_asked_for_is_left_alone(lab: &Lab) {
+    let file = lab.agent.data_dir.with_file_name("foreign.xml");
+    let xml = "<domain type='qemu'><name>foreign</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+               <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os></domain>";
+    std::fs::write(&file, xml).expect("it is written");
+    lab.hypervisor.virsh(&["create", file.to_str().expect("a path")]).expect("it runs");
+    let status =
+        lab.host("to report it", |status| status["host"]["unexpectedDomains"][0]["name"] == "foreign").await;
+    assert_eq!(status["host"]["unexpectedDomains"][0]["running"], true);
+    assert!(lab.hypervisor.virsh(&["domstate", "foreign"]).expect("it is there").contains("running"));
+    lab.hypervisor.virsh(&["destroy", "foreign"]).expect("it goes");
+    lab.host("to forget it", |status| status["host"]["unexpectedDomains"].is_null()).await;
+}
+
+async fn a_guest_is_stopped_by_its_power_button(lab: &Lab, uid: &str) {
+    let urn = instance("web-1");
+    lab.alice.act(&urn, "stop").await.expect("accepted");
+    let status = lab.status(&urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active").await;
+    assert!(console(&lab.agent, uid).contains("tiny: powering off (ACPI)"));
+    let states: Vec<_> = status["conditions"].as_array().expect("a list").iter().map(|entry| entry["state"].clone()).collect();
+    assert_eq!(states, ["active", "updating", "active", "updating", "active", "creating", "pending"]);
+    lab.delete("web-1").await;
+    assert!(!lab.domains().contains(uid));
+    assert!(lab.volumes().is_empty());
+}
+
+async fn a_guest_that_powers_itself_off_stays_off(lab: &mut Lab) {
+    let before = lab.domains();
+    let urn = lab.create("moody", json!({ "userData": "#tiny: poweroff-after 3\n" })).await;
+    lab.active(&urn).await;
+    let uid = lab.new_domain(&before).await;
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    lab.status(&urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active").await;
+    lab.says(&uid, "tiny: ready").await;
+    // The agent is away when it happens, and finds it so.
+    lab.kill_agent();
+    until("the guest to be off", PATIENCE, || !lab.qemu_runs(&uid)).await;
+    lab.start_agent();
+    let status = lab.status(&urn, "to be off", |status| status["powerState"] == "off").await;
+    assert_eq!(status["state"], "active");
+    assert_eq!(status["conditions"].as_array().map(Vec::len), Some(5), "no history entry: {status}");
+    assert_eq!(status["conditions"][0]["reason"], "GuestShutdown", "{status}");
+    assert_eq!(lab.view(&urn).await.expect("it is there").metadata.resource_version, Some(2));
+    // Once more, with the report long made.
+    lab.kill_agent();
+    lab.start_agent();
+    lab.host("to be seen again", |status| status["reachable"] == true).await;
+    assert!(!lab.qemu_runs(&uid), "it stays off");
+    // And it starts again when that is asked for, on the same disk.
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    lab.says(&uid, "tiny: boot 2 of this disk").await;
+    lab.delete("moody").await;
+}
+
+async fn equal_puts_make_one_domain(lab: &Lab) {
+    let before = lab.domains();
+    lab.create("ten", json!({})).await;
+    let body = lab.body("ten", json!({}));
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            let (alice, body) = (lab.alice.clone(), body.clone());
+            tokio::spawn(async move { alice.put(&instance("ten"), &body).await.expect("accepted") })
+        })
+        .collect();
+    for task in tasks {
+        assert!(!task.await.expect("it ends").0);
+    }
+    lab.active(&instance("ten")).await;
+    assert_eq!(lab.view(&instance("ten")).await.expect("it is there").metadata.resource_version, Some(11));
+    lab.new_domain(&before).await;
+    assert_eq!(lab.volumes().len(), 1);
+    lab.delete("ten").await;
+}
+
+async fn a_put_and_a_delete_at_once_leave_nothing(lab: &Lab) {
+    let before = lab.domains();
+    lab.create("brief", json!({})).await;
+    lab.delete("brief").await;
+    assert_eq!(lab.domains(), before);
+    assert!(lab.volumes().is_empty(), "{:?}", lab.volumes());
+}
+
+async fn an_agent_killed_while_it_creates_ends_with_one_of_each(lab: &mut Lab) {
+    for delay_ms in [0, 15, 40, 80, 150, 300] {
+        let before = lab.domains();
+        lab.create("torn", json!({})).await;
+        // Not a wait for a fact: the moment of the kill is what varies.
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        lab.kill_agent();
+        lab.start_agent();
+        lab.active(&instance("torn")).await;
+        let uid = lab.new_domain(&before).await;
+        let volumes = lab.volumes();
+        assert_eq!(volumes.len(), 1, "killed after {delay_ms} ms: {volumes:?}");
+        let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
+        assert!(xml.contains(volumes[0].to_str().expect("a path")), "its own disk: {xml}");
+        lab.delete("torn").await;
+    }
+}
