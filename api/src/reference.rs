@@ -122,7 +122,7 @@ impl Reference {
         } else {
             inside.parse(&segments, info.collection).ok_or_else(form)?;
         }
-        if crate::check_name(&inside.name.to_lowercase()).is_err() {
+        if crate::check_name(&inside.name.to_lowercase()).is_err() || inside.depth > info.scope as usize {
             return Err(form());
         }
         let agree = |field, explicit: Option<&str>, implied: Option<&str>, default: &str| match (explicit, implied) {
@@ -161,15 +161,16 @@ struct Inside<'a> {
     workspace: Option<&'a str>,
     network: Option<&'a str>,
     name: &'a str,
+    /// How many levels of scope it goes down to.
+    depth: usize,
 }
 
 impl<'a> Inside<'a> {
     fn parse(&mut self, segments: &[&'a str], collection: &str) -> Option<()> {
-        if segments.len() % 2 != 0 || segments.iter().any(|segment| segment.is_empty()) {
+        if !segments.len().is_multiple_of(2) || segments.iter().any(|segment| segment.is_empty()) {
             return None;
         }
         let (parents, last) = segments.split_at(segments.len() - 2);
-        let mut depth = 0;
         for pair in parents.chunks(2) {
             let (place, at) = match pair[0] {
                 "tenants" => (&mut self.tenant, 1),
@@ -177,10 +178,10 @@ impl<'a> Inside<'a> {
                 "networks" => (&mut self.network, 3),
                 _ => return None,
             };
-            if at <= depth {
+            if at <= self.depth {
                 return None;
             }
-            depth = at;
+            self.depth = at;
             *place = Some(pair[1]);
         }
         if last[0] != collection {

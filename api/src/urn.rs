@@ -132,7 +132,7 @@ impl FromStr for Urn {
 impl Urn {
     /// From the path segments behind the version: `["tenants", "t", "workspaces", "w", "instances", "x"]`.
     pub fn from_segments(provider: Provider, segments: &[&str]) -> Option<Urn> {
-        if segments.len() % 2 != 0 || segments.iter().any(|segment| segment.is_empty()) {
+        if !segments.len().is_multiple_of(2) || segments.iter().any(|segment| segment.is_empty()) {
             return None;
         }
         let (parents, last) = segments.split_at(segments.len().checked_sub(2)?);

@@ -1,8 +1,14 @@
 //! Provider `seca.workspace`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 /// A workspace has no settings of its own; what clients send is kept and echoed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(transparent)]
-pub struct WorkspaceSpec(pub serde_json::Map<String, serde_json::Value>);
+pub struct WorkspaceSpec(#[serde(deserialize_with = "null_as_empty")] pub Map<String, Value>);
+
+/// Clients send `{}`, `null` or nothing (SECA section 11).
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -7,10 +7,12 @@ mod cluster;
 mod daemon;
 mod hypervisor;
 mod image;
+mod lab;
 mod wait;
 
 pub use cluster::{Cluster, Controller, Layout};
 pub use daemon::{Daemon, binary};
 pub use hypervisor::{Agent, Hypervisor, console};
 pub use image::{TinyImage, offer_image, tiny_image};
+pub use lab::{Lab, PATIENCE, instance, lab_host, volume};
 pub use wait::{until, until_some};

@@ -44,3 +44,10 @@ fn other_places_and_refusals() {
         "error:",
     );
 }
+
+#[test]
+fn a_path_deeper_than_the_kind_is_refused() {
+    check(r#""workspaces/w1/skus/x""#, Kind::InstanceSku, "error: \"workspaces/w1/skus/x\" is not a reference");
+    check(r#""networks/n/block-storages/b""#, Kind::BlockStorage, "error: \"networks/n/block-storages/b\"");
+    check(r#""tenants/t1/workspaces/w1/networks/n/subnets/s""#, Kind::Subnet, "seca.network/v1/tenants/t1");
+}

@@ -87,3 +87,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

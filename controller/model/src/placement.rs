@@ -161,3 +161,6 @@ fn holds_group(state: &State, instance: &Object, host: &str) -> bool {
         same_workspace && same_group && other.uid != instance.uid
     })
 }
+
+#[cfg(test)]
+mod tests;

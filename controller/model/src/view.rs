@@ -134,3 +134,6 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
     }
     status
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,9 +137,21 @@ fn absolute(text: &str, prefix: &str) -> Option<usize> {
     })
 }
 
-/// Files whose tests nap, each inside a loop that waits for a condition until a deadline.
+/// Files whose tests nap where a nap that is too short cannot fail a program that is right: inside a loop that waits for
+/// a condition until a deadline, to pace a load, or to give what must not happen time to happen.
 const WAITING: Exceptions = &[
+    ("agent/src/reconcile/tests.rs", "gives a second start of a guest, which must not come, time to come"),
+    ("agent/tests/libvirt.rs", "`await_that`: until what is looked for is there"),
     ("controller/src/raft/tests/cluster.rs", "`eventually`: until a replica's status says so"),
+    (
+        "controller/src/store/embedded/tests/death.rs",
+        "`eventually`; and kills a controller at various moments",
+    ),
+    ("controller/src/store/projection/tests.rs", "paces entries, so that connections break among them"),
+    (
+        "controller/src/store/projection/tests/queue.rs",
+        "paces a consumer; lets a pusher come to wait before the end",
+    ),
     ("tests/src/demo/processes.rs", "until the processes that were told to end have ended"),
     ("tests/src/wait.rs", "`until`: the one loop of the cross-crate tests"),
 ];
@@ -168,8 +180,8 @@ fn check_naps(tree: &Tree, exceptions: Exceptions) -> Vec<Finding> {
                 file.line(at),
                 "sleeps in a test",
                 "the right time to wait is too short on a slow machine and too long on a fast one",
-                "wait for the event itself (a channel, a watch, paused time). Where there is only polling, loop until \
-                 the condition or a deadline, in one place, and list that in WAITING in tests/tests/tidy/words.rs",
+                "wait for the event itself (a channel, a watch, paused time), or poll it until a deadline. Where a nap \
+                 that is too short cannot fail a right program, list the file in WAITING in tests/tests/tidy/words.rs",
             ));
         }
     }

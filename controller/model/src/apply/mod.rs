@@ -212,4 +212,4 @@ pub(crate) fn check_version(object: &Object, expected: Option<u64>) -> Result<()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

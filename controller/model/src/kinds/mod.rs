@@ -91,6 +91,7 @@ macro_rules! specs {
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", content = "spec", rename_all = "kebab-case")]
         #[allow(missing_docs)] // each is its own type's
+        #[allow(clippy::large_enum_variant)] // one per object, which lies behind an Arc
         pub enum Spec {
             $($kind($spec)),+
         }

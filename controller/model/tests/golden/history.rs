@@ -42,7 +42,10 @@ fn replay(log: &str) -> Vec<String> {
         let applied = state.apply(position as u64 + 1, &envelope);
         state.check();
         let changed: Vec<String> = applied.changes.iter().map(|change| change.urn.to_string()).collect();
-        let answer = json!({"answer": applied.recorded, "changed": changed, "repeated": applied.repeated});
+        // Words may get better; classes and fields at fault are the meaning.
+        let refused = applied.outcome.err().map(|refusal| json!({"class": refusal.class, "sources": refusal.sources}));
+        let answer = applied.recorded.filter(|_| refused.is_none());
+        let answer = json!({"answer": answer, "refused": refused, "changed": changed, "repeated": applied.repeated});
         lines.push(answer.to_string());
     }
     lines.push(serde_json::to_string(state.core()).unwrap());

@@ -4,6 +4,8 @@
 //! it leads to. A file there is never changed. `GOLDEN_WRITE_NEW=1 cargo test -p rempart-model --test golden` adds the
 //! files of samples that have none.
 
+#![allow(clippy::unwrap_used)] // a test: what cannot be unwrapped fails it
+
 mod entries;
 mod history;
 mod rows;
