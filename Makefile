@@ -19,6 +19,11 @@ test: setup lint deny-if-present ## Everything that must hold: format, lints, li
 	$(CARGO) build --workspace --locked
 	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
 
+.PHONY: bench
+bench: setup ## Measure: memory, PUTs, time to a guest's first line (release build)
+	$(CARGO) build --release --workspace --locked
+	$(CARGO) test --release --locked -p rempart-tests --test bench -- --ignored --nocapture
+
 # The demo and the end-to-end tests run the binaries of this profile.
 .PHONY: build
 build: setup ## Build everything

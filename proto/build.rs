@@ -6,8 +6,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={file}");
     }
     let descriptors = protox::compile(files, ["."])?;
-    tonic_prost_build::configure()
-        .bytes(".rempart.raft.v1.Payload")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".rempart.raft.v1.Payload").compile_fds(descriptors)?;
     Ok(())
 }

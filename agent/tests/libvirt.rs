@@ -3,6 +3,8 @@
 //!
 //! Needs root and what `scripts/setup` installs.
 
+#![allow(clippy::unwrap_used)]
+
 mod private_host;
 
 use private_host::PrivateHost;

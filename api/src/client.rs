@@ -132,7 +132,11 @@ fn unexpected(status: u16, url: &str, body: &str) -> ClientError {
     ClientError::Unexpected { status, url: url.to_owned(), body: body.chars().take(200).collect() }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(status: u16, url: &str, body: Option<Value>) -> Result<T, ClientError> {
+fn decode<T: serde::de::DeserializeOwned>(
+    status: u16,
+    url: &str,
+    body: Option<Value>,
+) -> Result<T, ClientError> {
     let body = body.unwrap_or_default();
     serde_json::from_value(body.clone()).map_err(|_| unexpected(status, url, &body.to_string()))
 }

@@ -225,7 +225,14 @@ static TABLE: [KindInfo; 20] = [
     row(Kind::Instance, "instance", P::Compute, "instances", S::Workspace, M::RegionalWorkspace)
         .with_actions(&["start", "stop", "restart"]),
     row(Kind::StorageSku, "storage-sku", P::Storage, "skus", S::Tenant, M::Sku).sku(),
-    row(Kind::BlockStorage, "block-storage", P::Storage, "block-storages", S::Workspace, M::RegionalWorkspace),
+    row(
+        Kind::BlockStorage,
+        "block-storage",
+        P::Storage,
+        "block-storages",
+        S::Workspace,
+        M::RegionalWorkspace,
+    ),
     row(Kind::Image, "image", P::Storage, "images", S::Tenant, M::Regional),
     row(Kind::NetworkSku, "network-sku", P::Network, "skus", S::Tenant, M::Sku).sku(),
     row(Kind::Network, "network", P::Network, "networks", S::Workspace, M::RegionalWorkspace),

@@ -62,9 +62,23 @@ mod tests {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
         let long = "x".repeat(129);
-        for bad in
-            ["", "-a", "a-", "A", "a..b", ".a", "a.", "a_b", "a b", "é", "a/b", "..", "a\0", "\u{202e}a", long.as_str()]
-        {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a..b",
+            ".a",
+            "a.",
+            "a_b",
+            "a b",
+            "é",
+            "a/b",
+            "..",
+            "a\0",
+            "\u{202e}a",
+            long.as_str(),
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(check_short_name(&"x".repeat(65)).is_err());

@@ -125,14 +125,17 @@ impl Reference {
         if crate::check_name(&inside.name.to_lowercase()).is_err() || inside.depth > info.scope as usize {
             return Err(form());
         }
-        let agree = |field, explicit: Option<&str>, implied: Option<&str>, default: &str| match (explicit, implied) {
-            (Some(explicit), Some(implied)) if explicit != implied => Err(ReferenceError::Contradiction {
-                field,
-                explicit: explicit.to_owned(),
-                implied: implied.to_owned(),
-            }),
-            (explicit, implied) => Ok(explicit.or(implied).unwrap_or(default).to_owned()),
-        };
+        let agree =
+            |field, explicit: Option<&str>, implied: Option<&str>, default: &str| match (explicit, implied) {
+                (Some(explicit), Some(implied)) if explicit != implied => {
+                    Err(ReferenceError::Contradiction {
+                        field,
+                        explicit: explicit.to_owned(),
+                        implied: implied.to_owned(),
+                    })
+                }
+                (explicit, implied) => Ok(explicit.or(implied).unwrap_or(default).to_owned()),
+            };
         let mut urn = Urn::global(kind, inside.name);
         if info.scope >= Scope::Tenant {
             urn.tenant = agree("tenant", self.tenant.as_deref(), inside.tenant, &from.tenant)?;

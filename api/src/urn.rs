@@ -55,7 +55,8 @@ impl Urn {
     /// A sibling: same scope, other kind and name, as far as the other kind's scope reaches.
     pub fn sibling(&self, kind: Kind, name: &str) -> Urn {
         let scope = kind.info().scope;
-        let upto = |least: Scope, segment: &str| if scope >= least { segment.to_owned() } else { String::new() };
+        let upto =
+            |least: Scope, segment: &str| if scope >= least { segment.to_owned() } else { String::new() };
         Urn {
             kind,
             tenant: upto(Scope::Tenant, &self.tenant),
@@ -141,7 +142,9 @@ impl Urn {
         for pair in parents.chunks(2) {
             match (pair[0], scope) {
                 ("tenants", Scope::Global) => (scope, urn.tenant) = (Scope::Tenant, pair[1].to_owned()),
-                ("workspaces", Scope::Tenant) => (scope, urn.workspace) = (Scope::Workspace, pair[1].to_owned()),
+                ("workspaces", Scope::Tenant) => {
+                    (scope, urn.workspace) = (Scope::Workspace, pair[1].to_owned())
+                }
                 ("networks", Scope::Workspace) => (scope, urn.network) = (Scope::Network, pair[1].to_owned()),
                 _ => return None,
             }
@@ -187,9 +190,15 @@ mod tests {
             subnet.parent().unwrap().to_string(),
             "seca.network/v1/tenants/t1/workspaces/w1/networks/n1"
         );
-        for bad in ["", "x", "seca.compute/v1", "seca.compute/v2/tenants/t/skus/x", "seca.compute/v1/skus/x",
-            "seca.compute/v1/tenants//skus/x", "seca.compute/v1/tenants/t/workspaces/w/nope/x"]
-        {
+        for bad in [
+            "",
+            "x",
+            "seca.compute/v1",
+            "seca.compute/v2/tenants/t/skus/x",
+            "seca.compute/v1/skus/x",
+            "seca.compute/v1/tenants//skus/x",
+            "seca.compute/v1/tenants/t/workspaces/w/nope/x",
+        ] {
             assert!(bad.parse::<Urn>().is_err(), "{bad}");
         }
     }

@@ -95,11 +95,16 @@ impl Authority {
         let bytes = fs::read(path).map_err(file_error)?;
         let mode = fs::metadata(path).map_err(file_error)?.permissions().mode();
         if mode & 0o077 != 0 {
-            let why = format!("others may read it (mode {:04o}); chmod 0600 it and replace it if they did", mode & 0o7777);
+            let why = format!(
+                "others may read it (mode {:04o}); chmod 0600 it and replace it if they did",
+                mode & 0o7777
+            );
             return Err(AuthorityError::Key { path: path.to_owned(), why });
         }
-        let pair = Ed25519KeyPair::from_pkcs8(&bytes)
-            .map_err(|error| AuthorityError::Key { path: path.to_owned(), why: format!("no Ed25519 key: {error}") })?;
+        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|error| AuthorityError::Key {
+            path: path.to_owned(),
+            why: format!("no Ed25519 key: {error}"),
+        })?;
         Ok(Authority {
             encoding: EncodingKey::from_ed_der(&bytes),
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
@@ -107,7 +112,12 @@ impl Authority {
     }
 
     /// A token for `subject`, valid from now for `lifetime`.
-    pub fn issue(&self, audience: Audience, subject: &str, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn issue(
+        &self,
+        audience: Audience,
+        subject: &str,
+        lifetime: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -176,7 +186,9 @@ mod tests {
         let mut parts: Vec<&str> = token.split('.').collect();
         // {"typ":"JWT","alg":"none"}
         parts[0] = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0";
-        for forged in [parts.join("."), format!("{}.{}.", parts[0], parts[1]), String::new(), "a.b.c".to_owned()] {
+        for forged in
+            [parts.join("."), format!("{}.{}.", parts[0], parts[1]), String::new(), "a.b.c".to_owned()]
+        {
             assert!(authority.verify(Audience::Api, &forged).is_err(), "{forged}");
         }
     }
@@ -193,7 +205,8 @@ mod tests {
             iat: now - 100,
             exp: now - 50,
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &authority.encoding).unwrap();
+        let token =
+            jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &authority.encoding).unwrap();
         assert!(authority.verify(Audience::Api, &token).unwrap_err().contains("expired"));
 
         let path = dir.path().join("issuer.key");

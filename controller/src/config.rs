@@ -164,8 +164,18 @@ mod tests {
     use super::*;
 
     fn run(peers: &str) -> Result<BTreeMap<u64, String>, String> {
-        let arguments =
-            ["rempart-controller", "run", "--cluster-dir", "/c", "--replica-id", "1", "--data-dir", "/d", "--peers", peers];
+        let arguments = [
+            "rempart-controller",
+            "run",
+            "--cluster-dir",
+            "/c",
+            "--replica-id",
+            "1",
+            "--data-dir",
+            "/d",
+            "--peers",
+            peers,
+        ];
         match Cli::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
             Command::Run(run) => run.members(),
             _ => unreachable!(),
@@ -175,7 +185,9 @@ mod tests {
     #[test]
     fn peers_are_checked() {
         assert_eq!(run("1=a:1,2=[::1]:2").unwrap().len(), 2);
-        for (bad, why) in [("2=a:1", "does not name this replica"), ("1=a:1,1=b:1", "twice"), ("1:a", "ID=HOST:PORT")] {
+        for (bad, why) in
+            [("2=a:1", "does not name this replica"), ("1=a:1,1=b:1", "twice"), ("1:a", "ID=HOST:PORT")]
+        {
             assert!(run(bad).unwrap_err().contains(why), "{bad}");
         }
     }

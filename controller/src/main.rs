@@ -37,7 +37,10 @@ fn init(arguments: &Init) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     let path = dir.join("cluster.json");
     if path.exists() {
-        bail!("{} exists: this cluster has been initialised; choose another --dir for a new one", path.display());
+        bail!(
+            "{} exists: this cluster has been initialised; choose another --dir for a new one",
+            path.display()
+        );
     }
     Authority::create(&dir.join("issuer.key"))?;
     let cluster = Cluster {

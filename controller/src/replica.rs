@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rempart_api::Urn;
+use rempart_api::{Timestamp, Urn};
 use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, State};
 use tokio::sync::{Notify, watch};
 
 use crate::raft::{Committed, Machine, Payload, Position, Response};
 use crate::store::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write, projection::Projection};
+
+pub use crate::store::projection::Pressure;
 
 /// A replica's State, as of the newest published entry. Cheap to clone.
 #[derive(Clone)]
@@ -107,7 +109,9 @@ impl Drop for HostChanges {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A row this version cannot read.
-    #[error("row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica")]
+    #[error(
+        "row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica"
+    )]
     Row {
         /// Which row.
         what: String,
@@ -263,6 +267,12 @@ impl Machine for Applier {
             tracing::error!(%error, "changes could not be handed to Postgres");
         }
     }
+}
+
+/// This replica's clock. It enters the core with entries only.
+pub fn now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn to_text<T: serde::Serialize>(value: &T) -> String {

@@ -50,7 +50,10 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let (applier, replica) = Applier::new(loaded, projection.clone())?;
 
     let credential = peer_credential(authority.clone(), settings.replica_id);
-    let raft_settings = raft::Settings { timing: settings.timing(), ..raft::Settings::new(settings.replica_id, settings.data_dir.join("log")) };
+    let raft_settings = raft::Settings {
+        timing: settings.timing(),
+        ..raft::Settings::new(settings.replica_id, settings.data_dir.join("log"))
+    };
     let token = credential.clone();
     let node = Node::start(raft_settings, applier, move || token.token()).await?;
     let fleet = Fleet::new(node.clone(), replica.clone(), authority.clone());
@@ -85,8 +88,11 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let mut http_task = tokio::spawn(async move { served.await });
     let mut internal_task = tokio::spawn(internal);
     node.initialize_if_empty(members);
-    let founding =
-        Founding { cluster_id: cluster.cluster_id, region: cluster.region.clone(), zones: cluster.zones.clone() };
+    let founding = Founding {
+        cluster_id: cluster.cluster_id,
+        region: cluster.region.clone(),
+        zones: cluster.zones.clone(),
+    };
     let reconciling = tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding));
     tracing::info!(replica_id = settings.replica_id, http = %settings.http_listen, internal = %settings.internal_listen, "serving");
 
@@ -122,8 +128,9 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
 
 fn read_cluster(settings: &Run) -> anyhow::Result<Cluster> {
     let path = settings.cluster_dir.join("cluster.json");
-    let text = fs::read(&path)
-        .with_context(|| format!("reading {}; make a cluster with `rempart-controller init`", path.display()))?;
+    let text = fs::read(&path).with_context(|| {
+        format!("reading {}; make a cluster with `rempart-controller init`", path.display())
+    })?;
     serde_json::from_slice(&text).with_context(|| format!("{} is not what `init` wrote", path.display()))
 }
 
@@ -185,7 +192,8 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 }
 
 async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };

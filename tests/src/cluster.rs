@@ -28,8 +28,12 @@ impl Layout {
     /// When no port is free.
     pub fn new(dir: &Path, replicas: usize) -> anyhow::Result<Layout> {
         // All listeners are held until every port is known, so that none is given twice.
-        let listeners = (0..replicas * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-        let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<Vec<_>>>()?;
+        let listeners =
+            (0..replicas * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+        let ports = listeners
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?.port()))
+            .collect::<std::io::Result<Vec<_>>>()?;
         Ok(Layout { dir: dir.to_owned(), ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() })
     }
 
@@ -91,7 +95,8 @@ impl Layout {
     /// When the binary is not built.
     pub fn controller_command(&self, id: usize) -> anyhow::Result<Command> {
         let (http, internal) = self.ports[id - 1];
-        let peers: Vec<String> = (1..).zip(&self.ports).map(|(id, (_, port))| format!("{id}=127.0.0.1:{port}")).collect();
+        let peers: Vec<String> =
+            (1..).zip(&self.ports).map(|(id, (_, port))| format!("{id}=127.0.0.1:{port}")).collect();
         let mut command = Command::new(binary("rempart-controller")?);
         command.arg("run").arg("--cluster-dir").arg(self.cluster_dir());
         command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(peers.join(","));
@@ -181,7 +186,8 @@ impl Cluster {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build()?;
         until_some(&format!("controller {id} to be ready"), Duration::from_secs(90), || {
             let request = http.get(&url).send();
-            let exited = self.controllers.iter_mut().find(|one| one.id == id).and_then(|one| one.daemon.exited());
+            let exited =
+                self.controllers.iter_mut().find(|one| one.id == id).and_then(|one| one.daemon.exited());
             async move {
                 assert!(exited.is_none(), "controller {id} ended: {exited:?}");
                 match request.await {

@@ -65,7 +65,8 @@ impl Hypervisor {
     }
 
     fn script(&self, verb: &str) -> anyhow::Result<String> {
-        let output = Command::new(repository().join("scripts/hypervisor")).arg(verb).arg(&self.dir).output()?;
+        let output =
+            Command::new(repository().join("scripts/hypervisor")).arg(verb).arg(&self.dir).output()?;
         checked(output, &format!("scripts/hypervisor {verb}"))
     }
 }
@@ -107,7 +108,13 @@ impl Agent {
     ///
     /// # Errors
     /// When its token cannot be made.
-    pub fn new(dir: &Path, host: &str, layout: &Layout, libvirt_uri: &str, image_dir: &Path) -> anyhow::Result<Agent> {
+    pub fn new(
+        dir: &Path,
+        host: &str,
+        layout: &Layout,
+        libvirt_uri: &str,
+        image_dir: &Path,
+    ) -> anyhow::Result<Agent> {
         fs::create_dir_all(dir)?;
         let credential_file = dir.join(format!("{host}.token"));
         fs::write(&credential_file, layout.token(host, true)?).context("writing the agent's token")?;

@@ -45,7 +45,8 @@ pub(crate) fn repository() -> &'static Path {
 /// # Errors
 /// When it cannot be built; what `images/build` said is in the error.
 pub fn tiny_image(dir: &Path) -> anyhow::Result<TinyImage> {
-    let cache = std::env::var_os("REMPART_IMAGE_CACHE").map_or_else(|| "/var/cache/rempart/images".into(), PathBuf::from);
+    let cache = std::env::var_os("REMPART_IMAGE_CACHE")
+        .map_or_else(|| "/var/cache/rempart/images".into(), PathBuf::from);
     let output = Command::new(repository().join("images/build"))
         .arg("tiny")
         .env("REMPART_IMAGE_CACHE", &cache)

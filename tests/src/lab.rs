@@ -106,7 +106,8 @@ impl Lab {
     /// # Panics
     /// When one is refused.
     pub async fn create(&self, name: &str, more: Value) -> Urn {
-        let spec = json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+        let spec =
+            json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
         self.alice.put(&volume(name), &json!({ "spec": spec })).await.expect("a volume");
         let body = self.body(name, more);
         self.alice.put(&instance(name), &body).await.expect("an instance");

@@ -21,7 +21,10 @@ async fn bench() -> Bench {
     let cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");
     let operator = cluster.client(1, "operator").expect("a client");
     let alice = cluster.client(1, "alice").expect("a client");
-    operator.put(&Urn::global(Kind::Tenant, "acme"), &json!({ "spec": { "owners": ["alice"] } })).await.expect("a tenant");
+    operator
+        .put(&Urn::global(Kind::Tenant, "acme"), &json!({ "spec": { "owners": ["alice"] } }))
+        .await
+        .expect("a tenant");
     alice.put(&workspace("w"), &json!({})).await.expect("a workspace");
     Bench { _dir: dir, cluster, operator, alice }
 }
@@ -97,7 +100,10 @@ async fn network_records(alice: &Client) {
     let spec = json!({ "spec": { "cidr": { "ipv4": "10.0.0.0/16" }, "skuRef": "skus/n1k" } });
     let (_, view) = alice.put(&network, &spec).await.expect("a network");
     let status = view.status.expect("it has a status");
-    assert_eq!((status["state"].as_str(), status["cidr"].clone()), (Some("active"), json!({ "ipv4": "10.0.0.0/16" })));
+    assert_eq!(
+        (status["state"].as_str(), status["cidr"].clone()),
+        (Some("active"), json!({ "ipv4": "10.0.0.0/16" }))
+    );
     let gateway = Urn::workspace(Kind::InternetGateway, "acme", "w", "gw");
     alice.put(&gateway, &json!({ "spec": {} })).await.expect("a gateway");
     let table = Urn::network(Kind::RouteTable, "acme", "w", "n", "rt");
@@ -122,7 +128,12 @@ async fn refusals(bench: &Bench) {
         ("size", json!({ "spec": { "sizeGB": 0, "skuRef": "skus/le500" } }), 412, "/spec/sizeGB"),
         ("type", json!({ "spec": { "sizeGB": "5", "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
         ("float", json!({ "spec": { "sizeGB": 1.5, "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
-        ("huge", json!({ "spec": { "sizeGB": 99_999_999_999_u64, "skuRef": "skus/le500" } }), 400, "/spec/sizeGB"),
+        (
+            "huge",
+            json!({ "spec": { "sizeGB": 99_999_999_999_u64, "skuRef": "skus/le500" } }),
+            400,
+            "/spec/sizeGB",
+        ),
         ("sku", json!({ "spec": { "sizeGB": 5, "skuRef": "skus/nope" } }), 412, "/spec/skuRef"),
         ("spec", json!({}), 412, "/spec"),
         (
@@ -150,7 +161,9 @@ async fn refusals(bench: &Bench) {
     let http = reqwest::Client::new();
     let url = alice.url(&volume("v"));
     let token = bench.cluster.layout.token("alice", false).expect("a token");
-    let put = |body: Vec<u8>, kind: &'static str| http.put(&url).bearer_auth(&token).header("content-type", kind).body(body).send();
+    let put = |body: Vec<u8>, kind: &'static str| {
+        http.put(&url).bearer_auth(&token).header("content-type", kind).body(body).send()
+    };
     assert_eq!(put(b"{".to_vec(), "application/json").await.expect("an answer").status(), 400);
     assert_eq!(put(b"{}".to_vec(), "text/plain").await.expect("an answer").status(), 415);
     assert_eq!(put(vec![b' '; (1 << 20) + 1], "application/json").await.expect("an answer").status(), 413);
@@ -166,11 +179,23 @@ async fn tokens(bench: &Bench) {
         let urn = Urn::workspace(Kind::BlockStorage, tenant, "w", "v");
         assert_eq!(status_of(mallory.get(&urn).await), 403);
         assert_eq!(status_of(mallory.put(&urn, &body).await), 403);
-        assert_eq!(status_of(mallory.put(&urn, &json!({ "spec": 5 })).await), 403, "rights come before content");
+        assert_eq!(
+            status_of(mallory.put(&urn, &json!({ "spec": 5 })).await),
+            403,
+            "rights come before content"
+        );
         assert_eq!(status_of(mallory.delete(&urn).await), 403);
         assert_eq!(status_of(mallory.list(&urn).await), 403);
     }
-    assert_eq!(status_of(bench.alice.put(&Urn::global(Kind::Tenant, "mine"), &json!({ "spec": { "owners": ["alice"] } })).await), 403);
+    assert_eq!(
+        status_of(
+            bench
+                .alice
+                .put(&Urn::global(Kind::Tenant, "mine"), &json!({ "spec": { "owners": ["alice"] } }))
+                .await
+        ),
+        403
+    );
     assert_eq!(status_of(bench.alice.get(&Urn::global(Kind::Host, "h")).await), 403);
     assert_eq!(status_of(bench.operator.get(&volume("v")).await), 403, "an operator is no owner");
     let fleet_token = layout.token("host-1", true).expect("a token");
@@ -198,7 +223,8 @@ async fn ten_equal_puts_in_parallel(alice: &Client) {
         answers.push(task.await.expect("it ends"));
     }
     assert_eq!(answers.iter().filter(|(created, _)| *created).count(), 1);
-    let mut versions: Vec<_> = answers.iter().filter_map(|(_, view)| view.metadata.resource_version).collect();
+    let mut versions: Vec<_> =
+        answers.iter().filter_map(|(_, view)| view.metadata.resource_version).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=10).collect::<Vec<u64>>());
 }

@@ -82,9 +82,7 @@ async fn one_flow(lab: &mut Lab, tenant: &Tenant, name: &str, victim: usize, aft
         tenant.put(&instance(name), &body).await;
         tenant.status(name, "to be active", |status| status["state"] == "active").await;
         // Repeated, it may find the first try accepted: then the instance is on or updating already.
-        tenant
-            .insist("start", 412, |client| async move { client.act(&instance(name), "start").await })
-            .await;
+        tenant.insist("start", 412, |client| async move { client.act(&instance(name), "start").await }).await;
         tenant
             .status(name, "to be on", |status| status["powerState"] == "on" && status["state"] == "active")
             .await;

@@ -54,10 +54,15 @@ async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
     let digest: String = Sha256::digest(user_data).iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(said.contains(&format!("tiny: user-data sha256 {digest}")), "{said}");
     assert!(said.contains(&format!("tiny: ssh-key {key}")), "{said}");
-    let status = lab.status(&urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active").await;
+    let status = lab
+        .status(&urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active")
+        .await;
     assert!(status["powerStateSince"].is_string());
     let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
-    assert!(!xml.contains("commandline") && !xml.contains("AAAA"), "nothing of a tenant's is in the definition: {xml}");
+    assert!(
+        !xml.contains("commandline") && !xml.contains("AAAA"),
+        "nothing of a tenant's is in the definition: {xml}"
+    );
     let twice = lab.alice.act(&urn, "start").await;
     assert_eq!(twice.expect_err("it is on").status(), Some(412));
     uid
@@ -66,8 +71,9 @@ async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
 async fn libvirtd_comes_and_goes(lab: &Lab, uid: &str) {
     let urn = instance("web-1");
     lab.hypervisor.stop_daemon().expect("it stops");
-    let status =
-        lab.status(&urn, "to say that", |status| status["conditions"][0]["reason"] == "HypervisorUnavailable").await;
+    let status = lab
+        .status(&urn, "to say that", |status| status["conditions"][0]["reason"] == "HypervisorUnavailable")
+        .await;
     let words = status["conditions"][0]["message"].as_str().expect("words").to_owned();
     assert!(words.contains("keeps running") && !words.contains("h1"), "{words}");
     assert_eq!(status["state"], "active");
@@ -110,9 +116,12 @@ async fn a_domain_nobody_asked_for_is_left_alone(lab: &Lab) {
 async fn a_guest_is_stopped_by_its_power_button(lab: &Lab, uid: &str) {
     let urn = instance("web-1");
     lab.alice.act(&urn, "stop").await.expect("accepted");
-    let status = lab.status(&urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active").await;
+    let status = lab
+        .status(&urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active")
+        .await;
     assert!(console(&lab.agent, uid).contains("tiny: powering off (ACPI)"));
-    let states: Vec<_> = status["conditions"].as_array().expect("a list").iter().map(|entry| entry["state"].clone()).collect();
+    let states: Vec<_> =
+        status["conditions"].as_array().expect("a list").iter().map(|entry| entry["state"].clone()).collect();
     assert_eq!(states, ["active", "updating", "active", "updating", "active", "creating", "pending"]);
     lab.delete("web-1").await;
     assert!(!lab.domains().contains(uid));

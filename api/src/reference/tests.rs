@@ -30,24 +30,30 @@ fn every_accepted_form_names_the_same_volume() {
 #[test]
 fn other_places_and_refusals() {
     check(r#""tenants/seca/skus/d1""#, Kind::InstanceSku, "seca.compute/v1/tenants/seca/skus/d1");
-    check(r#""networks/n/subnets/s""#, Kind::Subnet, "seca.network/v1/tenants/t1/workspaces/w1/networks/n/subnets/s");
+    check(
+        r#""networks/n/subnets/s""#,
+        Kind::Subnet,
+        "seca.network/v1/tenants/t1/workspaces/w1/networks/n/subnets/s",
+    );
     check(r#""subnets/s""#, Kind::Subnet, "error: \"subnets/s\" does not say in which network");
     check(r#"{"resource": "b", "region": "r2"}"#, Kind::BlockStorage, "error: region");
     check(r#"{"resource": "tenants/t2/skus/d", "tenant": "t1"}"#, Kind::InstanceSku, "error: its tenant");
     check(r#""seca.compute/v1/tenants/t1/skus/x""#, Kind::StorageSku, "error: its provider");
-    for bad in ["", "instances/b", "block-storages/", "/b", "a/b/c", "../b", "block-storages/b/c/d", "b\\u0000"] {
+    for bad in
+        ["", "instances/b", "block-storages/", "/b", "a/b/c", "../b", "block-storages/b/c/d", "b\\u0000"]
+    {
         check(&format!("\"{bad}\""), Kind::BlockStorage, "error:");
     }
-    check(
-        r#""workspaces/w1/tenants/t1/block-storages/b""#,
-        Kind::BlockStorage,
-        "error:",
-    );
+    check(r#""workspaces/w1/tenants/t1/block-storages/b""#, Kind::BlockStorage, "error:");
 }
 
 #[test]
 fn a_path_deeper_than_the_kind_is_refused() {
-    check(r#""workspaces/w1/skus/x""#, Kind::InstanceSku, "error: \"workspaces/w1/skus/x\" is not a reference");
+    check(
+        r#""workspaces/w1/skus/x""#,
+        Kind::InstanceSku,
+        "error: \"workspaces/w1/skus/x\" is not a reference",
+    );
     check(r#""networks/n/block-storages/b""#, Kind::BlockStorage, "error: \"networks/n/block-storages/b\"");
     check(r#""tenants/t1/workspaces/w1/networks/n/subnets/s""#, Kind::Subnet, "seca.network/v1/tenants/t1");
 }

@@ -61,15 +61,17 @@ impl State {
     pub fn desired(&self, object: &Object) -> Option<DesiredObject> {
         let Placement { epoch, .. } = object.placement()?.clone();
         match (&object.spec, &object.detail) {
-            (Spec::BlockStorage(spec), Detail::Volume(volume)) => Some(DesiredObject::Volume(DesiredVolume {
-                uid: object.uid,
-                generation: volume.host_generation,
-                epoch,
-                // A deleted volume stays until the instance that uses it, going as well, has gone.
-                present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
-                size_bytes: u64::from(spec.size_gb) << 30,
-                content: volume.content.clone(),
-            })),
+            (Spec::BlockStorage(spec), Detail::Volume(volume)) => {
+                Some(DesiredObject::Volume(DesiredVolume {
+                    uid: object.uid,
+                    generation: volume.host_generation,
+                    epoch,
+                    // A deleted volume stays until the instance that uses it, going as well, has gone.
+                    present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
+                    size_bytes: u64::from(spec.size_gb) << 30,
+                    content: volume.content.clone(),
+                }))
+            }
             (Spec::Instance(spec), Detail::Instance(instance)) => {
                 Some(DesiredObject::Instance(Box::new(DesiredInstance {
                     uid: object.uid,

@@ -61,7 +61,9 @@ fn host_trouble(state: &State, host: &str) -> Option<Explanation> {
                 "The machine this resource is on has been out of touch{when}. A running guest keeps running; what \
                  was asked for is carried out when the machine is back. Nothing needs to be done."
             ),
-            format!("The agent of host {host} is out of touch{when}; check the host, its network and rempart-agent."),
+            format!(
+                "The agent of host {host} is out of touch{when}; check the host, its network and rempart-agent."
+            ),
         ));
     }
     let health = &detail.report.hypervisor;
@@ -94,7 +96,11 @@ fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -
         ));
     }
     let step = |reason, words: &str| {
-        Some(Explanation::new(reason, words, format!("{words}; on host {}, epoch {}", placement.host, placement.epoch)))
+        Some(Explanation::new(
+            reason,
+            words,
+            format!("{words}; on host {}, epoch {}", placement.host, placement.epoch),
+        ))
     };
     match object.status.state {
         Phase::Creating => step("Preparing", "Its volumes and its virtual machine are being prepared."),
@@ -102,9 +108,10 @@ fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -
         Phase::Updating if instance.power.on && instance.power_state == PowerState::Off => {
             step("Starting", "Its virtual machine is being started.")
         }
-        Phase::Updating if !instance.power.on && instance.power_state == PowerState::On => {
-            step("Stopping", "The guest was asked to shut down; it is turned off if it does not within 30 seconds.")
-        }
+        Phase::Updating if !instance.power.on && instance.power_state == PowerState::On => step(
+            "Stopping",
+            "The guest was asked to shut down; it is turned off if it does not within 30 seconds.",
+        ),
         Phase::Updating => step("Changing", "The change is being carried out."),
         Phase::Active if instance.power.on && instance.power_state == PowerState::Off => step(
             "Returning",
@@ -114,9 +121,10 @@ fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -
             Some(OffCause::Guest) if instance.power_state == PowerState::Off => {
                 step("GuestShutdown", "The guest shut itself down. Start the instance to run it again.")
             }
-            Some(OffCause::Crashed) if instance.power_state == PowerState::Off => {
-                step("GuestCrashed", "The guest or its virtual machine failed and is off. Start the instance to run it again.")
-            }
+            Some(OffCause::Crashed) if instance.power_state == PowerState::Off => step(
+                "GuestCrashed",
+                "The guest or its virtual machine failed and is off. Start the instance to run it again.",
+            ),
             _ => None,
         },
     }
@@ -145,7 +153,11 @@ fn explain_waiting(state: &State, object: &Object) -> Explanation {
     Explanation::new("NoHost", tenant, operator)
 }
 
-fn explain_volume(state: &State, object: &Object, volume: &crate::object::VolumeDetail) -> Option<Explanation> {
+fn explain_volume(
+    state: &State,
+    object: &Object,
+    volume: &crate::object::VolumeDetail,
+) -> Option<Explanation> {
     let placement = volume.placement.as_ref()?;
     if let Some(failure) = &volume.realised.failure {
         return Some(Explanation::new(
@@ -187,7 +199,8 @@ fn explain_host(object: &Object, host: &crate::object::HostDetail) -> Option<Exp
     }
     let unexpected = host.report.unexpected_domains.len();
     if unexpected > 0 {
-        let names: Vec<_> = host.report.unexpected_domains.iter().map(|domain| domain.name.as_str()).collect();
+        let names: Vec<_> =
+            host.report.unexpected_domains.iter().map(|domain| domain.name.as_str()).collect();
         let words = format!("{unexpected} domains that nobody asked for; left alone: {}", names.join(", "));
         return both("UnexpectedDomains", words);
     }

@@ -35,7 +35,10 @@ impl State {
         assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
         assert_eq!(rebuilt.children, self.children, "children");
-        assert!(self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(), "request window");
+        assert!(
+            self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(),
+            "request window"
+        );
     }
 
     fn check_envelope(&self, object: &Object) {
@@ -73,14 +76,23 @@ impl State {
         let urn = &object.urn;
         for target in self.strong_targets(object) {
             let target = self.objects.get(&target).unwrap_or_else(|| panic!("{urn} dangles: {target}"));
-            assert!(!target.is_deleting() || object.is_deleting(), "{urn} uses what is going: {}", target.urn);
+            assert!(
+                !target.is_deleting() || object.is_deleting(),
+                "{urn} uses what is going: {}",
+                target.urn
+            );
             assert_eq!(urn.tenant, target.urn.tenant, "{urn} uses what is another tenant's");
             if target.urn.kind == Kind::BlockStorage {
                 let other = users.insert((*target.urn).clone(), (**urn).clone());
                 assert_eq!(other, None, "one volume, two users: {}", target.urn);
                 if let Some(here) = object.placement() {
                     let there = target.placement().map(|there| there.host.as_str());
-                    assert_eq!(there, Some(here.host.as_str()), "{urn}: disk on another host: {}", target.urn);
+                    assert_eq!(
+                        there,
+                        Some(here.host.as_str()),
+                        "{urn}: disk on another host: {}",
+                        target.urn
+                    );
                 }
             }
         }
@@ -94,8 +106,14 @@ impl State {
         assert!(!(open && is_settled(instance)), "{urn}: an open transition that is done");
         let failed = object.status.state == Phase::Error;
         assert!(!failed || instance.realised.failure.is_some(), "{urn}: failed for no reason");
-        assert!(instance.executed_power_generation <= instance.power.generation, "{urn}: power nobody asked for");
-        assert!(instance.realised.generation <= instance.host_generation, "{urn}: realised what nobody asked for");
+        assert!(
+            instance.executed_power_generation <= instance.power.generation,
+            "{urn}: power nobody asked for"
+        );
+        assert!(
+            instance.realised.generation <= instance.host_generation,
+            "{urn}: realised what nobody asked for"
+        );
         assert!(instance.host_generation <= object.resource_version, "{urn}: host ahead of the requests");
         let Some(hardware) = instance.hardware.as_ref().filter(|_| placed) else { return };
         let attached: Vec<_> = self

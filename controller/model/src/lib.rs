@@ -14,6 +14,8 @@ mod command;
 mod desired;
 mod envelope;
 mod explain;
+#[cfg(test)]
+mod fixture;
 mod invariants;
 mod kinds;
 mod object;
@@ -25,16 +27,16 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    Command, DeleteCommand, FillCommand, Founding, HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand,
-    PutCommand, ReportCommand, VolumeReport,
+    Command, DeleteCommand, FillCommand, Founding, HostName, HostSeen, InstanceReport, ObjectReport,
+    PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, VolumeReport,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
 pub use kinds::{Link, Spec, SpecError, Strength};
 pub use object::{
-    Detail, Failure, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause, Placement,
-    Power, Realised, VolumeDetail,
+    Detail, Failure, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause,
+    Placement, Power, Realised, VolumeDetail,
 };
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use state::{Allocation, Core, SHARED_TENANT, State, canonical_tenant};

@@ -128,7 +128,9 @@ const VCPU_OVERCOMMIT: u64 = 4;
 
 fn check(state: &State, instance: &Object, needs: Needs, host: &Object) -> Result<(), Rule> {
     let beside = detail(host).ok_or(Rule::Unknown)?;
-    let (Spec::Instance(spec), Spec::Host(place)) = (&instance.spec, &host.spec) else { return Err(Rule::Unknown) };
+    let (Spec::Instance(spec), Spec::Host(place)) = (&instance.spec, &host.spec) else {
+        return Err(Rule::Unknown);
+    };
     let name = &host.urn.name;
     let taken = state.allocated(name);
     let refuse = |rule, refused| if refused { Err(rule) } else { Ok(()) };
@@ -155,7 +157,8 @@ fn holds_group(state: &State, instance: &Object, host: &str) -> bool {
     let Spec::Instance(spec) = &instance.spec else { return false };
     let Some(group) = &spec.anti_affinity_group else { return false };
     state.on_host(host).any(|other| {
-        let same_workspace = other.urn.tenant == instance.urn.tenant && other.urn.workspace == instance.urn.workspace;
+        let same_workspace =
+            other.urn.tenant == instance.urn.tenant && other.urn.workspace == instance.urn.workspace;
         let same_group =
             matches!(&other.spec, Spec::Instance(other) if other.anti_affinity_group.as_ref() == Some(group));
         same_workspace && same_group && other.uid != instance.uid

@@ -47,8 +47,11 @@ impl Refusal {
     pub(crate) fn invalid(mut faults: Vec<Fault>) -> Refusal {
         let untold = faults.len().saturating_sub(MAX_FAULTS);
         faults.truncate(MAX_FAULTS);
-        let mut detail =
-            faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.why)).collect::<Vec<_>>().join("; ");
+        let mut detail = faults
+            .iter()
+            .map(|fault| format!("{}: {}", fault.pointer, fault.why))
+            .collect::<Vec<_>>()
+            .join("; ");
         if untold > 0 {
             detail.push_str(&format!("; and {untold} more"));
         }

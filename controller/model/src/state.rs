@@ -139,7 +139,10 @@ impl State {
                 && urn.workspace == from.workspace
                 && urn.network == from.network
         };
-        self.objects.range(Arc::new(from.clone())..).take_while(move |(urn, _)| same(urn)).map(|(_, object)| object)
+        self.objects
+            .range(Arc::new(from.clone())..)
+            .take_while(move |(urn, _)| same(urn))
+            .map(|(_, object)| object)
     }
 
     /// All resources of a kind.

@@ -94,7 +94,12 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
     }));
     let mut status = serde_json::to_value(&shared).unwrap_or_default();
     match (&object.spec, &object.detail) {
-        (Spec::Workspace(_), _) => status["resourceCount"] = json!(state.child_count(&object.urn)),
+        (Spec::Workspace(_), _) => {
+            let networks = Urn::workspace(Kind::Network, &object.urn.tenant, &object.urn.name, "");
+            let nested: u64 =
+                state.collection(&networks).map(|network| state.child_count(&network.urn)).sum();
+            status["resourceCount"] = json!(state.child_count(&object.urn) + nested);
+        }
         (_, Detail::Instance(instance)) => {
             status["powerState"] = json!(instance.power_state);
             if let Some(since) = instance.power_state_since {
@@ -108,7 +113,8 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
             }
         }
         (_, Detail::Image(image)) => {
-            let bytes = image.content.as_ref().map_or(u64::from(image.size_gb) << 30, |blob| blob.virtual_size_bytes);
+            let bytes =
+                image.content.as_ref().map_or(u64::from(image.size_gb) << 30, |blob| blob.virtual_size_bytes);
             status["sizeMB"] = json!(bytes.div_ceil(1 << 20).max(1));
         }
         (Spec::Network(spec), _) => {

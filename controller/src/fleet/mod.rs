@@ -110,10 +110,12 @@ pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<A
         request_id: Uuid::now_v7(),
         actor: "system".to_owned(),
         trace: None,
-        time: crate::service::now(),
+        time: crate::replica::now(),
         command,
     };
-    node.propose(Proposal(envelope.encode().into())).await.map_err(|error| Status::unavailable(error.to_string()))
+    node.propose(Proposal(envelope.encode().into()))
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))
 }
 
 #[tonic::async_trait]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rempart_api::Urn;
-use rempart_model::{Command, DesiredObject, HostSeen, ReportCommand, State};
+use rempart_api::fleet::Virtualization;
+use rempart_api::{Kind, Urn};
+use rempart_model::{Command, DesiredObject, Detail, HostSeen, ReportCommand, State};
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
@@ -22,7 +23,12 @@ use super::{Fleet, HEARTBEAT, SILENCE, wire};
 type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
 
 /// Runs a session until the agent, the connection or this replica's leadership goes.
-pub(super) async fn run(fleet: Fleet, host: String, mut incoming: Streaming<AgentMessage>, outgoing: Outgoing) {
+pub(super) async fn run(
+    fleet: Fleet,
+    host: String,
+    mut incoming: Streaming<AgentMessage>,
+    outgoing: Outgoing,
+) {
     let span = tracing::info_span!("session", host = %host);
     let number = fleet.open(&host);
     let result = serve(&fleet, &host, number, &mut incoming, &outgoing).instrument(span.clone()).await;
@@ -54,7 +60,15 @@ async fn serve(
         let words = format!("the credential is for host {host:?}, the Hello for {:?}", hello.host);
         return Err(Status::permission_denied(words));
     }
-    let mut known = wire::host_report(&hello)?;
+    let before =
+        match fleet.inner.replica.state().get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
+            Some(Detail::Host(detail)) => detail.report.virtualization.clone(),
+            _ => Virtualization {
+                reason: "not known yet: the hypervisor has not answered".to_owned(),
+                ..Virtualization::default()
+            },
+        };
+    let mut known = wire::host_report(&hello, &before)?;
     see(fleet, &hello, known.clone()).await?;
     tracing::info!(boot_id = hello.boot_id, "host in touch");
 

@@ -10,30 +10,35 @@ use rempart_proto::agent::v1 as proto;
 use tonic::Status;
 use uuid::Uuid;
 
-pub(super) fn host_report(hello: &proto::Hello) -> Result<HostReport, Status> {
+/// What a host says of itself. While its hypervisor does not answer it cannot say what it offers: then what was `known`
+/// holds on.
+pub(super) fn host_report(hello: &proto::Hello, known: &Virtualization) -> Result<HostReport, Status> {
     let missing = |what: &str| Status::invalid_argument(format!("the Hello lacks {what}"));
     let capacity = hello.capacity.as_ref().ok_or_else(|| missing("capacity"))?;
-    let offered = hello.virtualization.as_ref().ok_or_else(|| missing("virtualization"))?;
     let hypervisor = hello.hypervisor.as_ref().ok_or_else(|| missing("hypervisor"))?;
     Ok(HostReport {
         vcpus: capacity.vcpus,
         memory_mib: capacity.memory_mib,
         disk_mib: capacity.disk_mib,
-        virtualization: Virtualization {
-            acceleration: match offered.acceleration() {
-                proto::Acceleration::Kvm => Acceleration::Kvm,
-                _ => Acceleration::Emulation,
-            },
-            reason: offered.reason.clone(),
-            hypervisor_version: offered.hypervisor_version.clone(),
-            libvirt_version: offered.libvirt_version.clone(),
-            uefi: offered.uefi,
-        },
+        virtualization: hello.virtualization.as_ref().map_or_else(|| known.clone(), virtualization),
         boot_id: hello.boot_id.clone(),
         agent_version: hello.agent_version.clone(),
         hypervisor: health(hypervisor),
         unexpected_domains: Vec::new(),
     })
+}
+
+fn virtualization(offered: &proto::Virtualization) -> Virtualization {
+    Virtualization {
+        acceleration: match offered.acceleration() {
+            proto::Acceleration::Kvm => Acceleration::Kvm,
+            _ => Acceleration::Emulation,
+        },
+        reason: offered.reason.clone(),
+        hypervisor_version: offered.hypervisor_version.clone(),
+        libvirt_version: offered.libvirt_version.clone(),
+        uefi: offered.uefi,
+    }
 }
 
 pub(super) fn health(health: &proto::HypervisorHealth) -> HypervisorHealth {
@@ -160,7 +165,11 @@ pub(super) fn reports(observed: proto::Observed) -> Result<Vec<ObjectReport>, St
 fn failure(failure: proto::Failure) -> Failure {
     let word: String = failure.reason.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
     Failure {
-        reason: if word.starts_with(|first: char| first.is_ascii_alphabetic()) { word } else { "Failed".to_owned() },
+        reason: if word.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            word
+        } else {
+            "Failed".to_owned()
+        },
         message: failure.message.chars().take(1024).collect(),
         detail: failure.detail.chars().take(4096).collect(),
     }

@@ -70,7 +70,8 @@ fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failu
             Some(_) if expected.is_empty() => {}
             Some(said) => {
                 let said: String = said.to_string().chars().take(80).collect();
-                let why = format!("says {said}, but this path is {expected:?}; make them agree or leave it out");
+                let why =
+                    format!("says {said}, but this path is {expected:?}; make them agree or leave it out");
                 return Err(invalid(&format!("/metadata/{field}"), &why));
             }
         }
@@ -80,5 +81,8 @@ fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failu
 
 fn invalid(pointer: &str, why: &str) -> Failure {
     let parameter = pointer.rsplit('/').next().unwrap_or_default().to_owned();
-    Failure::Invalid(vec![ProblemSource { pointer: pointer.to_owned(), parameter }], format!("{pointer}: {why}"))
+    Failure::Invalid(
+        vec![ProblemSource { pointer: pointer.to_owned(), parameter }],
+        format!("{pointer}: {why}"),
+    )
 }

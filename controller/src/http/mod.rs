@@ -107,8 +107,7 @@ async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<
 async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
     let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let subject =
-        settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
+    let subject = settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
     let route = Route::parse(&head.method, head.uri.path())?;
     check_accept(&head.headers)?;
     let query = head.uri.query().unwrap_or_default();
@@ -135,7 +134,8 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
         Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
         Target::Put(urn) => {
             let region = settings.service.region();
-            let body = read(&head.headers, body).await.and_then(|bytes| body::parse_put(&urn, &region, &bytes));
+            let body =
+                read(&head.headers, body).await.and_then(|bytes| body::parse_put(&urn, &region, &bytes));
             let call = body.map(|body| Call::Put {
                 urn: urn.clone(),
                 if_unmodified_since: version,
@@ -211,7 +211,8 @@ fn if_unmodified_since(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     number.map(Some).ok_or_else(|| {
         Failure::BadRequest(
-            "if-unmodified-since must be an integer: the metadata.resourceVersion the resource should have".to_owned(),
+            "if-unmodified-since must be an integer: the metadata.resourceVersion the resource should have"
+                .to_owned(),
         )
     })
 }

@@ -79,7 +79,9 @@ impl Failure {
                 P::InvalidRequest,
                 format!("the body is larger than {} bytes", super::MAX_BODY_BYTES),
             ),
-            Failure::Slow => (S::REQUEST_TIMEOUT, P::InvalidRequest, "the body did not arrive in time".to_owned()),
+            Failure::Slow => {
+                (S::REQUEST_TIMEOUT, P::InvalidRequest, "the body did not arrive in time".to_owned())
+            }
             Failure::Invalid(at, why) => {
                 sources = at;
                 (refused(table, S::UNPROCESSABLE_ENTITY), P::ValidationError, why)
@@ -123,7 +125,8 @@ impl Failure {
         }
         match status {
             S::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rempart\""));
+                headers
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rempart\""));
             }
             S::SERVICE_UNAVAILABLE | S::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

@@ -21,7 +21,8 @@ pub(super) enum Target {
     Fill(Urn),
 }
 
-const NO_ROUTE: &str = "no such path; see the region document for the providers, and SECA for their collections";
+const NO_ROUTE: &str =
+    "no such path; see the region document for the providers, and SECA for their collections";
 
 impl Route {
     pub(super) fn parse(method: &Method, path: &str) -> Result<Route, Failure> {
@@ -136,9 +137,13 @@ pub(super) fn page(query: &str) -> Result<Page, Failure> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
             "limit" => {
-                page.limit = value.parse().ok().filter(|limit| (1..=10_000).contains(limit)).ok_or_else(|| {
-                    Failure::Parameter("limit".to_owned(), "must be an integer from 1 to 10000".to_owned())
-                })?;
+                page.limit =
+                    value.parse().ok().filter(|limit| (1..=10_000).contains(limit)).ok_or_else(|| {
+                        Failure::Parameter(
+                            "limit".to_owned(),
+                            "must be an integer from 1 to 10000".to_owned(),
+                        )
+                    })?;
             }
             "skipToken" if !value.is_empty() => {
                 if rempart_api::check_name(value).is_err() {

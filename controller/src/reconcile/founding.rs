@@ -40,7 +40,9 @@ async fn found(node: &Node, replica: &Replica, founding: &Founding) -> Result<()
     // What an earlier leader committed must be here before looking.
     let index = node.read_index().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    node.wait_applied(index, deadline).await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    node.wait_applied(index, deadline)
+        .await
+        .map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     if replica.state().core().cluster_id.is_none() {
         let command = rempart_model::Founding {
             cluster_id: founding.cluster_id,
@@ -73,7 +75,10 @@ fn catalogue() -> Vec<PutCommand> {
     let mut entries = vec![put(shared, StringMap::new(), Spec::Tenant(owner))];
     let labels = |tier: &str, more: &[(&str, &str)]| {
         let own = [("Provider", "seca"), ("provider", "seca"), ("Tier", tier), ("tier", tier)];
-        own.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<StringMap>()
+        own.iter()
+            .chain(more)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<StringMap>()
     };
     for (name, tier, vcpu, ram) in [
         ("seca.d2xs", "D2XS", 1, 1),
@@ -93,9 +98,11 @@ fn catalogue() -> Vec<PutCommand> {
         let urn = Urn::tenant(Kind::StorageSku, SHARED_TENANT, name);
         entries.push(put(urn, labels(tier, &[]), Spec::StorageSku(spec)));
     }
-    for (name, tier, bandwidth, packets) in
-        [("seca.n1k", "N1K", 1000, 10_000), ("seca.n5k", "N5K", 5000, 40_000), ("seca.n10k", "N10K", 10_000, 80_000)]
-    {
+    for (name, tier, bandwidth, packets) in [
+        ("seca.n1k", "N1K", 1000, 10_000),
+        ("seca.n5k", "N5K", 5000, 40_000),
+        ("seca.n10k", "N10K", 10_000, 80_000),
+    ] {
         let urn = Urn::tenant(Kind::NetworkSku, SHARED_TENANT, name);
         entries.push(put(urn, labels(tier, &[]), Spec::NetworkSku(NetworkSkuSpec { bandwidth, packets })));
     }

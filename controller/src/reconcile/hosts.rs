@@ -18,9 +18,9 @@ pub(super) async fn run(node: &Node, replica: &Replica, fleet: &Fleet) {
     loop {
         tick.tick().await;
         let state = replica.state();
-        let reachable = state.of_kind(Kind::Host).filter(|host| {
-            matches!(&host.detail, Detail::Host(detail) if detail.reachable)
-        });
+        let reachable = state
+            .of_kind(Kind::Host)
+            .filter(|host| matches!(&host.detail, Detail::Host(detail) if detail.reachable));
         let silent: Vec<String> =
             reachable.map(|host| host.urn.name.clone()).filter(|host| !fleet.in_touch(host)).collect();
         missing.retain(|host, _| silent.contains(host));
@@ -29,7 +29,8 @@ pub(super) async fn run(node: &Node, replica: &Replica, fleet: &Fleet) {
             let since = *missing.entry(host.clone()).or_insert(now);
             if now - since >= SILENCE {
                 tracing::warn!(host, "out of touch");
-                if let Err(error) = propose_as_system(node, Command::HostUnreachable(HostName { host })).await {
+                if let Err(error) = propose_as_system(node, Command::HostUnreachable(HostName { host })).await
+                {
                     tracing::warn!(error = %error.message(), "recording a host as unreachable");
                 }
             }

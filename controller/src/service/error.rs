@@ -35,7 +35,9 @@ impl From<Refusal> for ServiceError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Fault {
     /// No leader is known: an election is under way, or a majority of replicas is down.
-    #[error("no controller leads at the moment; an election is under way or a majority of controllers is down")]
+    #[error(
+        "no controller leads at the moment; an election is under way or a majority of controllers is down"
+    )]
     NoLeader,
     /// The leader changed while the call was under way.
     #[error("the leading controller changed while the call was under way")]

@@ -12,9 +12,9 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::Service;
 use super::call::{Reply, Request};
 use super::error::{Fault, ServiceError};
-use super::Service;
 use crate::raft::PeerCredential;
 
 /// A body of 1 MiB, escaped and wrapped, stays well below this.
@@ -87,7 +87,9 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
 fn fault_of(status: &Status) -> ServiceError {
     ServiceError::Fault(match status.code() {
         Code::FailedPrecondition => Fault::NoLeader,
-        Code::Unauthenticated => Fault::Internal(format!("the leader refused our credential: {}", status.message())),
+        Code::Unauthenticated => {
+            Fault::Internal(format!("the leader refused our credential: {}", status.message()))
+        }
         _ => Fault::LeaderUnreachable,
     })
 }

@@ -15,10 +15,10 @@ mod list;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rempart_api::{Kind, Phase, Provider, ResourceView, Timestamp, Urn};
+use rempart_api::{Kind, Phase, Provider, ResourceView, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, Object, Outcome, PowerCommand, Presentation, PutCommand,
-    State, view_of,
+    Answer, Command, DeleteCommand, Envelope, FillCommand, Object, Outcome, PowerCommand, Presentation,
+    PutCommand, State, view_of,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -28,9 +28,8 @@ pub use authorise::Caller;
 pub use call::{Body, Call, Page, Reply, Request};
 pub use error::{Fault, ServiceError};
 
-use crate::raft::{Node, PeerCredential, ProposeError, Proposal};
-use crate::replica::Replica;
-use crate::store::projection::Pressure;
+use crate::raft::{Node, PeerCredential, Proposal, ProposeError};
+use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 
 /// Providers advertised in the region document.
@@ -106,7 +105,9 @@ impl Service {
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::OutcomeUnknown)),
                 // The request id makes the repetition harmless whatever became of the attempt.
-                Ok(Err(ServiceError::Fault(fault))) if fault.helps_to_retry() && Instant::now() < deadline => {
+                Ok(Err(ServiceError::Fault(fault)))
+                    if fault.helps_to_retry() && Instant::now() < deadline =>
+                {
                     tracing::debug!(request_id = %request.id, %fault, "trying again");
                     let pause = Duration::from_millis(100);
                     let _ = tokio::time::timeout(pause, leadership.changed()).await;
@@ -166,7 +167,9 @@ impl Service {
                         .await
                         .map_err(|_| ServiceError::Fault(Fault::Behind));
                 }
-                Ok(Err(ServiceError::Fault(fault))) if fault.helps_to_retry() && Instant::now() < deadline => {
+                Ok(Err(ServiceError::Fault(fault)))
+                    if fault.helps_to_retry() && Instant::now() < deadline =>
+                {
                     let mut leadership = self.inner.node.leadership();
                     let pause = Duration::from_millis(100);
                     let _ = tokio::time::timeout(pause, leadership.changed()).await;
@@ -302,12 +305,6 @@ fn propose_host(state: &State, put: &PutCommand) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// This replica's clock. It enters the core with entries only.
-pub(crate) fn now() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl From<ProposeError> for ServiceError {

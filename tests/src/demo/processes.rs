@@ -60,7 +60,9 @@ pub(crate) fn down(dir: &Path) -> anyhow::Result<()> {
             }
         }
         let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline && running.iter().any(|(pid, started, _)| start_time(*pid) == Some(*started)) {
+        while Instant::now() < deadline
+            && running.iter().any(|(pid, started, _)| start_time(*pid) == Some(*started))
+        {
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -62,7 +62,11 @@ impl Story {
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 160 { text.to_owned() } else { text.chars().take(157).chain("...".chars()).collect() }
+    if text.chars().count() <= 160 {
+        text.to_owned()
+    } else {
+        text.chars().take(157).chain("...".chars()).collect()
+    }
 }
 
 /// Brings everything up and shows a tenant getting a virtual machine.
@@ -73,7 +77,11 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     say("Rempart demo: three controllers, one hypervisor, one tenant, one virtual machine.\n");
     for id in 1..=layout.ports.len() {
         let pid = processes::start(dir, &format!("c{id}"), layout.controller_command(id)?)?;
-        say(&format!("  controller {id}   {}   pid {pid}, its own Postgres, log {}/c{id}.log", layout.url(id), dir.display()));
+        say(&format!(
+            "  controller {id}   {}   pid {pid}, its own Postgres, log {}/c{id}.log",
+            layout.url(id),
+            dir.display()
+        ));
     }
     // Kept for later sessions: the demo's hypervisor is ended by `down`, not when this process goes.
     let hypervisor = std::mem::ManuallyDrop::new(Hypervisor::start(&dir.join("hv"))?);
@@ -88,7 +96,10 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     let story = Story { start, client: Client::new(&layout.url(1), &token)? };
     fs::write(dir.join("alice.token"), &token)?;
     let region = Urn::global(Kind::Region, "local");
-    until_some("a leader", Duration::from_secs(60), || async { operator.get(&region).await.map_err(|error| error.to_string()) }).await;
+    until_some("a leader", Duration::from_secs(60), || async {
+        operator.get(&region).await.map_err(|error| error.to_string())
+    })
+    .await;
     story.done("the controllers elected a leader and founded region 'local'");
     let host = Urn::global(Kind::Host, "host-1");
     let seen = until_some("host-1 to join", Duration::from_secs(60), || async {
@@ -96,7 +107,11 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     })
     .await;
     let offered = &seen.status.unwrap_or_default()["host"]["virtualization"];
-    story.done(&format!("host-1 joined: {}, {}", text(offered, "hypervisorVersion"), text(offered, "acceleration")));
+    story.done(&format!(
+        "host-1 joined: {}, {}",
+        text(offered, "hypervisorVersion"),
+        text(offered, "acceleration")
+    ));
     say(&format!("           ({})", text(offered, "reason")));
 
     say("\nThe operator offers an image and opens a tenant for alice.");
@@ -120,7 +135,11 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
         "userData": "#cloud-config\nmessage: bonjour de Rempart\n",
     });
     story.put(&instance, &json!({ "spec": spec })).await?;
-    story.wait(&instance, "active: its disk is made and its domain defined", |status| status["state"] == "active").await?;
+    story
+        .wait(&instance, "active: its disk is made and its domain defined", |status| {
+            status["state"] == "active"
+        })
+        .await?;
 
     say(&format!("\n  $ curl -X POST $H {}/start", story.client.url(&instance)));
     let started = Instant::now();
@@ -129,7 +148,11 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     let domains = hypervisor.domains()?;
     let uid = domains.first().context("no domain on the hypervisor")?;
     let first_line = until_some("the guest's first line", Duration::from_secs(120), || async {
-        console(&agent, uid).lines().find(|line| line.starts_with("tiny:")).map(str::to_owned).ok_or_else(|| "nothing yet".to_owned())
+        console(&agent, uid)
+            .lines()
+            .find(|line| line.starts_with("tiny:"))
+            .map(str::to_owned)
+            .ok_or_else(|| "nothing yet".to_owned())
     })
     .await;
     let seconds = started.elapsed().as_secs_f64();
@@ -138,7 +161,11 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
         if said.contains("tiny: ready") { Ok(()) } else { Err(first_line.clone()) }
     })
     .await;
-    story.wait(&instance, "active, power on", |status| status["powerState"] == "on" && status["state"] == "active").await?;
+    story
+        .wait(&instance, "active, power on", |status| {
+            status["powerState"] == "on" && status["state"] == "active"
+        })
+        .await?;
     say(&format!("\nThe guest's serial console ({seconds:.1} s from POST to its first line):\n"));
     for line in console(&agent, uid).lines().filter(|line| line.starts_with("tiny:")) {
         say(&format!("  | {}", line.trim_end()));

@@ -18,7 +18,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rempart-cli", &["rempart-api"]),
     ("rempart-terraform", &["rempart-api"]),
     // Tests drive the others as programs, from outside.
-    ("rempart-tests", &["rempart-api"]),
+    ("rempart-tests", &["rempart-api", "rempart-proto"]),
 ];
 
 const WHY_CRATES: &str = "each crate can be understood, built and tested without what it must not know";

@@ -141,6 +141,7 @@ fn absolute(text: &str, prefix: &str) -> Option<usize> {
 /// a condition until a deadline, to pace a load, or to give what must not happen time to happen.
 const WAITING: Exceptions = &[
     ("agent/src/reconcile/tests.rs", "gives a second start of a guest, which must not come, time to come"),
+    ("agent/src/vm/libvirt/tests.rs", "until libvirt's silence is an answer"),
     ("agent/tests/libvirt.rs", "`await_that`: until what is looked for is there"),
     ("controller/src/raft/tests/cluster.rs", "`eventually`: until a replica's status says so"),
     (
@@ -154,6 +155,8 @@ const WAITING: Exceptions = &[
     ),
     ("tests/src/demo/processes.rs", "until the processes that were told to end have ended"),
     ("tests/src/wait.rs", "`until`: the one loop of the cross-crate tests"),
+    ("tests/tests/flow.rs", "kills a controller at various moments"),
+    ("tests/tests/guest.rs", "kills an agent at various moments"),
 ];
 
 pub(crate) fn naps(tree: &Tree) -> Vec<Finding> {

@@ -3,12 +3,12 @@
 //! ```text
 //! pcie.0  00      host bridge                        (q35's own)
 //!         01      VGA
-//!         02.0-2  root ports of the system: seed, rng, balloon
 //!         03.0-7  root ports of slots 0-7
 //!         04.0-7  root ports of slots 8-15, and so on
 //!         ...
 //!         0d.0-7  root ports of slots 80-87
-//!         0e-1a   free; for system ports to come
+//!         1a.0-2  root ports of the system: seed, rng, balloon
+//!         0e-19   free; for system ports to come
 //!         1f      LPC bridge, SATA, SMBus            (q35's own)
 //! ```
 //!
@@ -30,7 +30,8 @@ const HOT_PLUG_RESERVE: u32 = 4;
 
 const PORTS_PER_GROUP: u32 = 8;
 const SYSTEM_PORTS: u32 = 3;
-const SYSTEM_DEVICE: u32 = 0x02;
+/// Behind all slots: Linux names disks in this order, and the boot disk is expected to be `/dev/vda`.
+const SYSTEM_DEVICE: u32 = 0x1a;
 const FIRST_SLOT_DEVICE: u32 = 0x03;
 
 /// A PCI Express root port.

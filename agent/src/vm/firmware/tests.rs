@@ -32,7 +32,8 @@ fn the_first_fitting_descriptor_wins() {
     let directory = root.path();
     let wanted = descriptor(directory, "60-plain", |_| {});
     descriptor(directory, "70-later", |_| {});
-    let misfits: [(&str, fn(&mut serde_json::Value)); 9] = [
+    type Change = fn(&mut serde_json::Value);
+    let misfits: [(&str, Change); 9] = [
         ("10-secure", |json| json["features"] = serde_json::json!(["secure-boot"])),
         ("11-enrolled", |json| json["features"] = serde_json::json!(["enrolled-keys"])),
         ("12-smm", |json| json["features"] = serde_json::json!(["requires-smm"])),

@@ -28,7 +28,8 @@ fn a_guest_lives_as_on_a_real_host_and_every_step_may_be_repeated() {
     let guest = guest(Uuid::from_u128(1));
     let uuid = guest.uuid;
     assert!(matches!(host.start(uuid), Err(HypervisorError::Refused { action: "start", .. })));
-    let steps: [fn(&Simulated, Uuid) -> Result<(), HypervisorError>; 5] = [
+    type Step = fn(&Simulated, Uuid) -> Result<(), HypervisorError>;
+    let steps: [Step; 5] = [
         |host, uuid| host.start(uuid),
         |host, uuid| host.press_power_button(uuid),
         |host, uuid| host.start(uuid),

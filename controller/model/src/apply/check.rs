@@ -25,9 +25,10 @@ impl Tx {
                 RefusalClass::ParentNotFound,
                 format!("{parent} does not exist; create it before what is in it"),
             )),
-            Some(parent) if parent.is_deleting() => {
-                Err(Refusal::conflict(format!("{} is being deleted; nothing can be created in it", parent.urn)))
-            }
+            Some(parent) if parent.is_deleting() => Err(Refusal::conflict(format!(
+                "{} is being deleted; nothing can be created in it",
+                parent.urn
+            ))),
             Some(_) => Ok(()),
         }
     }
@@ -37,10 +38,17 @@ impl Tx {
         let mut faults = Vec::new();
         let urn = &put.urn;
         if put.spec.kind() != urn.kind {
-            return Err(Refusal::invalid(vec![Fault::new("/spec", format!("is not the spec of a {}", urn.kind))]));
+            return Err(Refusal::invalid(vec![Fault::new(
+                "/spec",
+                format!("is not the spec of a {}", urn.kind),
+            )]));
         }
         let carried = matches!(urn.kind, Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role);
-        let name = if carried { rempart_api::check_short_name(&urn.name) } else { rempart_api::check_name(&urn.name) };
+        let name = if carried {
+            rempart_api::check_short_name(&urn.name)
+        } else {
+            rempart_api::check_name(&urn.name)
+        };
         if matches!(urn.kind, Kind::Region | Kind::Host) {
             return Err(Refusal::conflict(format!("{urn} is written by the control plane alone")));
         }
@@ -55,7 +63,8 @@ impl Tx {
         check_map(&mut faults, "/annotations", &put.annotations, 1024);
         for key in put.extensions.keys() {
             let shown: String = key.chars().take(63).collect();
-            faults.push(Fault::new("/extensions", format!("extension {shown:?} is not known here; remove it")));
+            faults
+                .push(Fault::new("/extensions", format!("extension {shown:?} is not known here; remove it")));
         }
         put.spec.check(&self.state, &mut faults);
         if let Some(old) = old {
@@ -96,7 +105,12 @@ impl Tx {
 
     /// References of the new spec. A reference that was in the old spec is not looked up again: its target may have
     /// gone meanwhile where the kind's rule allows that.
-    fn check_links(&self, put: &PutCommand, old: Option<&Object>, faults: &mut Vec<Fault>) -> Option<Box<Refusal>> {
+    fn check_links(
+        &self,
+        put: &PutCommand,
+        old: Option<&Object>,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Box<Refusal>> {
         let mut conflict = None;
         let mut strong = BTreeSet::new();
         let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
@@ -125,7 +139,10 @@ impl Tx {
             }
             if link.strength == Strength::Strong {
                 if shared && put.urn.tenant != SHARED_TENANT {
-                    faults.push(Fault::new(link.pointer.clone(), format!("{target} belongs to another tenant")));
+                    faults.push(Fault::new(
+                        link.pointer.clone(),
+                        format!("{target} belongs to another tenant"),
+                    ));
                 }
                 let user = self.state.referrers(&target).find(|user| *user.urn != put.urn);
                 if let Some(user) = user {
@@ -154,7 +171,10 @@ fn check_map(faults: &mut Vec<Fault>, pointer: &str, map: &StringMap, max: usize
         let length = value.chars().count();
         if length > max {
             let shown: String = key.chars().take(63).collect();
-            faults.push(Fault::new(pointer, format!("value of {shown:?} has {length} characters, at most {max}")));
+            faults.push(Fault::new(
+                pointer,
+                format!("value of {shown:?} has {length} characters, at most {max}"),
+            ));
         }
         if key.is_empty() || key.chars().count() > 256 {
             faults.push(Fault::new(pointer, "keys must have 1 to 256 characters"));

@@ -59,7 +59,13 @@ impl State {
         self.applied_index = index;
         if let Some((_, recorded)) = self.answers.get(&envelope.request_id) {
             let outcome = self.repeat(recorded);
-            return Applied { outcome, changes: Vec::new(), recorded: None, dropped_answers_to: None, repeated: true };
+            return Applied {
+                outcome,
+                changes: Vec::new(),
+                recorded: None,
+                dropped_answers_to: None,
+                repeated: true,
+            };
         }
         let now = self.core.clock.max(envelope.time);
         let mut tx = Tx { state: self.clone(), index, now, before: BTreeMap::new() };
@@ -100,8 +106,12 @@ impl State {
             Recorded::Accepted => Ok(Answer::Accepted),
             Recorded::Refused(refusal) => Err(refusal.clone()),
             Recorded::Put { created, urn, uid } => match self.get(urn) {
-                Some(object) if object.uid == *uid => Ok(Answer::Put { created: *created, object: object.clone() }),
-                _ => Err(Refusal::conflict(format!("{urn} was written by this request and has been deleted since"))),
+                Some(object) if object.uid == *uid => {
+                    Ok(Answer::Put { created: *created, object: object.clone() })
+                }
+                _ => Err(Refusal::conflict(format!(
+                    "{urn} was written by this request and has been deleted since"
+                ))),
             },
         }
     }
@@ -212,4 +222,4 @@ pub(crate) fn check_version(object: &Object, expected: Option<u64>) -> Result<()
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

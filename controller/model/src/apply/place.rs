@@ -48,7 +48,8 @@ impl Tx {
             || new.ssh_keys != old.ssh_keys
             || new.user_data != old.user_data;
         // What failed is tried again under a new generation, so that there is a report to wait for.
-        let failed = matches!(&object.detail, Detail::Instance(instance) if instance.realised.failure.is_some());
+        let failed =
+            matches!(&object.detail, Detail::Instance(instance) if instance.realised.failure.is_some());
         if changes_host || failed {
             // Hardware is allocated anew for what changed; the rest keeps its slots.
             if let Some(host) = object.placement().map(|placement| placement.host.clone()) {
@@ -105,8 +106,9 @@ impl Tx {
     /// Binds every volume the instance names to `host` and gives each its slot.
     fn bind_volumes(&mut self, object: &mut Object, host: &str) -> Result<(), Refusal> {
         let Spec::Instance(spec) = &object.spec else { return Ok(()) };
-        let references =
-            std::iter::once(&spec.boot_volume).chain(spec.data_volumes.iter().flatten()).map(|volume| &volume.device_ref);
+        let references = std::iter::once(&spec.boot_volume)
+            .chain(spec.data_volumes.iter().flatten())
+            .map(|volume| &volume.device_ref);
         let mut volumes = Vec::new();
         for reference in references {
             let urn = self.state.resolve(reference, Kind::BlockStorage, &object.urn);

@@ -30,7 +30,9 @@ impl Tx {
                 return Err(Refusal::conflict(format!("{name} is on already")));
             }
             (PowerAction::Stop | PowerAction::Restart, PowerState::Off) if state == Phase::Active => {
-                return Err(Refusal::conflict(format!("{name} is off; only a running instance can be stopped or restarted")));
+                return Err(Refusal::conflict(format!(
+                    "{name} is off; only a running instance can be stopped or restarted"
+                )));
             }
             _ => {}
         }

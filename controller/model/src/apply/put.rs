@@ -27,7 +27,10 @@ impl Tx {
         } else if put.if_unmodified_since.is_some() {
             return Err(Refusal::new(
                 RefusalClass::PreconditionFailed,
-                format!("{} does not exist, so it has no version to compare; leave out if-unmodified-since to create it", put.urn),
+                format!(
+                    "{} does not exist, so it has no version to compare; leave out if-unmodified-since to create it",
+                    put.urn
+                ),
             ));
         }
         self.check_body(put, old.as_deref())?;
@@ -66,7 +69,12 @@ impl Tx {
     }
 
     /// Enters the states the PUT leads to; what needs no host work ends in `active` here and now.
-    fn settle(&mut self, mut object: Object, old: Option<&Spec>, host: Option<&str>) -> Result<Arc<Object>, Refusal> {
+    fn settle(
+        &mut self,
+        mut object: Object,
+        old: Option<&Spec>,
+        host: Option<&str>,
+    ) -> Result<Arc<Object>, Refusal> {
         let work_before = !matches!(object.status.state, Phase::Active | Phase::Error) && old.is_some();
         match old {
             None => object.status.enter(Phase::Pending, self.now),
@@ -88,7 +96,8 @@ impl Tx {
                 let source = self.state.resolve(&image.block_storage_ref, Kind::BlockStorage, &object.urn);
                 let source = source.ok().and_then(|urn| self.state.get(&urn).cloned());
                 if let (Some(source), Detail::Image(detail)) = (source, &mut object.detail)
-                    && let (Spec::BlockStorage(volume), Detail::Volume(beside)) = (&source.spec, &source.detail)
+                    && let (Spec::BlockStorage(volume), Detail::Volume(beside)) =
+                        (&source.spec, &source.detail)
                 {
                     if beside.realised.generation > 0 {
                         return Err(Refusal::conflict(
@@ -109,7 +118,12 @@ impl Tx {
         Ok(self.write(object))
     }
 
-    fn settle_volume(&mut self, object: &mut Object, new: &BlockStorageSpec, old: Option<&Spec>) -> Result<(), Refusal> {
+    fn settle_volume(
+        &mut self,
+        object: &mut Object,
+        new: &BlockStorageSpec,
+        old: Option<&Spec>,
+    ) -> Result<(), Refusal> {
         let image = match &new.source_image_ref {
             Some(reference) if old.is_none() => {
                 let urn = self.state.resolve(reference, Kind::Image, &object.urn);
@@ -121,11 +135,13 @@ impl Tx {
         if let Some(image) = image
             && let (Spec::Image(spec), Detail::Image(beside)) = (&image.spec, &image.detail)
         {
-            let needed_gb = beside.content.as_ref().map_or(u64::from(beside.size_gb), |content| {
-                content.virtual_size_bytes.div_ceil(1 << 30)
-            });
+            let needed_gb = beside
+                .content
+                .as_ref()
+                .map_or(u64::from(beside.size_gb), |content| content.virtual_size_bytes.div_ceil(1 << 30));
             if u64::from(new.size_gb) < needed_gb {
-                let why = format!("the image needs at least {needed_gb} GB, {} GB was asked for", new.size_gb);
+                let why =
+                    format!("the image needs at least {needed_gb} GB, {} GB was asked for", new.size_gb);
                 return Err(Refusal::invalid(vec![Fault::new("/spec/sizeGB", why)]));
             }
             detail.content.clone_from(&beside.content);
@@ -158,7 +174,10 @@ impl Tx {
             faults.push(Fault::new("/sizeBytes", "must not be 0"));
         }
         if content.virtual_size_bytes == 0 || content.virtual_size_bytes > u64::from(spec.size_gb) << 30 {
-            let why = format!("must be 1 to the volume's {} GB, is {} bytes", spec.size_gb, content.virtual_size_bytes);
+            let why = format!(
+                "must be 1 to the volume's {} GB, is {} bytes",
+                spec.size_gb, content.virtual_size_bytes
+            );
             faults.push(Fault::new("/virtualSizeBytes", why));
         }
         if !faults.is_empty() {

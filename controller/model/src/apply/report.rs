@@ -60,7 +60,9 @@ impl Tx {
         let deleting = object.is_deleting();
         let before = object.clone();
         let Detail::Instance(instance) = &mut object.detail else { return };
-        if report.generation != instance.host_generation || report.power_generation > instance.power.generation {
+        if report.generation != instance.host_generation
+            || report.power_generation > instance.power.generation
+        {
             return;
         }
         let absent = !report.present && report.failure.is_none();

@@ -11,7 +11,10 @@ fn envelope(command: Command) -> Envelope {
 }
 
 fn delete() -> Envelope {
-    envelope(Command::Delete(DeleteCommand { urn: Urn::global(Kind::Tenant, "t"), if_unmodified_since: None }))
+    envelope(Command::Delete(DeleteCommand {
+        urn: Urn::global(Kind::Tenant, "t"),
+        if_unmodified_since: None,
+    }))
 }
 
 /// What decoding says of an entry made different by `change`.

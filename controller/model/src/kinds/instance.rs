@@ -27,13 +27,17 @@ impl Rules for InstanceSpec {
         }
         let volumes = self.data_volumes.as_deref().unwrap_or_default();
         if volumes.len() > 64 {
-            faults.push(Fault::new("/spec/dataVolumes", format!("at most 64 volumes, has {}", volumes.len())));
+            faults
+                .push(Fault::new("/spec/dataVolumes", format!("at most 64 volumes, has {}", volumes.len())));
         }
         if self.primary_nic_ref.is_some()
             || self.additional_nic_refs.as_ref().is_some_and(|nics| !nics.is_empty())
             || self.security_group_ref.is_some()
         {
-            faults.push(Fault::new("/spec", "NICs and security groups are not served by this version; leave them out"));
+            faults.push(Fault::new(
+                "/spec",
+                "NICs and security groups are not served by this version; leave them out",
+            ));
         }
     }
 
@@ -42,7 +46,10 @@ impl Rules for InstanceSpec {
         let off = matches!(detail, Detail::Instance(instance)
             if instance.power_state == PowerState::Off && !instance.power.on);
         if old.boot_volume != self.boot_volume && !off {
-            faults.push(Fault::new("/spec/bootVolume", "changes only while the instance is off; stop it first"));
+            faults.push(Fault::new(
+                "/spec/bootVolume",
+                "changes only while the instance is off; stop it first",
+            ));
         }
     }
 

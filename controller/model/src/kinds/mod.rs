@@ -12,9 +12,7 @@ mod workspace;
 
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
-use rempart_api::network::{
-    InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, RouteTableSpec, SubnetSpec,
-};
+use rempart_api::network::{InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, RouteTableSpec, SubnetSpec};
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::{BlockStorageSpec, ImageSpec, StorageSkuSpec};
 use rempart_api::tenancy::TenantSpec;
@@ -176,7 +174,9 @@ fn read<T: serde::de::DeserializeOwned>(json: &serde_json::Value) -> Result<T, S
             use serde_path_to_error::Segment;
             match segment {
                 Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+                Segment::Map { key } => {
+                    pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+                }
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
         }
@@ -204,7 +204,10 @@ fn check_zone(state: &State, faults: &mut Vec<Fault>, pointer: &str, zone: &str)
     if rempart_api::check_zone(zone).is_err() || !state.zones().iter().any(|known| known == zone) {
         let known = state.zones().join(", ");
         let shown: String = zone.chars().take(32).collect();
-        faults.push(Fault::new(pointer, format!("zone {shown:?} does not exist in this region; it has: {known}")));
+        faults.push(Fault::new(
+            pointer,
+            format!("zone {shown:?} does not exist in this region; it has: {known}"),
+        ));
     }
 }
 

@@ -14,7 +14,10 @@ impl Rules for NetworkSpec {
         check_cidr(faults, "/spec/cidr", &self.cidr);
         let additional = self.additional_cidrs.as_deref().unwrap_or_default();
         if additional.len() > 32 {
-            faults.push(Fault::new("/spec/additionalCidrs", format!("at most 32 blocks, has {}", additional.len())));
+            faults.push(Fault::new(
+                "/spec/additionalCidrs",
+                format!("at most 32 blocks, has {}", additional.len()),
+            ));
         }
         for (position, cidr) in additional.iter().enumerate() {
             check_cidr(faults, &format!("/spec/additionalCidrs/{position}"), cidr);
@@ -45,7 +48,9 @@ impl Rules for SubnetSpec {
         let mut links =
             vec![Link::new("/spec/routeTableRef", &self.route_table_ref, Kind::RouteTable, Strength::AtPut)];
         links.extend(
-            self.sku_ref.as_ref().map(|sku| Link::new("/spec/skuRef", sku, Kind::NetworkSku, Strength::AtPut)),
+            self.sku_ref
+                .as_ref()
+                .map(|sku| Link::new("/spec/skuRef", sku, Kind::NetworkSku, Strength::AtPut)),
         );
         links
     }

@@ -9,7 +9,10 @@ use crate::state::State;
 impl Rules for TenantSpec {
     fn check(&self, _state: &State, faults: &mut Vec<Fault>) {
         if self.owners.is_empty() || self.owners.len() > 256 {
-            faults.push(Fault::new("/spec/owners", format!("must name 1 to 256 subjects, names {}", self.owners.len())));
+            faults.push(Fault::new(
+                "/spec/owners",
+                format!("must name 1 to 256 subjects, names {}", self.owners.len()),
+            ));
         }
         for (position, owner) in self.owners.iter().enumerate() {
             check_text(faults, format!("/spec/owners/{position}"), owner, 128);

@@ -23,7 +23,8 @@ impl Rules for BlockStorageSpec {
     }
 
     fn links(&self) -> Vec<Link<'_>> {
-        let mut links = vec![Link::new("/spec/skuRef", &self.sku_ref, Kind::StorageSku, Strength::AtPut).fixed()];
+        let mut links =
+            vec![Link::new("/spec/skuRef", &self.sku_ref, Kind::StorageSku, Strength::AtPut).fixed()];
         links.extend(
             self.source_image_ref
                 .as_ref()

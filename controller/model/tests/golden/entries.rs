@@ -17,8 +17,8 @@ use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
     Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Failure, FillCommand, Founding, HostName, HostSeen,
-    InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, Spec,
-    VolumeReport,
+    InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand,
+    ReportCommand, Spec, VolumeReport,
 };
 use serde_json::json;
 
@@ -115,10 +115,21 @@ fn samples() -> Vec<Envelope> {
             catalogue: vec![put(Urn::global(Kind::Tenant, "public"), tenant())],
         }),
         Command::Delete(DeleteCommand { urn: vm.clone(), if_unmodified_since }),
-        Command::Fill(FillCommand { urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"), content: blob(BlobFormat::Qcow2) }),
-        Command::Fill(FillCommand { urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"), content: blob(BlobFormat::Raw) }),
+        Command::Fill(FillCommand {
+            urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"),
+            content: blob(BlobFormat::Qcow2),
+        }),
+        Command::Fill(FillCommand {
+            urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"),
+            content: blob(BlobFormat::Raw),
+        }),
         Command::Place(PlaceCommand { uid: uuid(2), host: "h1".into() }),
-        Command::HostSeen(Box::new(HostSeen { host: "h1".into(), uid: uuid(4), zone: "a".into(), report: host_report() })),
+        Command::HostSeen(Box::new(HostSeen {
+            host: "h1".into(),
+            uid: uuid(4),
+            zone: "a".into(),
+            report: host_report(),
+        })),
         Command::HostUnreachable(HostName { host: "h1".into() }),
         Command::Report(ReportCommand { host: "h1".into(), objects: reports() }),
     ];
@@ -134,7 +145,11 @@ pub(crate) fn blob(format: BlobFormat) -> BlobSpec {
 }
 
 pub(crate) fn failure() -> Failure {
-    Failure { reason: "ImageMissing".into(), message: "Its image is not there yet.".into(), detail: "h1: /var/x".into() }
+    Failure {
+        reason: "ImageMissing".into(),
+        message: "Its image is not there yet.".into(),
+        detail: "h1: /var/x".into(),
+    }
 }
 
 fn reports() -> Vec<ObjectReport> {
@@ -157,7 +172,8 @@ fn reports() -> Vec<ObjectReport> {
         present: false,
         failure: Some(failure()),
     })];
-    reports.extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
+    reports
+        .extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
     reports.push(instance(None));
     reports
 }
@@ -176,8 +192,16 @@ pub(crate) fn host_report() -> HostReport {
         },
         boot_id: "11111111-2222-3333-4444-555555555555".into(),
         agent_version: "0.1.0".into(),
-        hypervisor: HypervisorHealth { available: false, reason: "Connection refused".into(), since: Some(time(-60)) },
-        unexpected_domains: vec![UnexpectedDomain { uuid: "u".into(), name: "by-hand".into(), running: true }],
+        hypervisor: HypervisorHealth {
+            available: false,
+            reason: "Connection refused".into(),
+            since: Some(time(-60)),
+        },
+        unexpected_domains: vec![UnexpectedDomain {
+            uuid: "u".into(),
+            name: "by-hand".into(),
+            running: true,
+        }],
     }
 }
 
@@ -208,9 +232,15 @@ pub(crate) fn specs() -> Vec<Spec> {
     vec![
         Spec::Region(RegionSpec {
             available_zones: vec!["a".into()],
-            providers: vec![RegionProvider { name: "seca.compute".into(), version: "v1".into(), url: "https://x".into() }],
+            providers: vec![RegionProvider {
+                name: "seca.compute".into(),
+                version: "v1".into(),
+                url: "https://x".into(),
+            }],
         }),
-        Spec::Workspace(WorkspaceSpec(json!({"a": [1, -1, 0.5, null, true, {"b": "c"}]}).as_object().unwrap().clone())),
+        Spec::Workspace(WorkspaceSpec(
+            json!({"a": [1, -1, 0.5, null, true, {"b": "c"}]}).as_object().unwrap().clone(),
+        )),
         Spec::InstanceSku(InstanceSkuSpec { vcpu: 4, ram: 16 }),
         Spec::Instance(InstanceSpec {
             sku_ref: full,
@@ -235,7 +265,11 @@ pub(crate) fn specs() -> Vec<Spec> {
         image(CpuArchitecture::Amd64, BootMode::Uefi, Initializer::CloudInit22),
         image(CpuArchitecture::Arm64, BootMode::Bios, Initializer::None),
         Spec::NetworkSku(NetworkSkuSpec { bandwidth: 1000, packets: 10_000 }),
-        Spec::Network(NetworkSpec { cidr: cidr(), additional_cidrs: Some(vec![cidr()]), sku_ref: reference("n1k") }),
+        Spec::Network(NetworkSpec {
+            cidr: cidr(),
+            additional_cidrs: Some(vec![cidr()]),
+            sku_ref: reference("n1k"),
+        }),
         Spec::Subnet(SubnetSpec {
             cidr: cidr(),
             route_table_ref: reference("route-tables/rt"),

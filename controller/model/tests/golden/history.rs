@@ -6,9 +6,9 @@
 use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::{Kind, Urn};
 use rempart_model::{
-    Command, DeleteCommand, DesiredObject, ENVELOPE_FORMAT, Envelope, FillCommand, Founding, HostName, HostSeen,
-    InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, Spec,
-    State, VolumeReport,
+    Command, DeleteCommand, DesiredObject, ENVELOPE_FORMAT, Envelope, FillCommand, Founding, HostName,
+    HostSeen, InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand,
+    ReportCommand, Spec, State, VolumeReport,
 };
 use serde_json::{Value, json};
 
@@ -43,9 +43,11 @@ fn replay(log: &str) -> Vec<String> {
         state.check();
         let changed: Vec<String> = applied.changes.iter().map(|change| change.urn.to_string()).collect();
         // Words may get better; classes and fields at fault are the meaning.
-        let refused = applied.outcome.err().map(|refusal| json!({"class": refusal.class, "sources": refusal.sources}));
+        let refused =
+            applied.outcome.err().map(|refusal| json!({"class": refusal.class, "sources": refusal.sources}));
         let answer = applied.recorded.filter(|_| refused.is_none());
-        let answer = json!({"answer": answer, "refused": refused, "changed": changed, "repeated": applied.repeated});
+        let answer =
+            json!({"answer": answer, "refused": refused, "changed": changed, "repeated": applied.repeated});
         lines.push(answer.to_string());
     }
     lines.push(serde_json::to_string(state.core()).unwrap());
@@ -173,12 +175,20 @@ impl Script {
         let cidr = json!({"ipv4": "10.0.1.0/24"});
         self.put(nested(Kind::Subnet, "s"), json!({"cidr": cidr, "routeTableRef": "rt", "zone": "b"}));
         self.put(volume("upload"), json!({"sizeGB": 2, "skuRef": "rd100"}));
-        let content =
-            BlobSpec { sha256: "cd".repeat(32), format: BlobFormat::Raw, size_bytes: 9, virtual_size_bytes: 9 };
+        let content = BlobSpec {
+            sha256: "cd".repeat(32),
+            format: BlobFormat::Raw,
+            size_bytes: 9,
+            virtual_size_bytes: 9,
+        };
         self.say(Command::Fill(FillCommand { urn: volume("upload"), content }));
-        let image = json!({"blockStorageRef": "workspaces/w1/block-storages/upload", "cpuArchitecture": "amd64"});
+        let image =
+            json!({"blockStorageRef": "workspaces/w1/block-storages/upload", "cpuArchitecture": "amd64"});
         self.put(Urn::tenant(Kind::Image, "t1", "debian"), image);
-        self.put(volume("boot"), json!({"sizeGB": 1, "skuRef": "skus/RD100", "sourceImageRef": "images/debian"}));
+        self.put(
+            volume("boot"),
+            json!({"sizeGB": 1, "skuRef": "skus/RD100", "sourceImageRef": "images/debian"}),
+        );
         self.put(volume("data"), json!({"sizeGB": 3, "skuRef": "rd100"}));
     }
 
@@ -210,7 +220,10 @@ impl Script {
         self.put(volume("boot2"), json!({"sizeGB": 1, "skuRef": "rd100"}));
         let waiting = json!({"skuRef": "dxs", "zone": "b", "bootVolume": {"deviceRef": "boot2"}});
         self.put(instance("waits"), waiting);
-        self.say(Command::Place(PlaceCommand { uid: uuid(2000 + self.entries.len() as u128 - 1), host: "h1".into() }));
+        self.say(Command::Place(PlaceCommand {
+            uid: uuid(2000 + self.entries.len() as u128 - 1),
+            host: "h1".into(),
+        }));
     }
 
     fn end(&mut self) {

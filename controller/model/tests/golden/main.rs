@@ -65,7 +65,10 @@ fn check<T: Serialize + DeserializeOwned>(
             continue;
         }
         let name = format!("{:04}-{}", files.len() + 1, label(&sample));
-        assert!(may_write(), "no golden file has the bytes of this {name}; new meaning, or an accident?\n{text}");
+        assert!(
+            may_write(),
+            "no golden file has the bytes of this {name}; new meaning, or an accident?\n{text}"
+        );
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join(format!("{name}.json")), &text).unwrap();
         files.insert(name, text);

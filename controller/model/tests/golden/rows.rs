@@ -6,8 +6,8 @@ use rempart_api::compute::PowerState;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    Core, Detail, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause, Placement, Power,
-    Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
+    Core, Detail, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause,
+    Placement, Power, Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
@@ -87,7 +87,8 @@ fn answers() -> Vec<Recorded> {
         })
     };
     use RefusalClass as Class;
-    let classes = [Class::NotFound, Class::ParentNotFound, Class::Conflict, Class::PreconditionFailed, Class::Invalid];
+    let classes =
+        [Class::NotFound, Class::ParentNotFound, Class::Conflict, Class::PreconditionFailed, Class::Invalid];
     let urn = Urn::workspace(Kind::Instance, "t1", "w1", "vm");
     let mut answers = vec![Recorded::Put { created: true, urn, uid: uuid(2) }, Recorded::Accepted];
     answers.extend(classes.map(refused));
@@ -110,7 +111,9 @@ fn objects() -> Vec<Object> {
                     host_generation: 7,
                     realised: realised(),
                 }),
-                Kind::Image => Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 }),
+                Kind::Image => {
+                    Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 })
+                }
                 Kind::Host => Detail::Host(Box::new(HostDetail {
                     report: host_report(),
                     reachable: false,
@@ -137,10 +140,10 @@ fn objects() -> Vec<Object> {
         })
         .collect();
     let template = objects.iter().find(|object| object.spec.kind() == Kind::Instance).unwrap().clone();
-    objects.extend([OffCause::Requested, OffCause::Crashed].map(|cause| Object {
-        detail: Detail::Instance(Box::new(instance(cause))),
-        ..template.clone()
-    }));
+    objects.extend(
+        [OffCause::Requested, OffCause::Crashed]
+            .map(|cause| Object { detail: Detail::Instance(Box::new(instance(cause))), ..template.clone() }),
+    );
     objects
 }
 
@@ -174,5 +177,8 @@ fn status() -> Status {
         message: Some("Its image is not there yet.".into()),
     };
     use Phase::{Active, Creating, Deleting, Error, Pending, Updating};
-    Status { state: Deleting, conditions: [Deleting, Error, Updating, Active, Creating, Pending].map(entry).to_vec() }
+    Status {
+        state: Deleting,
+        conditions: [Deleting, Error, Updating, Active, Creating, Pending].map(entry).to_vec(),
+    }
 }

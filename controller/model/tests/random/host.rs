@@ -41,8 +41,15 @@ impl SimulatedHost {
             {
                 assert!(old.power.generation <= new.power.generation, "a power generation ran back");
                 assert!(old.generation <= new.generation, "a generation ran back");
-                let kept = old.hardware.disks.iter().filter(|disk| new.hardware.disks.iter().any(|it| it.volume == disk.volume));
-                assert!(kept.into_iter().all(|disk| new.hardware.disks.contains(disk)), "a disk changed its slot");
+                let kept = old
+                    .hardware
+                    .disks
+                    .iter()
+                    .filter(|disk| new.hardware.disks.iter().any(|it| it.volume == disk.volume));
+                assert!(
+                    kept.into_iter().all(|disk| new.hardware.disks.contains(disk)),
+                    "a disk changed its slot"
+                );
             }
             let same = self.ledger.get(&object.uid).is_some_and(|(known, _)| *known == desired);
             if !same {
@@ -87,7 +94,8 @@ impl SimulatedHost {
         assert!(instance.hardware.disks.iter().all(|disk| disk.serial.len() == 20));
         let guest = self.guests.entry(instance.uid).or_default();
         if instance.power.generation > guest.executed {
-            *guest = Guest { running: instance.power.on, executed: instance.power.generation, ..Guest::default() };
+            *guest =
+                Guest { running: instance.power.on, executed: instance.power.generation, ..Guest::default() };
         } else if instance.power.on && guest.rebooted {
             (guest.running, guest.rebooted) = (true, false);
         }

@@ -64,11 +64,15 @@ fn check_settled(world: &World) {
         }
         assert_eq!(phase, Phase::Active, "{urn}: {instance:?}");
         assert_eq!(instance.executed_power_generation, instance.power.generation, "{urn}");
-        assert!(!instance.power.on || instance.power_state == PowerState::On, "{urn} should be on: {instance:?}");
+        assert!(
+            !instance.power.on || instance.power_state == PowerState::On,
+            "{urn} should be on: {instance:?}"
+        );
         assert_eq!(instance.realised.failure, None, "{urn}");
     }
     for waiting in state.waiting() {
-        let refusals: BTreeMap<Rule, usize> = placement::choose(state, waiting).expect_err("a host would take it");
+        let refusals: BTreeMap<Rule, usize> =
+            placement::choose(state, waiting).expect_err("a host would take it");
         let lacking = [Rule::Vcpus, Rule::Memory, Rule::Unreachable, Rule::Hypervisor, Rule::Firmware];
         assert!(lacking.iter().all(|rule| !refusals.contains_key(rule)), "{}: {refusals:?}", waiting.urn);
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rempart_api::{Kind, Phase, Timestamp, Urn};
 use rempart_model::{
-    Answer, Applied, Change, Command, DesiredObject, ENVELOPE_FORMAT, Envelope, Object, Outcome, PowerAction, Recorded,
-    State,
+    Answer, Applied, Change, Command, DesiredObject, ENVELOPE_FORMAT, Envelope, Object, Outcome, PowerAction,
+    Recorded, State,
 };
 use uuid::Uuid;
 
@@ -103,7 +103,10 @@ impl Log {
             assert_eq!(self.state.objects().count(), before.len());
         }
         self.projection.take(self.entries.len() as u64, envelope.request_id, &applied);
-        assert!(self.state.objects().eq(self.projection.objects.values()), "the changes are not what changed");
+        assert!(
+            self.state.objects().eq(self.projection.objects.values()),
+            "the changes are not what changed"
+        );
         self.check_versions(envelope, &applied);
         self.check_desired(&applied.changes);
         self.count(envelope, &applied);
@@ -124,7 +127,11 @@ impl Log {
             assert_eq!((before.uid, before.created_at), (after.uid, after.created_at), "{}", change.urn);
             let raised = after.resource_version - before.resource_version;
             assert_eq!(raised, u64::from(Some(&*change.urn) == target), "{}: its version", change.urn);
-            assert!(raised == 1 || after.modified_at == before.modified_at, "{}: modified by nobody", change.urn);
+            assert!(
+                raised == 1 || after.modified_at == before.modified_at,
+                "{}: modified by nobody",
+                change.urn
+            );
             if let (Some(before), Some(after)) = (before.placement(), after.placement()) {
                 assert_eq!(before, after, "{} moved", change.urn);
             }
@@ -139,10 +146,15 @@ impl Log {
             .filter_map(|object| state.desired(object).map(|desired| (object.uid, desired)))
             .collect();
         let heard = |uid: &Uuid| {
-            changes.iter().any(|change| [&change.before, &change.after].into_iter().flatten().any(|it| it.uid == *uid))
+            changes
+                .iter()
+                .any(|change| [&change.before, &change.after].into_iter().flatten().any(|it| it.uid == *uid))
         };
         for uid in now.keys().chain(self.desired.keys()) {
-            assert!(now.get(uid) == self.desired.get(uid) || heard(uid), "{uid} is desired differently, in silence");
+            assert!(
+                now.get(uid) == self.desired.get(uid) || heard(uid),
+                "{uid} is desired differently, in silence"
+            );
         }
         self.desired = now;
     }

@@ -68,7 +68,6 @@ fn every_log_keeps_its_promises() {
 
 /// A run that tried nothing proves nothing.
 fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
-    println!("accepted: {accepted:?}");
     for command in [
         "found",
         "put created",
@@ -92,6 +91,9 @@ fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
         "guest shut down",
         "host rebooted",
     ] {
-        assert!(accepted.get(command).is_some_and(|count| *count > 0), "never exercised: {command}: {accepted:?}");
+        assert!(
+            accepted.get(command).is_some_and(|count| *count > 0),
+            "never exercised: {command}: {accepted:?}"
+        );
     }
 }

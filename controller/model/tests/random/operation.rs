@@ -76,7 +76,12 @@ pub(crate) enum Operation {
 fn place(thing: impl Strategy<Value = Thing>) -> impl Strategy<Value = Place> {
     let tenant = prop_oneof![30 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)];
     let workspace = prop_oneof![15 => Just(0u8), 1 => Just(1u8)];
-    (thing, tenant, workspace, 0..4u8).prop_map(|(thing, tenant, workspace, name)| Place { thing, tenant, workspace, name })
+    (thing, tenant, workspace, 0..4u8).prop_map(|(thing, tenant, workspace, name)| Place {
+        thing,
+        tenant,
+        workspace,
+        name,
+    })
 }
 
 fn of(thing: Thing) -> impl Strategy<Value = Place> {

@@ -6,8 +6,9 @@ use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
 use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::{Kind, StringMap, Urn};
 use rempart_model::{
-    Command, DeleteCommand, Failure, FillCommand, Founding, HostName, HostSeen, InstanceReport, Object, ObjectReport,
-    OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, Spec, VolumeReport, placement,
+    Command, DeleteCommand, Failure, FillCommand, Founding, HostName, HostSeen, InstanceReport, Object,
+    ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand,
+    Spec, VolumeReport, placement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,10 +90,10 @@ impl World {
                 let mut put = self.put_command(urn(place), spec(place, choice));
                 put.if_unmodified_since = version.map(u64::from);
                 put.host = host.map(name_of_host);
-                if choice % 61 == 0 {
+                if choice.is_multiple_of(61) {
                     put.uid = Uuid::from_u128(u128::from(choice % 40));
                 }
-                if choice % 3 == 0 {
+                if choice.is_multiple_of(3) {
                     put.labels.insert("choice".into(), choice.to_string());
                 }
                 let _ = self.propose(Command::Put(Box::new(put)));
@@ -103,7 +104,8 @@ impl World {
             }
             Operation::Power { which, action } => {
                 let Some(urn) = self.any_instance(which) else { return };
-                let action = [PowerAction::Start, PowerAction::Stop, PowerAction::Restart][usize::from(action)];
+                let action =
+                    [PowerAction::Start, PowerAction::Stop, PowerAction::Restart][usize::from(action)];
                 let _ = self.propose(Command::Power(PowerCommand { urn, if_unmodified_since: None, action }));
             }
             Operation::Fill { place, content } => {
@@ -123,7 +125,9 @@ impl World {
             }
             Operation::Hear { host, mask } => self.hear(host, |position| mask >> (position % 32) & 1 == 1),
             Operation::Work { host } => self.host(host).work(),
-            Operation::Report { host, mask } => self.report(host, |position| mask >> (position % 32) & 1 == 1),
+            Operation::Report { host, mask } => {
+                self.report(host, |position| mask >> (position % 32) & 1 == 1)
+            }
             Operation::Drive { host } => self.drive(host),
             Operation::Break { host, which } => {
                 let Some(uid) = self.any_object(which).map(|object| object.uid) else { return };
@@ -149,7 +153,10 @@ impl World {
             }
             Operation::Blank => self.log.skip(),
             Operation::Clock { milliseconds } => {
-                let _ = self.log.envelope(i64::from(milliseconds), Command::HostUnreachable(HostName { host: "".into() }));
+                let _ = self.log.envelope(
+                    i64::from(milliseconds),
+                    Command::HostUnreachable(HostName { host: "".into() }),
+                );
             }
         }
     }
@@ -181,7 +188,8 @@ impl World {
     /// The placement loop: the first that waits and fits somewhere.
     pub(crate) fn place_waiting(&mut self) {
         let state = self.log.state.clone();
-        let found = state.waiting().find_map(|waiting| Some((waiting.uid, placement::choose(&state, waiting).ok()?)));
+        let found =
+            state.waiting().find_map(|waiting| Some((waiting.uid, placement::choose(&state, waiting).ok()?)));
         if let Some((uid, host)) = found {
             self.propose(Command::Place(PlaceCommand { uid, host })).unwrap();
         }
@@ -215,8 +223,11 @@ impl World {
     fn forge(&mut self, host: u8, which: u8, bits: u16, offset: i8) {
         let Some(object) = self.any_object(which) else { return };
         let bit = |position: u16| bits >> position & 1 == 1;
-        let failure = (bits & 0x0f == 1)
-            .then(|| Failure { reason: "Forged".into(), message: "Forged".into(), detail: String::new() });
+        let failure = (bits & 0x0f == 1).then(|| Failure {
+            reason: "Forged".into(),
+            message: "Forged".into(),
+            detail: String::new(),
+        });
         let uid = object.uid;
         let generation = object.resource_version.saturating_add_signed(i64::from(offset));
         let epoch = u64::from(bits >> 14 & 3);
@@ -235,7 +246,8 @@ impl World {
                 off_cause: off_cause[usize::from(bits >> 9 & 3)],
             })
         };
-        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects: vec![report] })).unwrap();
+        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects: vec![report] }))
+            .unwrap();
     }
 }
 
@@ -259,7 +271,8 @@ fn blob(content: u8) -> BlobSpec {
 fn urn(place: Place) -> Urn {
     let tenant = ["t1", "t2", "public"][usize::from(place.tenant)];
     let workspace = ["w1", "w2"][usize::from(place.workspace)];
-    let inside = |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name));
+    let inside =
+        |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name));
     match place.thing {
         Thing::Tenant => Urn::global(Kind::Tenant, tenant),
         Thing::Workspace => Urn::tenant(Kind::Workspace, tenant, workspace),
@@ -280,9 +293,10 @@ fn urn(place: Place) -> Urn {
 fn spec(place: Place, choice: u16) -> Value {
     let bits = |position: u16, count: u16| choice >> position & ((1 << count) - 1);
     let volume = |number: u16| format!("v{}", number % 5);
-    let sku = if bits(0, 4) == 0 { "s9" } else { ["s0", "skus/S0", "seca.s0", "s1"][usize::from(bits(0, 2))] };
+    let sku =
+        if bits(0, 4) == 0 { "s9" } else { ["s0", "skus/S0", "seca.s0", "s1"][usize::from(bits(0, 2))] };
     match place.thing {
-        Thing::Tenant => json!({"owners": if choice % 9 == 0 { vec![] } else { vec!["alice"] }}),
+        Thing::Tenant => json!({"owners": if choice.is_multiple_of(9) { vec![] } else { vec!["alice"] }}),
         Thing::Workspace => json!({"note": choice % 3}),
         Thing::InstanceSku => json!({"vCPU": choice % 5, "ram": 1}),
         Thing::StorageSku => storage_sku(),
@@ -298,7 +312,11 @@ fn spec(place: Place, choice: u16) -> Value {
             let boot = if bits(5, 3) == 0 { u16::from(place.name) + 1 } else { u16::from(place.name) };
             let mut spec = json!({"skuRef": sku, "zone": zone, "bootVolume": {"deviceRef": volume(boot)}});
             if bits(7, 2) == 3 {
-                let device = if bits(9, 2) == 3 { "workspaces/w2/block-storages/v0".into() } else { volume(bits(9, 3)) };
+                let device = if bits(9, 2) == 3 {
+                    "workspaces/w2/block-storages/v0".into()
+                } else {
+                    volume(bits(9, 3))
+                };
                 spec["dataVolumes"] = json!([{"deviceRef": device}]);
             }
             if bits(12, 2) == 3 {
@@ -315,13 +333,13 @@ fn spec(place: Place, choice: u16) -> Value {
         }
         Thing::Network => json!({"cidr": {"ipv4": format!("10.{}.0.0/16", choice % 2)}, "skuRef": "s0"}),
         Thing::Subnet => {
-            json!({"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "a", "routeTableRef": if choice % 5 == 0 { "r9" } else { "r0" }})
+            json!({"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "a", "routeTableRef": if choice.is_multiple_of(5) { "r9" } else { "r0" }})
         }
         Thing::RouteTable => {
             let target = format!("internet-gateways/g{}", choice % 5);
             json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
         }
-        Thing::Gateway => json!({"egressOnly": choice % 2 == 0}),
+        Thing::Gateway => json!({"egressOnly": choice.is_multiple_of(2)}),
         Thing::Host => json!({"zone": "a"}),
     }
 }

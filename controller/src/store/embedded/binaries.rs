@@ -88,17 +88,16 @@ fn data_major(data: &Path) -> Result<Option<u32>, EmbeddedError> {
 fn choose(installed: Vec<Binaries>, data_major: Option<u32>, data: &Path) -> Result<Binaries, EmbeddedError> {
     let majors = installed.iter().map(|binaries| binaries.major.to_string()).collect::<Vec<_>>().join(", ");
     let none_installed = || EmbeddedError::NotInstalled { minimum: OLDEST_MAJOR, looked_in: String::new() };
-    let usable = installed.into_iter().filter(|binaries| binaries.major >= OLDEST_MAJOR);
+    let mut usable = installed.into_iter().filter(|binaries| binaries.major >= OLDEST_MAJOR);
     match data_major {
-        None => usable.max_by_key(|binaries| binaries.major).ok_or_else(none_installed),
-        Some(data_major) => {
-            usable.into_iter().find(|binaries| binaries.major == data_major).ok_or_else(|| {
-                if majors.is_empty() {
-                    return none_installed();
-                }
-                EmbeddedError::OtherMajor { data: data.to_owned(), data_major, installed: majors }
-            })
-        }
+        // Of equals the first: a package's own directory comes before links to it.
+        None => usable.reduce(|a, b| if b.major > a.major { b } else { a }).ok_or_else(none_installed),
+        Some(data_major) => usable.find(|binaries| binaries.major == data_major).ok_or_else(|| {
+            if majors.is_empty() {
+                return none_installed();
+            }
+            EmbeddedError::OtherMajor { data: data.to_owned(), data_major, installed: majors }
+        }),
     }
 }
 

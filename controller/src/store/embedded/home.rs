@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
@@ -17,6 +18,8 @@ use super::{DATABASE_USER, EmbeddedError, PORT};
 /// `sun_path` has 108 bytes, the last of which is a NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
 const INIT_PREFIX: &str = "initdb-";
+/// How long what a killed controller had started may still be in the way.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// The directory, held: while this lives, no other controller uses it.
 #[derive(Debug)]
@@ -110,7 +113,8 @@ impl Home {
             let entry = entry.map_err(failed("list", &self.root))?;
             if entry.file_name().to_string_lossy().starts_with(INIT_PREFIX) {
                 let path = entry.path();
-                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+                // The `postgres` that a killed `initdb` had started may go on making files in there for a moment.
+                insist(|| fs::remove_dir_all(&path)).map_err(failed("remove", &path))?;
             }
         }
         Ok(())
@@ -138,10 +142,24 @@ fn lock(path: &Path) -> Result<File, EmbeddedError> {
         .mode(0o600)
         .open(path)
         .map_err(failed("open", path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    // A controller killed between fork and exec leaves a child that holds the lock until it gets to its exec.
+    match insist(|| Ok(flock(&file, FlockOperation::NonBlockingLockExclusive)?)) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(EmbeddedError::InUse { path: path.to_owned() }),
-        Err(error) => Err(failed("lock", path)(error.into())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(EmbeddedError::InUse { path: path.to_owned() })
+        }
+        Err(error) => Err(failed("lock", path)(error)),
+    }
+}
+
+/// Tries until it works, or [`AFTERMATH`] is over.
+fn insist(attempt: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if begun.elapsed() < AFTERMATH => std::thread::sleep(Duration::from_millis(20)),
+            outcome => return outcome,
+        }
     }
 }
 

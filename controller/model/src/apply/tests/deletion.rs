@@ -15,7 +15,11 @@ fn what_holds_nothing_goes_at_once() {
 fn what_still_lives_in_it_refuses_deletion() {
     let mut world = World::new();
     world.created(&volume("data"), volume_spec(1));
-    refused(world.delete(&workspace("w1")), RefusalClass::Conflict, "still holds 1 resource; delete what is in it");
+    refused(
+        world.delete(&workspace("w1")),
+        RefusalClass::Conflict,
+        "still holds 1 resource; delete what is in it",
+    );
     refused(world.delete(&Urn::global(Kind::Tenant, "t1")), RefusalClass::Conflict, "still holds 1 resource");
     world.created(&network("net"), json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "n1k"}));
     refused(world.delete(&workspace("w1")), RefusalClass::Conflict, "still holds 2 resources");
@@ -82,7 +86,11 @@ fn deleting_again_changes_nothing_and_putting_is_refused() {
     let rows = world.rows();
     world.deleted(&instance("vm"));
     assert_eq!(world.rows(), rows);
-    refused(world.put(&instance("vm"), instance_spec("boot")), RefusalClass::Conflict, "its name is free again once");
+    refused(
+        world.put(&instance("vm"), instance_spec("boot")),
+        RefusalClass::Conflict,
+        "its name is free again once",
+    );
     refused(world.start(&instance("vm")), RefusalClass::Conflict, "is deleting");
 }
 
@@ -92,8 +100,15 @@ fn nothing_is_created_in_what_is_going() {
     world.deleted(&instance("vm"));
     world.deleted(&volume("boot"));
     world.deleted(&workspace("w1"));
-    refused(world.put(&volume("new"), volume_spec(1)), RefusalClass::Conflict, "nothing can be created in it");
-    assert_eq!(world.why(&workspace("w1")).unwrap().tenant, "waits for 2 resources in it that are being deleted");
+    refused(
+        world.put(&volume("new"), volume_spec(1)),
+        RefusalClass::Conflict,
+        "nothing can be created in it",
+    );
+    assert_eq!(
+        world.why(&workspace("w1")).unwrap().tenant,
+        "waits for 2 resources in it that are being deleted"
+    );
 }
 
 #[test]

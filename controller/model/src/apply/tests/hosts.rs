@@ -138,7 +138,12 @@ fn a_host_introduces_itself_from_a_zone_of_the_region_under_a_plain_name() {
     let mut world = World::new();
     let uid = world.get(&Urn::global(Kind::Host, "h1")).uid;
     let seen = |host: &str, zone: &str, uid| {
-        Command::HostSeen(Box::new(HostSeen { host: host.into(), uid, zone: zone.into(), report: host_report() }))
+        Command::HostSeen(Box::new(HostSeen {
+            host: host.into(),
+            uid,
+            zone: zone.into(),
+            report: host_report(),
+        }))
     };
     let fresh = Uuid::from_u128(50 << 90);
     refused(world.apply(seen("h2", "c", fresh)), RefusalClass::Conflict, "its zones: a, b");

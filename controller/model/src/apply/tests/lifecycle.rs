@@ -40,7 +40,10 @@ fn ten_equal_puts_make_one_incarnation_at_version_ten() {
     assert_eq!(created.iter().filter(|created| **created).count(), 1);
     assert!(created[0]);
     assert_eq!(world.version(&workspace("w2")), 10);
-    assert_eq!(world.get(&workspace("w2")).created_at.unix_ms() + 9 * 2000, world.get(&workspace("w2")).modified_at.unix_ms());
+    assert_eq!(
+        world.get(&workspace("w2")).created_at.unix_ms() + 9 * 2000,
+        world.get(&workspace("w2")).modified_at.unix_ms()
+    );
 }
 
 #[test]
@@ -114,9 +117,8 @@ fn if_unmodified_since_must_name_the_version() {
     let stale = world.put_at_version(&workspace("w2"), json!({}), 2);
     refused(stale, RefusalClass::PreconditionFailed, "has version 1, the request expects 2");
     assert!(world.put_at_version(&workspace("w2"), json!({}), 1).is_ok());
-    let delete = |version| {
-        Command::Delete(DeleteCommand { urn: workspace("w2"), if_unmodified_since: Some(version) })
-    };
+    let delete =
+        |version| Command::Delete(DeleteCommand { urn: workspace("w2"), if_unmodified_since: Some(version) });
     refused(world.apply(delete(1)), RefusalClass::PreconditionFailed, "has version 2");
     assert_eq!(world.apply(delete(2)), Ok(Answer::Accepted));
 
@@ -134,7 +136,10 @@ fn if_unmodified_since_must_name_the_version() {
 fn immutable_fields_are_refused_where_they_stand() {
     let mut world = World::with_active_instance();
     world.created(&Urn::tenant(Kind::InstanceSku, "public", "d2xs"), json!({"vCPU": 2, "ram": 2}));
-    world.created(&Urn::tenant(Kind::StorageSku, "public", "ld5k"), json!({"iops": 5000, "minVolumeSize": 1, "type": "local-durable"}));
+    world.created(
+        &Urn::tenant(Kind::StorageSku, "public", "ld5k"),
+        json!({"iops": 5000, "minVolumeSize": 1, "type": "local-durable"}),
+    );
     let check = |world: &mut World, urn: &Urn, spec: Value, pointer: &str| {
         assert_eq!(refused(world.put(urn, spec), RefusalClass::Invalid, "cannot be changed"), pointer);
     };
@@ -155,7 +160,10 @@ fn another_spelling_of_the_same_target_is_no_change() {
     }
     world.updated(&instance("vm"), instance_with("boot", json!({"skuRef": "skus/seca.dxs"})));
     world.deleted(&Urn::tenant(Kind::StorageSku, "public", "rd100"));
-    world.updated(&volume("boot"), json!({"sizeGB": 2, "skuRef": "seca.storage/v1/tenants/t1/skus/seca.rd100"}));
+    world.updated(
+        &volume("boot"),
+        json!({"sizeGB": 2, "skuRef": "seca.storage/v1/tenants/t1/skus/seca.rd100"}),
+    );
 }
 
 #[test]
@@ -174,7 +182,10 @@ fn every_fault_of_a_body_is_told_at_once_up_to_a_bound() {
     let spec = json!({"skuRef": "skus/none", "zone": "z", "bootVolume": {"deviceRef": "nope"}, "antiAffinityGroup": ""});
     let refusal = world.put(&instance("vm"), spec).unwrap_err();
     let pointers: Vec<_> = refusal.sources.iter().map(|source| source.pointer.as_str()).collect();
-    assert_eq!(pointers, ["/spec/zone", "/spec/antiAffinityGroup", "/spec/skuRef", "/spec/bootVolume/deviceRef"]);
+    assert_eq!(
+        pointers,
+        ["/spec/zone", "/spec/antiAffinityGroup", "/spec/skuRef", "/spec/bootVolume/deviceRef"]
+    );
     assert_eq!(refusal.sources[3].parameter, "deviceRef");
 
     let mut put = world.put_command(&workspace("w2"), json!({}));
@@ -197,7 +208,11 @@ fn names_labels_and_extensions_have_bounds() {
     refused(world.put(&volume(&"x".repeat(129)), volume_spec(1)), RefusalClass::Invalid, "/metadata/name");
     let mut put = world.put_command(&workspace("w2"), json!({}));
     put.extensions.insert("acme.speed".into(), "fast".into());
-    refused(world.apply(Command::Put(Box::new(put))), RefusalClass::Invalid, "\"acme.speed\" is not known here");
+    refused(
+        world.apply(Command::Put(Box::new(put))),
+        RefusalClass::Invalid,
+        "\"acme.speed\" is not known here",
+    );
     refused(
         world.put(&Urn::global(Kind::Tenant, "seca"), json!({"owners": ["x"]})),
         RefusalClass::Invalid,

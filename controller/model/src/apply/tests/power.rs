@@ -53,7 +53,11 @@ fn actions_are_legal_only_from_the_right_power_state() {
 fn actions_wait_for_the_open_transition() {
     let mut world = World::with_instance();
     for action in [PowerAction::Start, PowerAction::Stop, PowerAction::Restart] {
-        refused(world.power(&VM(), action), RefusalClass::Conflict, "is creating; power actions are accepted when");
+        refused(
+            world.power(&VM(), action),
+            RefusalClass::Conflict,
+            "is creating; power actions are accepted when",
+        );
     }
     world.report("h1");
     world.start(&VM()).unwrap();
@@ -74,7 +78,9 @@ fn actions_wait_for_the_open_transition() {
 fn a_stop_is_legal_from_error() {
     let mut world = World::with_active_instance();
     world.start(&VM()).unwrap();
-    world.say_of(&VM(), |report| (report.failure, report.running, report.power_generation) = (failure("Broken"), false, 0));
+    world.say_of(&VM(), |report| {
+        (report.failure, report.running, report.power_generation) = (failure("Broken"), false, 0)
+    });
     assert!(world.history(&VM()).starts_with("error updating"));
     refused(world.start(&VM()), RefusalClass::Conflict, "is error");
     world.stop(&VM()).unwrap();
@@ -86,10 +92,15 @@ fn a_stop_is_legal_from_error() {
 #[test]
 fn every_action_has_a_generation_of_its_own() {
     let mut world = World::with_active_instance();
-    for (generation, action) in
-        [PowerAction::Start, PowerAction::Restart, PowerAction::Restart, PowerAction::Stop, PowerAction::Start]
-            .into_iter()
-            .enumerate()
+    for (generation, action) in [
+        PowerAction::Start,
+        PowerAction::Restart,
+        PowerAction::Restart,
+        PowerAction::Stop,
+        PowerAction::Start,
+    ]
+    .into_iter()
+    .enumerate()
     {
         world.power(&VM(), action).unwrap();
         assert_eq!(world.detail(&VM()).power.generation, generation as u64 + 1);
@@ -106,7 +117,10 @@ fn a_power_action_is_done_only_when_its_generation_was_executed() {
     world.say_of(&VM(), |report| report.power_generation = 1);
     assert!(world.history(&VM()).starts_with("updating"), "it runs, but was not restarted yet");
     world.say_of(&VM(), |report| (report.power_generation, report.running) = (1, false));
-    assert!(world.history(&VM()).starts_with("updating") && world.detail(&VM()).power.on, "in the midst of it");
+    assert!(
+        world.history(&VM()).starts_with("updating") && world.detail(&VM()).power.on,
+        "in the midst of it"
+    );
     world.report("h1");
     assert!(world.history(&VM()).starts_with("active updating"));
 }
@@ -160,7 +174,9 @@ fn a_shutdown_under_an_older_generation_does_not_undo_a_newer_action() {
 fn a_start_that_failed_is_not_the_guests_will() {
     let mut world = World::with_active_instance();
     world.start(&VM()).unwrap();
-    world.say_of(&VM(), |report| (report.failure, report.running, report.power_generation) = (failure("Broken"), false, 0));
+    world.say_of(&VM(), |report| {
+        (report.failure, report.running, report.power_generation) = (failure("Broken"), false, 0)
+    });
     assert!(world.detail(&VM()).power.on, "it is tried again");
     world.report("h1");
     assert_eq!(world.history(&VM()), "active updating error updating active creating pending");

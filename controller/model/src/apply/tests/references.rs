@@ -9,11 +9,15 @@ fn attach(world: &mut World, spec: Value) -> Outcome {
 #[test]
 fn a_missing_target_is_refused_at_its_field() {
     let mut world = World::new();
-    let pointer = refused(attach(&mut world, instance_spec("boot")), RefusalClass::Invalid, "boot does not exist");
+    let pointer =
+        refused(attach(&mut world, instance_spec("boot")), RefusalClass::Invalid, "boot does not exist");
     assert_eq!(pointer, "/spec/bootVolume/deviceRef");
     world.created(&volume("boot"), volume_spec(1));
     let spec = instance_with("boot", data_volumes(&["boot2"]));
-    assert_eq!(refused(attach(&mut world, spec), RefusalClass::Invalid, "boot2"), "/spec/dataVolumes/0/deviceRef");
+    assert_eq!(
+        refused(attach(&mut world, spec), RefusalClass::Invalid, "boot2"),
+        "/spec/dataVolumes/0/deviceRef"
+    );
     let image = json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": "images/none"});
     assert_eq!(
         refused(world.put(&volume("v"), image), RefusalClass::Invalid, "images/none does not exist"),
@@ -28,7 +32,11 @@ fn a_target_that_is_being_deleted_is_refused() {
     let mut world = World::with_active_instance();
     world.deleted(&instance("vm"));
     world.deleted(&volume("boot"));
-    refused(world.put(&instance("other"), instance_spec("boot")), RefusalClass::Invalid, "boot is being deleted");
+    refused(
+        world.put(&instance("other"), instance_spec("boot")),
+        RefusalClass::Invalid,
+        "boot is being deleted",
+    );
 }
 
 #[test]
@@ -84,9 +92,9 @@ fn the_shared_tenants_images_are_for_all_and_its_volumes_are_not() {
         json!({"blockStorageRef": "workspaces/w/block-storages/debian", "cpuArchitecture": "amd64"}),
     );
     for image in ["tenants/public/images/debian", "tenants/seca/images/debian"] {
-        world.put(&volume("boot"), json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": image})).unwrap_or_else(
-            |refusal| panic!("{image}: {}", refusal.detail),
-        );
+        world
+            .put(&volume("boot"), json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": image}))
+            .unwrap_or_else(|refusal| panic!("{image}: {}", refusal.detail));
         world.deleted(&volume("boot"));
     }
     let theirs = instance_spec("tenants/public/workspaces/w/block-storages/debian");
@@ -148,7 +156,8 @@ fn network_cards_are_refused_for_now() {
         let words = "not served by this version";
         refused(attach(&mut world, instance_with("boot", more)), RefusalClass::Invalid, words);
     }
-    attach(&mut world, instance_with("boot", json!({"additionalNicRefs": [], "primaryNicRef": null}))).unwrap();
+    attach(&mut world, instance_with("boot", json!({"additionalNicRefs": [], "primaryNicRef": null})))
+        .unwrap();
     let nic = Spec::parse(Kind::Nic, &json!({})).unwrap_err();
     assert!(nic.why.contains("not served"), "{nic}");
 }
@@ -165,7 +174,12 @@ fn a_missing_parent_is_told_from_the_root() {
     check(&mut world, elsewhere, volume_spec(1), "tenants/t9 does not exist");
     let table = Urn::network(Kind::RouteTable, "t1", "w1", "none", "rt");
     check(&mut world, table.clone(), routes("10.1.0.0/16"), "networks/none does not exist");
-    check(&mut world, Urn { tenant: "t9".into(), ..table }, routes("10.1.0.0/16"), "tenants/t9 does not exist");
+    check(
+        &mut world,
+        Urn { tenant: "t9".into(), ..table },
+        routes("10.1.0.0/16"),
+        "tenants/t9 does not exist",
+    );
 }
 
 fn routes(destination: &str) -> Value {
@@ -179,8 +193,14 @@ fn a_subnet_takes_the_route_table_of_its_own_network() {
     world.created(&Urn::network(Kind::RouteTable, "t1", "w1", "net", "rt"), routes("0.0.0.0/0"));
     let subnet = Urn::network(Kind::Subnet, "t1", "w1", "net", "s");
     let spec = |table: &str, zone: &str| json!({"cidr": {"ipv4": "10.0.1.0/24"}, "routeTableRef": table, "zone": zone});
-    assert_eq!(refused(world.put(&subnet, spec("none", "a")), RefusalClass::Invalid, "none"), "/spec/routeTableRef");
-    assert_eq!(refused(world.put(&subnet, spec("rt", "")), RefusalClass::Invalid, "it has: a, b"), "/spec/zone");
+    assert_eq!(
+        refused(world.put(&subnet, spec("none", "a")), RefusalClass::Invalid, "none"),
+        "/spec/routeTableRef"
+    );
+    assert_eq!(
+        refused(world.put(&subnet, spec("rt", "")), RefusalClass::Invalid, "it has: a, b"),
+        "/spec/zone"
+    );
     world.created(&subnet, spec("route-tables/rt", "a"));
     let table = Urn::network(Kind::RouteTable, "t1", "w1", "net", "rt");
     assert_eq!(world.status(&subnet)["routeTableRef"]["resource"], table.to_string());

@@ -7,7 +7,8 @@ const VM: fn() -> Urn = || instance("vm");
 /// Applies one report that must be dropped: nothing may change.
 fn dropped(world: &mut World, host: &str, report: InstanceReport) {
     let rows = world.rows();
-    let command = Command::Report(ReportCommand { host: host.into(), objects: vec![ObjectReport::Instance(report)] });
+    let command =
+        Command::Report(ReportCommand { host: host.into(), objects: vec![ObjectReport::Instance(report)] });
     let envelope = world.envelope(command);
     let applied = world.apply_envelope(&envelope);
     assert_eq!(applied.changes, []);
@@ -130,10 +131,8 @@ fn a_volume_with_trouble_stays_active_and_says_so() {
 fn one_report_may_speak_of_many_and_the_bad_parts_do_not_spoil_the_good() {
     let mut world = World::with_instance();
     let mut objects = world.honest("h1");
-    let stranger = InstanceReport {
-        uid: Uuid::from_u128(77 << 90),
-        ..instance_report(&world.state, world.get(&VM()))
-    };
+    let stranger =
+        InstanceReport { uid: Uuid::from_u128(77 << 90), ..instance_report(&world.state, world.get(&VM())) };
     objects.insert(0, ObjectReport::Instance(stranger));
     world.say("h1", objects);
     assert_eq!(world.history(&VM()), "active creating pending");

@@ -96,7 +96,8 @@ fn an_image_copies_a_volume_and_a_volume_copies_an_image() {
     assert_eq!(world.status(&image("debian"))["sizeMB"], 2048);
     world.deleted(&volume("upload"));
 
-    let copy = |size_gb: u32| json!({"sizeGB": size_gb, "skuRef": "rd100", "sourceImageRef": "images/debian"});
+    let copy =
+        |size_gb: u32| json!({"sizeGB": size_gb, "skuRef": "rd100", "sourceImageRef": "images/debian"});
     let small = world.put(&volume("boot"), copy(1));
     assert_eq!(refused(small, RefusalClass::Invalid, "needs at least 2 GB"), "/spec/sizeGB");
     world.created(&volume("boot"), copy(2));
@@ -125,7 +126,10 @@ fn an_image_describes_itself_anew_and_keeps_its_source() {
     world.created(&volume("one"), volume_spec(1));
     world.created(&volume("two"), volume_spec(1));
     world.created(&image("i"), image_of("one", json!({})));
-    world.updated(&image("i"), image_of("one", json!({"cpuArchitecture": "arm64", "initializer": "cloudinit-22"})));
+    world.updated(
+        &image("i"),
+        image_of("one", json!({"cpuArchitecture": "arm64", "initializer": "cloudinit-22"})),
+    );
     let other = world.put(&image("i"), image_of("two", json!({})));
     assert_eq!(refused(other, RefusalClass::Invalid, "cannot be changed"), "/spec/blockStorageRef");
     world.deleted(&volume("one"));
@@ -137,7 +141,11 @@ fn an_image_of_a_volume_that_a_host_holds_is_refused_for_now() {
     let mut world = World::with_instance();
     world.created(&image("early"), image_of("boot", json!({})));
     world.report("h1");
-    refused(world.put(&image("late"), image_of("boot", json!({}))), RefusalClass::Conflict, "an instance has used");
+    refused(
+        world.put(&image("late"), image_of("boot", json!({}))),
+        RefusalClass::Conflict,
+        "an instance has used",
+    );
 }
 
 #[test]
@@ -146,7 +154,9 @@ fn growing_a_volume_is_work_for_its_host() {
     world.updated(&volume("boot"), volume_spec(5));
     assert_eq!(world.history(&volume("boot")), "active updating active creating pending");
     let desired = world.state.desired(world.get(&volume("boot")));
-    assert!(matches!(desired, Some(DesiredObject::Volume(volume)) if volume.generation == 2 && volume.size_bytes == 5 << 30));
+    assert!(
+        matches!(desired, Some(DesiredObject::Volume(volume)) if volume.generation == 2 && volume.size_bytes == 5 << 30)
+    );
 }
 
 #[test]

@@ -78,7 +78,9 @@ fn the_oldest_answers_are_forgotten_and_consumers_told() {
     }
     assert_eq!(state.answers.len(), WINDOW);
     assert_eq!(dropped.len(), 3);
-    assert!(dropped.is_sorted() && state.answer_order.get_min().is_some_and(|(oldest, _)| *oldest > dropped[2]));
+    assert!(
+        dropped.is_sorted() && state.answer_order.get_min().is_some_and(|(oldest, _)| *oldest > dropped[2])
+    );
     assert!(state.apply(state.applied_index() + 1, &request(count as u128)).repeated);
     state.check();
 }

@@ -7,7 +7,9 @@ fn check(text: &str, is_v4: bool, is_v6: bool) {
 
 #[test]
 fn blocks_begin_at_their_first_address() {
-    for v4 in ["0.0.0.0/0", "0.0.0.0/16", "10.0.0.0/8", "192.168.4.0/22", "192.0.2.1/32", "255.255.255.255/32"] {
+    for v4 in
+        ["0.0.0.0/0", "0.0.0.0/16", "10.0.0.0/8", "192.168.4.0/22", "192.0.2.1/32", "255.255.255.255/32"]
+    {
         check(v4, true, false);
     }
     for v6 in ["::/0", "::/56", "fd00:1::/56", "fd00::1/128", "FD00::/8", "ffff:ffff::/32"] {
@@ -55,7 +57,10 @@ fn a_network_needs_a_block_of_some_family() {
     let cidr = |text: &str| serde_json::from_str::<Cidr>(text).unwrap();
     assert_eq!(pointers(cidr("{}")), ["/spec/cidr"]);
     assert_eq!(pointers(cidr(r#"{"ipv4": "", "ipv6": null}"#)), ["/spec/cidr"]);
-    assert_eq!(pointers(cidr(r#"{"ipv4": "fd00::/56", "ipv6": "10.0.0.0/8"}"#)), ["/spec/cidr/ipv4", "/spec/cidr/ipv6"]);
+    assert_eq!(
+        pointers(cidr(r#"{"ipv4": "fd00::/56", "ipv6": "10.0.0.0/8"}"#)),
+        ["/spec/cidr/ipv4", "/spec/cidr/ipv6"]
+    );
     assert!(pointers(cidr(r#"{"ipv4": "10.0.0.0/8", "ipv6": ""}"#)).is_empty());
 }
 

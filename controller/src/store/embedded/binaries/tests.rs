@@ -17,6 +17,13 @@ fn versions_as_postgres_prints_them() {
     }
 }
 
+#[test]
+fn of_equals_the_first() {
+    let installed = ["/package", "/links"].map(|dir| Binaries { major: 15, dir: dir.into() });
+    let chosen = choose(installed.to_vec(), None, Path::new("/data")).unwrap();
+    assert_eq!(chosen.postgres(), Path::new("/package/postgres"));
+}
+
 fn check(installed: &[u32], data_major: Option<u32>, expected: &str) {
     let installed = installed.iter().map(|major| Binaries { major: *major, dir: "/x".into() }).collect();
     let found = match choose(installed, data_major, Path::new("/data")) {

@@ -1,0 +1,162 @@
+//! Figures, for `make bench`. Nothing is asserted about time: the machine is shared.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rempart_api::{Kind, Urn};
+use rempart_tests::{Lab, console, until_some};
+use serde_json::json;
+
+/// A process and all below it.
+fn family(root: u32) -> Vec<u32> {
+    let mut family = vec![root];
+    let mut position = 0;
+    while position < family.len() {
+        // Children belong to the thread that started them.
+        let tasks = fs::read_dir(format!("/proc/{}/task", family[position])).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        position += 1;
+    }
+    family
+}
+
+/// CPU time of processes in milliseconds (proc(5): utime and stime, in ticks of 10 ms).
+fn cpu_ms(pids: &[u32]) -> u64 {
+    let ticks = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit(')').next().unwrap_or_default().to_owned();
+        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0)
+    };
+    pids.iter().map(ticks).sum::<u64>() * 10
+}
+
+/// Proportional share of memory in KiB: shared pages count once among those who share them.
+fn pss_kib(pids: &[u32]) -> u64 {
+    let of = |pid: &u32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default().to_owned();
+        line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+    };
+    pids.iter().map(of).sum()
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1000.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "figures, not a test: make bench"]
+async fn figures() {
+    let lab = Lab::open(3).await;
+    let roots: Vec<u32> = lab.cluster.controllers.iter().map(|controller| controller.daemon.pid()).collect();
+    let plane: Vec<u32> = roots.iter().flat_map(|root| family(*root)).collect();
+    println!("three replicas, each with its Postgres; one agent; everything on this machine\n");
+
+    println!("memory, idle");
+    for (controller, root) in lab.cluster.controllers.iter().zip(&roots) {
+        let postgres: Vec<u32> = family(*root).into_iter().filter(|pid| pid != root).collect();
+        let own = pss_kib(&[*root]);
+        println!(
+            "  controller {}: {own} KiB, its Postgres ({} processes): {} KiB",
+            controller.id,
+            postgres.len(),
+            pss_kib(&postgres)
+        );
+    }
+    let agent = lab.daemon.as_ref().expect("it runs").pid();
+    println!("  agent: {} KiB", pss_kib(&[agent]));
+
+    for clients in [1_usize, 32] {
+        let count = 500 * clients.min(8);
+        let (cpu, start) = (cpu_ms(&plane), Instant::now());
+        let tasks: Vec<_> = (0..clients)
+            .map(|number| {
+                let alice = lab.alice.clone();
+                tokio::spawn(async move {
+                    let mut times = Vec::new();
+                    for turn in 0..count / clients {
+                        let urn =
+                            Urn::tenant(Kind::Workspace, "acme", &format!("b{clients}-{number}-{turn}"));
+                        let begin = Instant::now();
+                        alice.put(&urn, &json!({})).await.expect("accepted");
+                        times.push(begin.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        let mut times = Vec::new();
+        for task in tasks {
+            times.extend(task.await.expect("it ends"));
+        }
+        times.sort_unstable();
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "\nPUT workspace, {clients} clients, {} in all: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.2} CPU-ms each (controllers and Postgres)",
+            times.len(),
+            times.len() as f64 / seconds,
+            percentile(&times, 50),
+            percentile(&times, 99),
+            (cpu_ms(&plane) - cpu) as f64 / times.len() as f64,
+        );
+    }
+
+    let before = lab.domains();
+    let urn = lab.create("timed", json!({})).await;
+    lab.active(&urn).await;
+    let uid = lab.new_domain(&before).await;
+    println!("\nguest tiny, BIOS, from the request to its first line");
+    let mut through = Vec::new();
+    let mut bare = Vec::new();
+    for _ in 0..3 {
+        let heard = || console(&lab.agent, &uid).matches("tiny: boot ").count();
+        let known = heard();
+        let begin = Instant::now();
+        lab.alice.act(&urn, "start").await.expect("accepted");
+        first_line(heard, known).await;
+        through.push(begin.elapsed());
+        stop(&lab, &urn).await;
+    }
+    // The same domain, started by hand; Rempart's own is gone from libvirt meanwhile only in name.
+    let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
+    let own = uuid::Uuid::nil().to_string().replace("0000-000000000000", "0000-00000000b001");
+    let file = lab.agent.data_dir.with_file_name("bare.xml");
+    fs::write(
+        &file,
+        xml.replace(&format!("<uuid>{uid}"), &format!("<uuid>{own}"))
+            .replace(&format!("<name>rempart-{uid}"), "<name>bare"),
+    )
+    .expect("it is written");
+    for _ in 0..3 {
+        let heard = || console(&lab.agent, &uid).matches("tiny: boot ").count();
+        let known = heard();
+        let begin = Instant::now();
+        lab.hypervisor.virsh(&["create", file.to_str().expect("a path")]).expect("it starts");
+        first_line(heard, known).await;
+        bare.push(begin.elapsed());
+        lab.hypervisor.virsh(&["destroy", "bare"]).expect("it stops");
+    }
+    through.sort_unstable();
+    bare.sort_unstable();
+    println!("  POST start: median {:.2} s", through[1].as_secs_f64());
+    println!("  virsh create of the same domain: median {:.2} s", bare[1].as_secs_f64());
+    println!("  ratio {:.2}", through[1].as_secs_f64() / bare[1].as_secs_f64());
+}
+
+async fn first_line(heard: impl Fn() -> usize, known: usize) {
+    until_some("its first line", Duration::from_secs(120), || {
+        let news = heard() > known;
+        async move { if news { Ok(()) } else { Err("nothing".to_owned()) } }
+    })
+    .await;
+}
+
+async fn stop(lab: &Lab, urn: &Urn) {
+    lab.status(urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active").await;
+    lab.alice.act(urn, "stop").await.expect("accepted");
+    lab.status(urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active").await;
+}
