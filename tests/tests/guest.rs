@@ -54,6 +54,7 @@ async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
     let digest: String = Sha256::digest(user_data).iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(said.contains(&format!("tiny: user-data sha256 {digest}")), "{said}");
     assert!(said.contains(&format!("tiny: ssh-key {key}")), "{said}");
+    assert!(said.contains("tiny: disk /dev/vda 1024 MiB"), "the boot disk comes first: {said}");
     let status = lab
         .status(&urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active")
         .await;

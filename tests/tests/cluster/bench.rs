@@ -19,10 +19,11 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(16);
 
 pub(crate) struct Bench {
-    pub(crate) dir: tempfile::TempDir,
     pub(crate) cluster: Cluster,
     pub(crate) http: reqwest::Client,
     pub(crate) tokens: BTreeMap<&'static str, String>,
+    /// Last: it goes when nobody is in it any more.
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// What a replica answered.
@@ -79,7 +80,12 @@ impl Caller {
         read(request.send().await?).await
     }
 
-    pub(crate) async fn put(&self, replica: usize, urn: &Urn, body: &Value) -> Result<Answer, reqwest::Error> {
+    pub(crate) async fn put(
+        &self,
+        replica: usize,
+        urn: &Urn,
+        body: &Value,
+    ) -> Result<Answer, reqwest::Error> {
         self.call(replica, Method::PUT, urn, Some(body), None).await
     }
 
@@ -88,7 +94,13 @@ impl Caller {
     }
 
     /// As a patient client does: the next replica after no answer or a 503, until there is an answer.
-    pub(crate) async fn insist(&self, first: usize, method: Method, urn: &Urn, body: Option<&Value>) -> Answer {
+    pub(crate) async fn insist(
+        &self,
+        first: usize,
+        method: Method,
+        urn: &Urn,
+        body: Option<&Value>,
+    ) -> Answer {
         let replica = AtomicUsize::new(first - 1);
         until_some(&format!("{method} {urn} to be answered"), Duration::from_secs(40), || async {
             let replica = replica.fetch_add(1, Ordering::Relaxed) % self.urls.len() + 1;
@@ -178,8 +190,7 @@ pub(crate) fn channel(layout: &Layout, id: usize) -> Channel {
 pub(crate) fn peer_token(layout: &Layout) -> String {
     let key = std::fs::read(layout.cluster_dir().join("issuer.key")).expect("the cluster's key");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
-    let claims =
-        json!({ "iss": "rempart", "sub": "1", "aud": "rempart-peer", "iat": now, "exp": now + 60 });
+    let claims = json!({ "iss": "rempart", "sub": "1", "aud": "rempart-peer", "iat": now, "exp": now + 60 });
     jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(&key))
         .expect("a token")
 }
@@ -288,4 +299,3 @@ pub(crate) fn no_panics(bench: &Bench) {
         }
     }
 }
-
