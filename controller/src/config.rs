@@ -102,7 +102,12 @@ pub struct Run {
     #[arg(long, env = "REMPART_LOG_JSON")]
     pub log_json: bool,
     /// Silence of the leader after which the others hold an election, in milliseconds.
-    #[arg(long, env = "REMPART_ELECTION_MS", default_value_t = 1000)]
+    #[arg(
+        long,
+        env = "REMPART_ELECTION_MS",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(200..=60_000)
+    )]
     pub election_ms: u64,
 }
 

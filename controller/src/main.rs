@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,12 +11,28 @@ use rempart_controller::authority::{Audience, Authority};
 use rempart_controller::config::{Cli, Cluster, Command, Init, Token};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> anyhow::Result<()> {
+/// What is logged unless REMPART_LOG says otherwise. openraft narrates its inner life, and warns of
+/// every heartbeat to a peer that is away; our adapter says once what an operator can use.
+const LOG_FILTER: &str = "info,openraft=error,sqlx=warn";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For a person: what, where and why in one line, never a stack.
+            let _ = writeln!(std::io::stderr(), "rempart-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Init(arguments) => init(&arguments),
         Command::Token(arguments) => token(&arguments),
         Command::Run(settings) => {
-            let filter = EnvFilter::try_from_env("REMPART_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+            let filter =
+                EnvFilter::try_from_env("REMPART_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
             let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
             if settings.log_json {
                 log.json().init();

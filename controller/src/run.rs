@@ -38,8 +38,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         .with_context(|| format!("creating data directory {}", settings.data_dir.display()))?;
 
     // Listeners first: a port that is taken is said before anything is touched.
-    let http_listener = listen(settings.http_listen, "the REST API").await?;
-    let internal_listener = listen(settings.internal_listen, "peers and agents").await?;
+    let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
+    let internal_listener = listen(settings.internal_listen, "peers and agents", "--internal-listen").await?;
 
     let store = Arc::new(open_store(&settings, &cluster).await?);
     let loaded = store.load().await?;
@@ -134,8 +134,10 @@ fn read_cluster(settings: &Run) -> anyhow::Result<Cluster> {
     serde_json::from_slice(&text).with_context(|| format!("{} is not what `init` wrote", path.display()))
 }
 
-async fn listen(address: std::net::SocketAddr, purpose: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listening on {address} for {purpose}"))
+async fn listen(address: std::net::SocketAddr, purpose: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("listening on {address} for {purpose}; free that address, or choose another with {flag}")
+    })
 }
 
 async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::Store> {
@@ -227,7 +229,13 @@ fn readiness(
         }
         match &*projection.health().borrow() {
             projection::Health::Working => Ok(()),
-            other => Err(format!("Postgres: {other:?}")),
+            // Who asks is not known; where and why is in the log.
+            projection::Health::Degraded { .. } => {
+                Err("Postgres is away; what is applied waits for it".to_owned())
+            }
+            projection::Health::Failed { .. } | projection::Health::Stopped => {
+                Err("this controller is stopping".to_owned())
+            }
         }
     }
 }

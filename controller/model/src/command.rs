@@ -135,6 +135,9 @@ pub struct PlaceCommand {
 pub struct HostName {
     /// Name of the host.
     pub host: String,
+    /// The host as it was judged: if it has changed since (it has introduced itself anew), nothing is done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed_index: Option<u64>,
 }
 
 /// See [`Command::HostSeen`].

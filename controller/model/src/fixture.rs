@@ -205,7 +205,7 @@ impl World {
 
     /// The leader has not heard from a host for too long.
     pub(crate) fn lose(&mut self, host: &str) {
-        self.done(Command::HostUnreachable(HostName { host: host.into() }));
+        self.done(Command::HostUnreachable(HostName { host: host.into(), changed_index: None }));
     }
 
     pub(crate) fn place(&mut self, urn: &Urn, host: &str) -> Outcome {

@@ -14,6 +14,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +34,9 @@ use crate::replica::Replica;
 
 /// How often an agent says that it is there.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A session without a word for this long has ended.
-pub const SILENCE: Duration = Duration::from_secs(8);
+/// A session without a word for this long has ended. Longer than the longest pause between an agent's attempts to
+/// connect (10 s), so that an outage of the controllers does not make hosts look lost.
+pub const SILENCE: Duration = Duration::from_secs(15);
 
 /// The hosts that are in touch with this replica. Cheap to clone.
 #[derive(Clone)]
@@ -48,12 +50,22 @@ struct Inner {
     authority: Arc<Authority>,
     /// Host to the number of its newest session here.
     sessions: Mutex<BTreeMap<String, u64>>,
+    /// Counts all sessions, so that no number is given twice.
+    opened: AtomicU64,
 }
 
 impl Fleet {
     /// On `node` and `replica`.
     pub fn new(node: Node, replica: Replica, authority: Arc<Authority>) -> Fleet {
-        Fleet { inner: Arc::new(Inner { node, replica, authority, sessions: Mutex::default() }) }
+        Fleet {
+            inner: Arc::new(Inner {
+                node,
+                replica,
+                authority,
+                sessions: Mutex::default(),
+                opened: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// The gRPC service agents dial.
@@ -72,9 +84,8 @@ impl Fleet {
 
     /// Registers a session; the newest of a host wins.
     fn open(&self, host: &str) -> u64 {
-        let mut sessions = self.sessions();
-        let number = sessions.get(host).map_or(1, |number| number + 1);
-        sessions.insert(host.to_owned(), number);
+        let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
+        self.sessions().insert(host.to_owned(), number);
         number
     }
 

@@ -20,6 +20,9 @@ use uuid::Uuid;
 
 use super::{Fleet, HEARTBEAT, SILENCE, wire};
 
+/// A report is at most some 6 KiB (its failure's words are bounded), an entry 2 MiB.
+const REPORTS_PER_ENTRY: usize = 200;
+
 type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
 
 /// Runs a session until the agent, the connection or this replica's leadership goes.
@@ -154,8 +157,10 @@ async fn take(
     }
     let sequence = observed.sequence;
     let objects = wire::reports(observed)?;
-    if !objects.is_empty() {
-        fleet.propose(Command::Report(ReportCommand { host: host.to_owned(), objects })).await?;
+    // In pieces: an entry has a size limit, and failures may be wordy.
+    for piece in objects.chunks(REPORTS_PER_ENTRY) {
+        let report = ReportCommand { host: host.to_owned(), objects: piece.to_vec() };
+        fleet.propose(Command::Report(report)).await?;
     }
     send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
 }

@@ -37,6 +37,12 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
     })
 }
 
+/// Stands for a content that could not be read, where only the right to give one is asked about.
+pub(super) fn no_content() -> BlobSpec {
+    let format = rempart_api::storage::BlobFormat::Raw;
+    BlobSpec { sha256: String::new(), format, size_bytes: 0, virtual_size_bytes: 0 }
+}
+
 /// The content of a volume.
 pub(super) fn parse_content(bytes: &[u8]) -> Result<BlobSpec, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {

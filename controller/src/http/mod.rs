@@ -16,7 +16,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rempart_api::{Provider, Urn};
+use rempart_api::Provider;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -114,13 +114,12 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     let version = if_unmodified_since(&head.headers)?;
     let caller = Caller { subject };
     // Rights come before the content of a body: who may not write here is told that, and nothing else.
-    let parsed = |parsed: Result<Call, Failure>, urn: Urn, caller: &Caller| {
+    let parsed = |parsed: Result<Call, Failure>, asked: Call, caller: &Caller| {
         let (service, caller) = (settings.service.clone(), caller.clone());
         async move {
             match parsed {
                 Err(failure) => {
-                    let call = Call::Delete { urn, if_unmodified_since: None };
-                    service.check_right(id, caller, call).await.map_err(Failure::Service)?;
+                    service.check_right(id, caller, asked).await.map_err(Failure::Service)?;
                     Err(failure)
                 }
                 Ok(call) => Ok(call),
@@ -141,12 +140,13 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
                 if_unmodified_since: version,
                 body: Box::new(body),
             });
-            parsed(call, urn, &caller).await?
+            // For the right to write it does not matter what is written.
+            parsed(call, Call::Delete { urn, if_unmodified_since: None }, &caller).await?
         }
         Target::Fill(urn) => {
             let content = read(&head.headers, body).await.and_then(|bytes| body::parse_content(&bytes));
             let call = content.map(|content| Call::Fill { urn: urn.clone(), content });
-            parsed(call, urn, &caller).await?
+            parsed(call, Call::Fill { urn, content: body::no_content() }, &caller).await?
         }
     };
     let request = Request {

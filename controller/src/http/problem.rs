@@ -153,6 +153,7 @@ fn fault_words(fault: &Fault) -> (StatusCode, ProblemType, String) {
         Fault::NoLeader | Fault::LeadershipLost | Fault::LeaderUnreachable | Fault::Behind | Fault::Stopping => {
             busy("the control plane is changing its leading controller")
         }
+        Fault::NotFounded => busy("the control plane is not complete yet"),
         Fault::Overloaded | Fault::StoreBehind => busy("the control plane has too many writes under way"),
         Fault::OutcomeUnknown => (
             StatusCode::SERVICE_UNAVAILABLE,

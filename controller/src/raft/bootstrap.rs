@@ -24,12 +24,16 @@ use std::{
 
 use openraft::{BasicNode, ServerState, async_runtime::watch::WatchReceiver};
 
+use tokio::time::Instant;
+
 use super::node::Node;
 
 /// How long a replica may take to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one change of members may take before the state is looked at again.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an obstacle has to be in the way before it is worth a line in the log.
+const NEWS: Duration = Duration::from_secs(3);
 
 /// Where a replica stands on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,29 +48,31 @@ enum Stage {
     Done,
 }
 
-/// Walks the path to its end, whatever it takes.
-pub(super) async fn run(node: &Node, members: &BTreeMap<u64, String>) {
-    let Some((&founder, _)) = members.first_key_value() else { return };
+/// Walks the path to its end, whatever it takes: true. False if consensus stops before.
+pub(super) async fn run(node: &Node, members: &BTreeMap<u64, String>) -> bool {
+    let Some((&founder, _)) = members.first_key_value() else { return false };
     let me = node.replica_id();
-    let mut last_obstacle = String::new();
+    let (mut last, mut since, mut said) = (String::new(), Instant::now(), false);
     loop {
         let outcome = match stage(node, members).await {
-            Ok(Stage::Done) => return,
+            Ok(Stage::Done) => return true,
             Ok(Stage::Waiting) => Ok(()),
             Ok(Stage::Empty) if me == founder => found(node, members).await,
             Ok(Stage::Empty) => Ok(()),
             Ok(Stage::Growing) => grow(node, members).await,
             Err(stopped) => {
                 tracing::debug!(replica = me, stopped, "bootstrap ends with consensus");
-                return;
+                return false;
             }
         };
-        // Once per obstacle, not once per attempt.
-        if let Err(obstacle) = outcome
-            && obstacle != last_obstacle
-        {
-            tracing::warn!(replica = me, obstacle, "the cluster is not complete yet");
-            last_obstacle = obstacle;
+        match outcome {
+            Err(obstacle) if obstacle != last => (last, since, said) = (obstacle, Instant::now(), false),
+            // Once per obstacle, not once per attempt; and replicas that are started together are no news.
+            Err(_) if !said && since.elapsed() >= NEWS => {
+                tracing::warn!(replica = me, obstacle = last, "the cluster is not complete yet");
+                said = true;
+            }
+            _ => {}
         }
         tokio::time::sleep(node.heartbeat()).await;
     }

@@ -5,7 +5,7 @@
 //!                                 |  ^ \
 //!                                 |  |  +---- Network ------> peers' RaftService (gRPC, one Payload each way)
 //!                                 |  +------ RaftService <--- peers
-//!                                 +---- StateMachine ----> "raft-apply" thread --> Machine (the lead's State)
+//!                                 +---- StateMachine ----> "raft-apply" thread --> Machine (the State)
 //! ```
 //!
 //! # Invariants

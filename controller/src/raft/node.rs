@@ -47,6 +47,8 @@ struct Inner {
     failed: watch::Receiver<Option<String>>,
     /// The lowest id of the members it was told of.
     founder: OnceLock<u64>,
+    /// Whether the members are those it was told of, or others that an operator chose since.
+    complete: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     threads: Mutex<Option<(WriterThread, MachineThread)>>,
 }
@@ -106,6 +108,7 @@ impl Node {
             leadership,
             failed,
             founder: OnceLock::new(),
+            complete: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
             threads: Mutex::new(Some(threads)),
         })))
@@ -122,10 +125,17 @@ impl Node {
         let mut stopping = self.0.stopping.subscribe();
         tokio::spawn(async move {
             tokio::select! {
-                () = bootstrap::run(&node, &members) => {}
+                complete = bootstrap::run(&node, &members) => { node.0.complete.send_replace(complete); }
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         });
+    }
+
+    /// Resolves when all members of [`Node::initialize_if_empty`] take part. Until then the founder is a quorum by
+    /// itself, and what it commits is on one disk: nothing should be acknowledged to anybody.
+    pub async fn complete(&self) {
+        // The sender lives as long as this node.
+        let _ = self.0.complete.subscribe().wait_for(|complete| *complete).await;
     }
 
     /// Puts a command into the log and waits until it is applied here.

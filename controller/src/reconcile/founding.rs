@@ -37,6 +37,8 @@ pub(super) async fn run(node: &Node, replica: &Replica, founding: &Founding) {
 }
 
 async fn found(node: &Node, replica: &Replica, founding: &Founding) -> Result<(), tonic::Status> {
+    // Before that, all of it would be on this disk alone.
+    node.complete().await;
     // What an earlier leader committed must be here before looking.
     let index = node.read_index().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);

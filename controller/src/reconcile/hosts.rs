@@ -21,16 +21,19 @@ pub(super) async fn run(node: &Node, replica: &Replica, fleet: &Fleet) {
         let reachable = state
             .of_kind(Kind::Host)
             .filter(|host| matches!(&host.detail, Detail::Host(detail) if detail.reachable));
-        let silent: Vec<String> =
-            reachable.map(|host| host.urn.name.clone()).filter(|host| !fleet.in_touch(host)).collect();
-        missing.retain(|host, _| silent.contains(host));
+        let silent: BTreeMap<String, u64> = reachable
+            .filter(|host| !fleet.in_touch(&host.urn.name))
+            .map(|host| (host.urn.name.clone(), host.changed_index))
+            .collect();
+        missing.retain(|host, _| silent.contains_key(host));
         let now = Instant::now();
-        for host in silent {
+        for (host, changed_index) in silent {
             let since = *missing.entry(host.clone()).or_insert(now);
             if now - since >= SILENCE {
                 tracing::warn!(host, "out of touch");
-                if let Err(error) = propose_as_system(node, Command::HostUnreachable(HostName { host })).await
-                {
+                // A session that begins meanwhile changes the host, and then this changes nothing.
+                let judged = HostName { host, changed_index: Some(changed_index) };
+                if let Err(error) = propose_as_system(node, Command::HostUnreachable(judged)).await {
                     tracing::warn!(error = %error.message(), "recording a host as unreachable");
                 }
             }

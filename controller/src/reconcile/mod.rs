@@ -27,7 +27,8 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding)
         tracing::info!(term, "leading");
         tokio::select! {
             () = founding::run(&node, &replica, &founding) => {}
-            () = placement::run(&node, &replica) => {}
+            // It ends when State is published no more: this replica is stopping.
+            () = placement::run(&node, &replica) => return,
             () = hosts::run(&node, &replica, &fleet) => {}
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }

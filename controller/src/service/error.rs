@@ -39,6 +39,9 @@ pub enum Fault {
         "no controller leads at the moment; an election is under way or a majority of controllers is down"
     )]
     NoLeader,
+    /// Not all replicas have taken part yet.
+    #[error("the cluster is not founded yet: all its controllers have to run")]
+    NotFounded,
     /// The leader changed while the call was under way.
     #[error("the leading controller changed while the call was under way")]
     LeadershipLost,
@@ -74,6 +77,19 @@ pub enum Fault {
 impl Fault {
     /// Trying again soon, with the same request id, may well succeed.
     pub fn helps_to_retry(&self) -> bool {
-        matches!(self, Fault::NoLeader | Fault::LeadershipLost | Fault::LeaderUnreachable)
+        matches!(
+            self,
+            Fault::NoLeader
+                | Fault::NotFounded
+                | Fault::LeadershipLost
+                | Fault::LeaderUnreachable
+                // The leader hands over while it stops.
+                | Fault::Stopping
+        )
+    }
+
+    /// A write that ended so may be in the log, now or later.
+    pub fn leaves_doubt(&self) -> bool {
+        matches!(self, Fault::LeadershipLost | Fault::LeaderUnreachable | Fault::OutcomeUnknown)
     }
 }

@@ -13,6 +13,7 @@ mod forward;
 mod list;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, ResourceView, Urn};
@@ -33,7 +34,15 @@ use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 
 /// Providers advertised in the region document.
-const ADVERTISED: [Provider; 8] = Provider::ALL;
+const ADVERTISED: [Provider; 7] = [
+    Provider::Region,
+    Provider::Workspace,
+    Provider::Compute,
+    Provider::Storage,
+    Provider::Network,
+    Provider::Tenancy,
+    Provider::Fleet,
+];
 
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -50,6 +59,8 @@ struct Inner {
     forwarder: Forwarder,
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
+    /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
+    caught_up_term: AtomicU64,
 }
 
 /// What the installation decides.
@@ -71,7 +82,16 @@ impl Service {
         settings: Settings,
     ) -> Service {
         let forwarder = Forwarder::new(credential);
-        Service { inner: Arc::new(Inner { node, replica, forwarder, pressure, settings }) }
+        Service {
+            inner: Arc::new(Inner {
+                node,
+                replica,
+                forwarder,
+                pressure,
+                settings,
+                caught_up_term: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// The gRPC side of forwarding, for the listener between replicas.
@@ -179,6 +199,24 @@ impl Service {
         }
     }
 
+    /// A new leader may not have applied all that earlier ones acknowledged. What it has not seen it must not refuse for:
+    /// once a term, it waits until it has. After that its own State is ahead of every answer.
+    async fn catch_up_as_leader(&self) -> Result<(), ServiceError> {
+        let term = self.inner.node.leadership().borrow().term;
+        if self.inner.caught_up_term.load(Ordering::Acquire) == term {
+            return Ok(());
+        }
+        let index = self.inner.node.read_index().await?;
+        let deadline = Instant::now() + PATIENCE;
+        self.inner
+            .node
+            .wait_applied(index, deadline)
+            .await
+            .map_err(|_| ServiceError::Fault(Fault::Behind))?;
+        self.inner.caught_up_term.store(term, Ordering::Release);
+        Ok(())
+    }
+
     fn read(&self, request: &Request) -> Result<Reply, ServiceError> {
         let state = self.inner.replica.state();
         let operator = self.authorise(&state, request)?;
@@ -204,6 +242,7 @@ impl Service {
             Pressure::Soft => tokio::time::sleep(Duration::from_millis(20)).await,
             Pressure::Hard => return Err(ServiceError::Fault(Fault::StoreBehind)),
         }
+        self.catch_up_as_leader().await?;
         let state = self.inner.replica.state();
         let operator = self.authorise(&state, request)?;
         let command = self.command(&state, request)?;

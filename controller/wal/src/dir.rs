@@ -5,8 +5,9 @@
 //! removed on opening.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{ErrorKind, Read, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -31,7 +32,8 @@ impl LogDir {
     /// Creates the directory if need be, locks it, and removes what unfinished creations left behind.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let created = !path.is_dir();
-        fs::create_dir_all(path).map_err(Error::io("create", path))?;
+        // The owner's alone: entries hold what tenants confided. This keeps everyone from the files below, too.
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))?;
         let handle = File::open(path).map_err(Error::io("open", path))?;
         if created && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // Else a power cut could take the directory away together with everything fsynced in it.

@@ -120,7 +120,7 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     operator.put(&tenant, &json!({ "spec": { "owners": ["alice"] } })).await?;
     story.done("image 'tiny' and tenant 'acme' are there");
 
-    say("\nAlice asks for a virtual machine. H stands for her token and content type.");
+    say("\nAlice asks for a virtual machine. H stands for her headers: authorization and content-type.");
     let workspace = Urn::tenant(Kind::Workspace, "acme", "demo");
     story.put(&workspace, &json!({ "spec": {} })).await?;
     let volume = Urn::workspace(Kind::BlockStorage, "acme", "demo", "web-1-boot");
@@ -183,14 +183,14 @@ fn next_steps(dir: &Path, layout: &Layout, url: &str, agent: &Agent, uid: &str, 
     let console = agent.data_dir.join("guests").join(uid).join("serial.log");
     say(&format!(
         "\nEverything keeps running. What to try next:\n\n  \
-         H=\"-sS -H authorization:\\ Bearer\\ $(cat {dir}/alice.token) -H content-type:\\ application/json\"\n  \
-         eval curl $H {url} | jq .status              # how it is, and why\n  \
-         eval curl -X POST $H {url}/stop              # ACPI power button\n  \
-         eval curl -X POST $H {url}/start\n  \
+         alice() {{ curl -sS -H \"authorization: Bearer $(cat {dir}/alice.token)\" \"$@\"; }}\n  \
+         web1={url}\n  \
+         alice $web1 | jq .status       # how it is, and why\n  \
+         alice -X POST $web1/stop       # presses its power button; then start it again with $web1/start\n  \
          tail -f {}\n  \
          virsh -c '{uri}' list --all\n  \
-         kill -9 $(awk '$3==\"c1\"{{print $1}}' {dir}/processes)   # any controller; ask another: {}\n  \
-         make demo-down                             # ends and removes all of it",
+         kill -9 $(awk '$3==\"c1\"{{print $1}}' {dir}/processes)   # any controller; then ask another: {}\n  \
+         make demo-down                 # ends and removes all of it",
         console.display(),
         layout.url(2),
     ));

@@ -368,11 +368,8 @@ async fn a_majority_is_down(bench: &mut Bench) {
         let fresh = volume(&format!("minority-{left_is_leader}"));
         let body = volume_body("during");
         let all = Urn::workspace(Kind::BlockStorage, "acme", "w", "");
-        let (put, get, list) = tokio::join!(
-            alice.put(left, &fresh, &body),
-            alice.get(left, &urn),
-            alice.get(left, &all),
-        );
+        let (put, get, list) =
+            tokio::join!(alice.put(left, &fresh, &body), alice.get(left, &urn), alice.get(left, &all),);
         let took = began.elapsed();
         for (what, answer) in [("PUT", &put), ("GET", &get), ("list", &list)] {
             let answer = answer.as_ref().expect("an answer in time");

@@ -8,7 +8,7 @@ use rempart_api::{Kind, Phase, Status, StringMap, Urn};
 
 use super::Tx;
 use crate::answer::{Answer, Outcome};
-use crate::command::{Founding, HostSeen};
+use crate::command::{Founding, HostName, HostSeen};
 use crate::kinds::Spec;
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::refusal::{Fault, Refusal};
@@ -103,8 +103,11 @@ impl Tx {
     }
 
     /// The leader has not heard from a host for too long. Its guests may well be running.
-    pub(super) fn host_unreachable(&mut self, host: &str) -> Outcome {
-        let mut object = (*self.expect(&Urn::global(Kind::Host, host))?).clone();
+    pub(super) fn host_unreachable(&mut self, host: &HostName) -> Outcome {
+        let mut object = (*self.expect(&Urn::global(Kind::Host, &host.host))?).clone();
+        if host.changed_index.is_some_and(|judged| judged != object.changed_index) {
+            return Ok(Answer::Done);
+        }
         let Detail::Host(detail) = &mut object.detail else { return Ok(Answer::Done) };
         if detail.reachable {
             detail.reachable = false;

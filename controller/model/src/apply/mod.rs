@@ -143,7 +143,7 @@ impl Tx {
             Command::Fill(fill) => self.fill(fill),
             Command::Place(place) => self.place(place),
             Command::HostSeen(seen) => self.host_seen(seen),
-            Command::HostUnreachable(host) => self.host_unreachable(&host.host),
+            Command::HostUnreachable(host) => self.host_unreachable(host),
             Command::Report(report) => self.report(report),
         }
     }

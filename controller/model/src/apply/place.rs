@@ -120,6 +120,15 @@ impl Tx {
         if let Detail::Instance(instance) = &mut object.detail
             && let Some(hardware) = &mut instance.hardware
         {
+            let off = instance.power_state == PowerState::Off && !instance.power.on;
+            let leaving = hardware.disks.iter().any(|disk| !volumes.contains(&disk.volume));
+            if leaving && !off {
+                // A running guest holds its disks open: one that left its spec could be given to another instance.
+                return Err(Refusal::conflict(format!(
+                    "{}: a volume is detached only while the instance is off; stop it first",
+                    object.urn
+                )));
+            }
             hardware.disks = assign_slots(&hardware.disks, &volumes);
         }
         Ok(())

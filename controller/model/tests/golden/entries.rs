@@ -130,7 +130,7 @@ fn samples() -> Vec<Envelope> {
             zone: "a".into(),
             report: host_report(),
         })),
-        Command::HostUnreachable(HostName { host: "h1".into() }),
+        Command::HostUnreachable(HostName { host: "h1".into(), changed_index: None }),
         Command::Report(ReportCommand { host: "h1".into(), objects: reports() }),
     ];
     let actions = [PowerAction::Start, PowerAction::Stop, PowerAction::Restart];

@@ -213,7 +213,7 @@ impl Script {
         self.power(PowerAction::Restart);
         self.report(|_| {});
         self.report(|report| (report.running, report.off_cause) = (false, Some(OffCause::Guest)));
-        self.say(Command::HostUnreachable(HostName { host: "h1".into() }));
+        self.say(Command::HostUnreachable(HostName { host: "h1".into(), changed_index: None }));
         self.power(PowerAction::Start);
         self.host_seen("h1");
         self.report(|_| {});

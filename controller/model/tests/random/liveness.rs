@@ -45,7 +45,7 @@ pub(crate) fn recover(world: &mut World) {
 fn drive_all(world: &mut World, hosts: &[(String, String)]) {
     for (host, _) in hosts {
         let number: u8 = host[1..].parse().unwrap();
-        world.drive(number);
+        world.drive(number, |_| true);
     }
 }
 

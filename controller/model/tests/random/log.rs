@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rempart_api::{Kind, Phase, Timestamp, Urn};
 use rempart_model::{
-    Answer, Applied, Change, Command, DesiredObject, ENVELOPE_FORMAT, Envelope, Object, Outcome, PowerAction,
-    Recorded, State,
+    Answer, Applied, Change, Command, DesiredObject, Detail, ENVELOPE_FORMAT, Envelope, HardwareDisk, Object,
+    ObjectReport, OffCause, Outcome, PowerAction, Recorded, State,
 };
 use uuid::Uuid;
 
@@ -135,6 +135,21 @@ impl Log {
             if let (Some(before), Some(after)) = (before.placement(), after.placement()) {
                 assert_eq!(before, after, "{} moved", change.urn);
             }
+            if let (Some(before), Some(after)) = (disks(before), disks(after)) {
+                let stays = |disk: &&HardwareDisk| after.iter().any(|other| other.volume == disk.volume);
+                assert!(
+                    before.iter().filter(stays).all(|disk| after.contains(disk)),
+                    "{}: a slot changed",
+                    change.urn
+                );
+            }
+            if wants_to_run(before) && !wants_to_run(after) {
+                assert!(
+                    may_stop(&envelope.command, after),
+                    "{} is to be off, and nobody wished so",
+                    change.urn
+                );
+            }
         }
     }
 
@@ -247,6 +262,30 @@ impl Log {
         }
         state.check();
         assert_eq!(rows(&state), rows(&self.state));
+    }
+}
+
+fn disks(object: &Object) -> Option<&[HardwareDisk]> {
+    match &object.detail {
+        Detail::Instance(instance) => instance.hardware.as_ref().map(|hardware| hardware.disks.as_slice()),
+        _ => None,
+    }
+}
+
+fn wants_to_run(object: &Object) -> bool {
+    matches!(&object.detail, Detail::Instance(instance) if instance.power.on)
+}
+
+/// A stop, a deletion, or the guest's own will that its host vouches for.
+fn may_stop(command: &Command, object: &Object) -> bool {
+    match command {
+        Command::Power(power) => power.action == PowerAction::Stop,
+        Command::Delete(_) => true,
+        Command::Report(report) => report.objects.iter().any(|said| {
+            matches!(said, ObjectReport::Instance(said) if said.uid == object.uid
+                && matches!(said.off_cause, Some(OffCause::Guest | OffCause::Crashed)))
+        }),
+        _ => false,
     }
 }
 

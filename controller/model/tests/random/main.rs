@@ -27,7 +27,7 @@ fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES },
-        max_shrink_iters: 20_000,
+        max_shrink_iters: 4_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/random/regressions.txt"))),
         ..default
     }

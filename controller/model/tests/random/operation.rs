@@ -35,6 +35,8 @@ pub(crate) enum Operation {
     Put { place: Place, choice: u16, version: Option<u8>, host: Option<u8> },
     /// DELETE.
     Delete { place: Place, version: Option<u8> },
+    /// DELETE of an instance or volume that exists.
+    DeleteAny { which: u8 },
     /// 0 start, 1 stop, 2 restart, of an instance that exists.
     Power { which: u8, action: u8 },
     /// The end of an upload.
@@ -55,6 +57,8 @@ pub(crate) enum Operation {
     Report { host: u8, mask: u32 },
     /// It hears, works and reports, of everything.
     Drive { host: u8 },
+    /// It hears and works, of everything, and says part of what it did.
+    Begin { host: u8, mask: u32 },
     /// It cannot do anything for one of its objects any more; or it can again.
     Break { host: u8, which: u8 },
     /// See [`Operation::Break`].
@@ -120,6 +124,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         12 => put(of(Thing::Instance)),
         8 => (any_thing(), proptest::option::weighted(0.1, 0..4u8))
             .prop_map(|(place, version)| Operation::Delete { place, version }),
+        6 => any::<u8>().prop_map(|which| Operation::DeleteAny { which }),
         20 => (any::<u8>(), 0..3u8).prop_map(|(which, action)| Operation::Power { which, action }),
         3 => (of(Thing::Volume), 0..4u8).prop_map(|(place, content)| Operation::Fill { place, content }),
         3 => Just(Operation::PlaceWaiting),
@@ -130,7 +135,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Hear { host, mask }),
         6 => host().prop_map(|host| Operation::Work { host }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Report { host, mask }),
-        16 => host().prop_map(|host| Operation::Drive { host }),
+        12 => host().prop_map(|host| Operation::Drive { host }),
+        8 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Begin { host, mask }),
         3 => (host(), any::<u8>()).prop_map(|(host, which)| Operation::Break { host, which }),
         2 => host().prop_map(|host| Operation::Mend { host }),
         6 => (host(), 0..2u8, any::<bool>())

@@ -102,6 +102,12 @@ impl World {
                 let if_unmodified_since = version.map(u64::from);
                 let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));
             }
+            Operation::DeleteAny { which } => {
+                let Some(urn) = self.any_object(which).map(|object| (*object.urn).clone()) else {
+                    return;
+                };
+                let _ = self.propose(Command::Delete(DeleteCommand { urn, if_unmodified_since: None }));
+            }
             Operation::Power { which, action } => {
                 let Some(urn) = self.any_instance(which) else { return };
                 let action =
@@ -121,14 +127,18 @@ impl World {
                 self.seen(&name_of_host(host), zone, [1, 4, 8, 16][usize::from(size)], healthy);
             }
             Operation::HostUnreachable { host } => {
-                let _ = self.propose(Command::HostUnreachable(HostName { host: name_of_host(host) }));
+                let _ = self.propose(Command::HostUnreachable(HostName {
+                    host: name_of_host(host),
+                    changed_index: None,
+                }));
             }
             Operation::Hear { host, mask } => self.hear(host, |position| mask >> (position % 32) & 1 == 1),
             Operation::Work { host } => self.host(host).work(),
             Operation::Report { host, mask } => {
                 self.report(host, |position| mask >> (position % 32) & 1 == 1)
             }
-            Operation::Drive { host } => self.drive(host),
+            Operation::Drive { host } => self.drive(host, |_| true),
+            Operation::Begin { host, mask } => self.drive(host, |position| mask >> (position % 32) & 1 == 1),
             Operation::Break { host, which } => {
                 let Some(uid) = self.any_object(which).map(|object| object.uid) else { return };
                 self.host(host).broken.insert(uid);
@@ -155,7 +165,7 @@ impl World {
             Operation::Clock { milliseconds } => {
                 let _ = self.log.envelope(
                     i64::from(milliseconds),
-                    Command::HostUnreachable(HostName { host: "".into() }),
+                    Command::HostUnreachable(HostName { host: "".into(), changed_index: None }),
                 );
             }
         }
@@ -178,11 +188,11 @@ impl World {
         self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects })).unwrap();
     }
 
-    /// The host catches up wholly.
-    pub(crate) fn drive(&mut self, host: u8) {
+    /// The host catches up wholly and says what `said` selects.
+    pub(crate) fn drive(&mut self, host: u8, said: impl Fn(usize) -> bool) {
         self.hear(host, |_| true);
         self.host(host).work();
-        self.report(host, |_| true);
+        self.report(host, said);
     }
 
     /// The placement loop: the first that waits and fits somewhere.
@@ -210,8 +220,9 @@ impl World {
     }
 
     fn any_instance(&self, which: u8) -> Option<Urn> {
-        let instances: Vec<_> = self.log.state.of_kind(Kind::Instance).collect();
-        (!instances.is_empty()).then(|| (*instances[usize::from(which) % instances.len()].urn).clone())
+        let count = self.log.state.of_kind(Kind::Instance).count();
+        let chosen = self.log.state.of_kind(Kind::Instance).nth(usize::from(which) % count.max(1));
+        chosen.map(|instance| (*instance.urn).clone())
     }
 
     fn any_object(&self, which: u8) -> Option<&Object> {

@@ -51,6 +51,10 @@ fn who_drives_a_host_hears_that_a_deleted_volume_is_free_to_go() {
     let mut world = World::with_active_instance();
     world.deleted(&instance("vm"));
     world.deleted(&volume("boot"));
+    world.say(
+        "h1",
+        world.honest("h1").into_iter().filter(|report| matches!(report, ObjectReport::Volume(_))).collect(),
+    );
     let objects = world.honest("h1");
     let report = world.envelope(Command::Report(ReportCommand { host: "h1".into(), objects }));
     let applied = world.apply_envelope(&report);

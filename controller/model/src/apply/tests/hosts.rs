@@ -152,7 +152,7 @@ fn a_host_introduces_itself_from_a_zone_of_the_region_under_a_plain_name() {
     world.done(seen("h1", "a", fresh));
     assert_eq!(world.get(&Urn::global(Kind::Host, "h1")).uid, uid, "a known host keeps its identity");
     refused(
-        world.apply(Command::HostUnreachable(HostName { host: "h2".into() })),
+        world.apply(Command::HostUnreachable(HostName { host: "h2".into(), changed_index: None })),
         RefusalClass::NotFound,
         "hosts/h2 does not exist",
     );
