@@ -15,7 +15,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -48,6 +48,8 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A connection on which nothing is heard for this long is asked, and dropped when it stays silent as long again.
 const KEEPALIVE: Duration = Duration::from_secs(1);
+/// A silence of a peer this long is worth a line in the log: heartbeats of a busy machine may be late.
+const NEWS: Duration = Duration::from_secs(1);
 /// How much of a stream may be under way unacknowledged: a whole batch, so that it crosses the line in one go.
 const WINDOW_BYTES: u32 = 8 << 20;
 
@@ -74,6 +76,34 @@ struct Lines {
     entries: Client,
     control: Client,
     acked: Arc<Mutex<Acked>>,
+    silence: Arc<Mutex<Silence>>,
+}
+
+/// Since when a peer has not answered, and whether that has been logged: once per silence, not once per heartbeat.
+#[derive(Debug, Default)]
+struct Silence {
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Silence {
+    fn note(&mut self, peer: u64, heard: Result<(), &RpcError>) {
+        match heard {
+            Ok(()) => {
+                if let (Some(since), true) = (self.since, self.told) {
+                    tracing::info!(peer, after_ms = since.elapsed().as_millis(), "a replica answers again");
+                }
+                *self = Self::default();
+            }
+            Err(error) => {
+                let since = *self.since.get_or_insert_with(Instant::now);
+                if !self.told && since.elapsed() >= NEWS {
+                    self.told = true;
+                    tracing::warn!(peer, %error, "a replica does not answer");
+                }
+            }
+        }
+    }
 }
 
 /// How much of the log the peer said it has, to the leader elected by `vote`.
@@ -165,7 +195,7 @@ impl Network {
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES)
         };
-        Ok(Lines { entries: client(), control: client(), acked: Arc::default() })
+        Ok(Lines { entries: client(), control: client(), acked: Arc::default(), silence: Arc::default() })
     }
 }
 
@@ -209,11 +239,15 @@ impl Peer {
     {
         let lines = self.lines.clone().map_err(|error| unreachable(&error))?;
         let body = body.map_err(|error| unreachable(&error))?;
-        match tokio::time::timeout(timeout, call(lines, Payload { bytes: body })).await {
+        let silence = lines.silence.clone();
+        let answer = match tokio::time::timeout(timeout, call(lines, Payload { bytes: body })).await {
             Ok(Ok(answer)) => Ok(answer.into_inner().bytes),
             Ok(Err(status)) => Err(unreachable(&describe_status(&status))),
             Err(_) => Err(Timeout { action, id: self.from, target: self.target, timeout }.into()),
-        }
+        };
+        let heard = answer.as_ref().map(|_| ());
+        silence.lock().unwrap_or_else(PoisonError::into_inner).note(self.target, heard);
+        answer
     }
 }
 

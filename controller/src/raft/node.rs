@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,7 @@ struct Inner {
     /// Whether the members are those it was told of, or others that an operator chose since.
     complete: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
+    left: AtomicBool,
     threads: Mutex<Option<(WriterThread, MachineThread)>>,
 }
 
@@ -110,6 +114,7 @@ impl Node {
             founder: OnceLock::new(),
             complete: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
+            left: AtomicBool::new(false),
             threads: Mutex::new(Some(threads)),
         })))
     }
@@ -328,6 +333,7 @@ impl Node {
     }
 
     async fn shut_down(&self) {
+        self.0.left.store(true, Ordering::Relaxed);
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::error!(replica = self.replica_id(), %error, "consensus did not end well");
         }
@@ -343,6 +349,11 @@ impl Node {
 
     pub(super) fn network(&self) -> &Network {
         &self.0.network
+    }
+
+    /// Whether consensus has been stopped here, so that peers need not ask any more.
+    pub(super) fn has_left(&self) -> bool {
+        self.0.left.load(Ordering::Relaxed)
     }
 
     pub(super) fn founder(&self) -> Option<u64> {

@@ -35,6 +35,9 @@ impl RaftService {
     /// Refuses what was meant for another replica: the address was once its own.
     fn check(&self, envelope: Envelope) -> Result<(), Status> {
         let me = self.node.replica_id();
+        if self.node.has_left() {
+            return Err(stopped("this replica is stopping"));
+        }
         if envelope.to == me {
             return Ok(());
         }

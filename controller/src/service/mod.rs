@@ -109,6 +109,8 @@ impl Service {
             self.catch_up(deadline).await?;
             return self.read(&request);
         }
+        // Once an attempt may have reached the log, only an answer of the core tells that it has not.
+        let mut doubt = false;
         loop {
             // One attempt: here if this replica leads, else on the leader.
             let attempt = async {
@@ -129,8 +131,13 @@ impl Service {
                     if fault.helps_to_retry() && Instant::now() < deadline =>
                 {
                     tracing::debug!(request_id = %request.id, %fault, "trying again");
+                    doubt |= fault.leaves_doubt();
                     let pause = Duration::from_millis(100);
                     let _ = tokio::time::timeout(pause, leadership.changed()).await;
+                }
+                Ok(Err(ServiceError::Fault(fault))) if doubt || fault.leaves_doubt() => {
+                    tracing::debug!(request_id = %request.id, %fault, "given up");
+                    return Err(ServiceError::Fault(Fault::OutcomeUnknown));
                 }
                 Ok(result) => return result,
             }
@@ -203,18 +210,25 @@ impl Service {
     /// once a term, it waits until it has. After that its own State is ahead of every answer.
     async fn catch_up_as_leader(&self) -> Result<(), ServiceError> {
         let term = self.inner.node.leadership().borrow().term;
-        if self.inner.caught_up_term.load(Ordering::Acquire) == term {
-            return Ok(());
+        if self.inner.caught_up_term.load(Ordering::Acquire) != term {
+            self.see_everything().await?;
+            self.inner.caught_up_term.store(term, Ordering::Release);
         }
-        let index = self.inner.node.read_index().await?;
-        let deadline = Instant::now() + PATIENCE;
-        self.inner
-            .node
-            .wait_applied(index, deadline)
-            .await
-            .map_err(|_| ServiceError::Fault(Fault::Behind))?;
-        self.inner.caught_up_term.store(term, Ordering::Release);
+        if self.inner.replica.state().core().cluster_id.is_none() {
+            return Err(ServiceError::Fault(Fault::NotFounded));
+        }
         Ok(())
+    }
+
+    /// Returns once a quorum has said that this replica leads, and everything acknowledged before is in its State.
+    async fn see_everything(&self) -> Result<(), ServiceError> {
+        let index = self.inner.node.read_index().await.map_err(|error| match error {
+            // Of a proposal it would mean doubt; nothing was proposed.
+            ProposeError::Unknown => ServiceError::Fault(Fault::NoLeader),
+            other => other.into(),
+        })?;
+        let applied = self.inner.node.wait_applied(index, Instant::now() + PATIENCE).await;
+        applied.map_err(|_| ServiceError::Fault(Fault::Behind))
     }
 
     fn read(&self, request: &Request) -> Result<Reply, ServiceError> {
@@ -243,22 +257,36 @@ impl Service {
             Pressure::Hard => return Err(ServiceError::Fault(Fault::StoreBehind)),
         }
         self.catch_up_as_leader().await?;
+        let admitted = match self.admit(request) {
+            // No entry would show that a refusal was stale: this replica may have been replaced as the leader without
+            // knowing. What it accepts instead is judged once more when it is applied.
+            Err(ServiceError::Refused(_) | ServiceError::Forbidden) => {
+                self.see_everything().await?;
+                self.admit(request)
+            }
+            other => other,
+        };
+        let (envelope, operator) = admitted?;
+        let outcome = self.inner.node.propose(Proposal(envelope.encode().into())).await?;
+        self.reply(&outcome, request, operator)
+    }
+
+    /// Whether the caller may, and whether the core would accept it as State is now. What is refused would be refused
+    /// when applied, unless an entry on its way changes that: then the caller raced with another and either answer is
+    /// right. A recorded answer comes back through the log.
+    fn admit(&self, request: &Request) -> Result<(Envelope, bool), ServiceError> {
         let state = self.inner.replica.state();
         let operator = self.authorise(&state, request)?;
-        let command = self.command(&state, request)?;
         let envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,
             actor: request.caller.subject.clone(),
             trace: request.trace.clone(),
             time: now(),
-            command,
+            command: self.command(&state, request)?,
         };
-        // What is refused now would be refused when applied, unless an entry on its way changes that: then the caller
-        // raced with another and either answer is right. A recorded answer comes back through the log.
         state.admit(&envelope)?;
-        let outcome = self.inner.node.propose(Proposal(envelope.encode().into())).await?;
-        self.reply(&outcome, request, operator)
+        Ok((envelope, operator))
     }
 
     fn reply(&self, outcome: &Outcome, request: &Request, operator: bool) -> Result<Reply, ServiceError> {

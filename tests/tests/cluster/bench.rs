@@ -128,7 +128,7 @@ pub(crate) async fn bench() -> Bench {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let started = Instant::now();
     let cluster = Cluster::start(&dir.path().join("c"), 3).await.expect("a cluster");
-    println!("three replicas ready after {:?}", started.elapsed());
+    eprintln!("three replicas ready after {:?}", started.elapsed());
     let http =
         reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().expect("a client");
     let token = |subject| (subject, cluster.layout.token(subject, false).expect("a token"));

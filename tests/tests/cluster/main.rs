@@ -101,7 +101,8 @@ async fn the_same_errors_everywhere(bench: &Bench) {
     let wrong = json!({ "spec": { "sizeGB": "5", "skuRef": "skus/le500" } });
     let good = volume_body("m");
     let long = volume(&"x".repeat(129));
-    let cases: Vec<(&Caller, Method, Urn, Option<&Value>, Option<u64>, u16)> = vec![
+    type Case<'c> = (&'c Caller, Method, Urn, Option<&'c Value>, Option<u64>, u16);
+    let cases: Vec<Case<'_>> = vec![
         (&nobody, Method::GET, volume("v"), None, None, 401),
         (&nobody, Method::PUT, volume("v"), Some(&good), None, 401),
         (&mallory, Method::GET, volume("anywhere"), None, None, 403),
@@ -218,7 +219,9 @@ async fn postgres_dies(bench: &Bench) {
         back = back.or_else(|| postmaster().filter(|pid| *pid != before).map(|_| began.elapsed()));
         assert!(began.elapsed() < Duration::from_secs(30), "Postgres does not come back; {told:?}");
     }
-    println!("Postgres of replica {victim}, killed, ran again after {back:?}; readiness meanwhile: {told:?}");
+    eprintln!(
+        "Postgres of replica {victim}, killed, ran again after {back:?}; readiness meanwhile: {told:?}"
+    );
     until_some("the replica to be ready again", Duration::from_secs(20), || async {
         match bench.readiness(victim).await {
             (true, _) => Ok(()),
@@ -292,11 +295,11 @@ async fn the_leader_leaves(bench: &mut Bench) {
     assert!(test_kill_process(postgres).is_err(), "its Postgres is still there");
     assert!(!bench.cluster.layout.data_dir(leader).join("postgres/data/postmaster.pid").exists());
     let heir = bench.leader().await;
-    println!("replica {leader}, told to end, did so in {took:?}; {heir} leads {:?} after", began.elapsed());
+    eprintln!("replica {leader}, told to end, did so in {took:?}; {heir} leads {:?} after", began.elapsed());
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
         let (replica, acknowledged, longest, failed) = writer.await.expect("no write failed for good");
-        println!(
+        eprintln!(
             "  client of {replica}: {acknowledged} writes, the longest took {longest:?}, not at once: {failed:?}"
         );
         // Who did not talk to the one that left does not notice.
@@ -319,7 +322,7 @@ async fn a_replica_catches_up(bench: &mut Bench) {
             tokio::spawn(async move {
                 for number in 0..60 {
                     let urn = volume(&format!("many-{task}-{}", number % 20));
-                    let answer = alice.put(leader, &urn, &volume_body(&format!("{number:0>2000}"))).await;
+                    let answer = alice.put(leader, &urn, &volume_body(&format!("{number:0>1000}"))).await;
                     let answer = answer.expect("an answer");
                     assert_eq!(answer.status, if number < 20 { 201 } else { 200 }, "{answer:?}");
                 }
@@ -332,7 +335,7 @@ async fn a_replica_catches_up(bench: &mut Bench) {
     for task in tasks {
         task.await.expect("it ends");
     }
-    println!("480 writes in {:?} with one replica away", began.elapsed());
+    eprintln!("480 writes in {:?} with one replica away", began.elapsed());
     let began = Instant::now();
     bench.restart(away).await;
     for task in 0..8 {
@@ -345,7 +348,7 @@ async fn a_replica_catches_up(bench: &mut Bench) {
             assert!(mark.ends_with(&(number + 40).to_string()), "{mark}");
         }
     }
-    println!("it was back and had all of it after {:?}", began.elapsed());
+    eprintln!("it was back and had all of it after {:?}", began.elapsed());
     let last = alice.put(away, &volume("caught-up"), &volume_body("x")).await.expect("an answer");
     assert_eq!(last.status, 201);
     history(bench, last.request_id.expect("an id")).await;
@@ -383,13 +386,13 @@ async fn a_majority_is_down(bench: &mut Bench) {
         }
         assert!(took < PATIENCE, "{took:?}");
         let said = put.as_ref().expect("an answer").detail().to_owned();
-        println!("without a majority (leader left: {left_is_leader}): 503 after {took:?}: {said}");
-        println!("  readiness of the one left: {:?}", bench.readiness(left).await);
+        eprintln!("without a majority (leader left: {left_is_leader}): 503 after {took:?}: {said}");
+        eprintln!("  readiness of the one left: {:?}", bench.readiness(left).await);
         let may_have = said.contains("may or may not");
         let began = Instant::now();
         bench.restart(others[0]).await;
         let after = alice.insist(left, Method::PUT, &urn, Some(&volume_body("after"))).await;
-        println!("  written again {:?} after one of them was started", began.elapsed());
+        eprintln!("  written again {:?} after one of them was started", began.elapsed());
         // A write is refused for sure, or may have happened; it is never made later.
         assert!((before + 1..=before + 2).contains(&after.version()), "{after:?}");
         let found = alice.insist(others[0], Method::GET, &fresh, None).await;
@@ -428,7 +431,7 @@ async fn all_die_at_once(bench: &mut Bench) {
     }
     let again = alice.insist(1, Method::GET, &workspace("w"), None).await;
     assert_eq!(again.status, 200, "{again:?}");
-    println!("all killed and started again: served after {:?}", began.elapsed());
+    eprintln!("all killed and started again: served after {:?}", began.elapsed());
     for id in 1..=3 {
         bench.cluster.ready(id).await.expect("an address");
         for number in 0..4 {

@@ -7,9 +7,11 @@ use rempart_tests::{Cluster, Daemon, Layout, until_some};
 use rustix::process::Signal;
 
 /// Runs `command` to its end; it has to fail, and soon. What it says is returned.
-async fn refused(what: &str, command: Command, layout: &Layout) -> String {
+async fn refused(what: &str, mut command: Command, layout: &Layout) -> String {
     let log = layout.dir.join("refused.log");
     let _ = std::fs::remove_file(&log);
+    // As developers have it.
+    command.env("RUST_BACKTRACE", "1");
     let began = Instant::now();
     let mut daemon = Daemon::spawn(what, command, &log).expect("it can be started");
     let status = until_some(&format!("{what}: to end"), Duration::from_secs(30), || {
@@ -18,7 +20,7 @@ async fn refused(what: &str, command: Command, layout: &Layout) -> String {
     })
     .await;
     let said = daemon.log();
-    println!("--- {what} ({status}, after {:?})\n{said}", began.elapsed());
+    eprintln!("--- {what} ({status}, after {:?})\n{said}", began.elapsed());
     assert!(!status.success(), "{what}: {status}");
     assert_ne!(status.code(), Some(101), "{what}: it panicked");
     // For a person: no dump of a type, no place in the source.
@@ -59,11 +61,11 @@ async fn a_controller_that_must_not_run_says_why() {
     let said = refused("a second controller on the same data", elsewhere(&good), &layout).await;
     says(&said, &[&data, "another controller"]);
     let said = refused("a port that is taken", good, &layout).await;
-    says(&said, &[&layout.ports[0].0.to_string(), "REST API"]);
+    says(&said, &[&layout.ports[0].0.to_string(), "REST API", "--http-listen"]);
     let good = layout.controller_command(1).expect("built");
     let free = with(&good, "--http-listen", "127.0.0.1:0");
     let said = refused("another port that is taken", free, &layout).await;
-    says(&said, &[&layout.ports[0].1.to_string(), "peers"]);
+    says(&said, &[&layout.ports[0].1.to_string(), "peers", "--internal-listen"]);
 
     let mut daemon = cluster.take(1);
     daemon.signal(Signal::TERM);

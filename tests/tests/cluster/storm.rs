@@ -63,7 +63,7 @@ fn seed() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_kills() {
     let seed = seed();
-    println!("seed: REMPART_SEED={seed}");
+    eprintln!("seed: REMPART_SEED={seed}");
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut bench = bench().await;
     let (attempts, stop) = (Attempts::default(), Arc::new(AtomicBool::new(false)));
@@ -83,7 +83,7 @@ async fn acknowledged_writes_survive_kills() {
         let killed = Instant::now();
         bench.cluster.kill(victim);
         let back = acknowledged_since(&attempts, killed, 1).await - killed;
-        println!(
+        eprintln!(
             "round {round}: killed {victim}{}, written again after {back:?}",
             if victim == leader { ", which led" } else { "" }
         );
@@ -94,7 +94,7 @@ async fn acknowledged_writes_survive_kills() {
         bench.restart(victim).await;
     }
     gaps.sort_unstable();
-    println!(
+    eprintln!(
         "next accepted write after the death of a leader: median {:?} of {gaps:?}",
         gaps[gaps.len() / 2]
     );
@@ -218,7 +218,7 @@ async fn judge(bench: &Bench, attempts: &[Attempt]) {
             Outcome::Silence => silent += 1,
         }
     }
-    println!(
+    eprintln!(
         "{acknowledged} writes acknowledged, {unsure} answered 503 (of which {unsure_but_made} were made), \
          {silent} not answered"
     );
