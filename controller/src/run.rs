@@ -69,6 +69,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     );
 
     let (stop, stopping) = watch::channel(false);
+    let (serving, serves) = watch::channel(false);
+    let probing = tokio::spawn(probe(service.clone(), serving));
     let internal = serve_internal(
         internal_listener,
         node.clone(),
@@ -82,7 +84,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         service: service.clone(),
         statuses: settings.status_table,
         public_url,
-        ready: Arc::new(readiness(node.clone(), projection.clone(), replica.clone())),
+        ready: Arc::new(readiness(serves, projection.clone(), replica.clone())),
     });
     let served = axum::serve(http_listener, app).with_graceful_shutdown(stopped(stopping.clone()));
     let mut http_task = tokio::spawn(async move { served.await });
@@ -108,6 +110,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     node.stop().await;
     stop.send_replace(true);
     reconciling.abort();
+    probing.abort();
     for task in [("REST", http_task.abort_handle()), ("internal", internal_task.abort_handle())] {
         let grace = tokio::time::sleep(Duration::from_secs(2));
         tokio::pin!(grace);
@@ -214,14 +217,24 @@ async fn projection_failed(projection: &projection::Projection) -> String {
     }
 }
 
-/// Ready: the cluster is founded, a leader is known, and Postgres takes rows.
+/// Asks again and again whether this replica could serve. Not when somebody asks for readiness: who asks is not known,
+/// and the question costs every replica something.
+async fn probe(service: Service, serving: watch::Sender<bool>) {
+    loop {
+        let serves = service.serves(Duration::from_secs(1)).await;
+        serving.send_replace(serves);
+        tokio::time::sleep(Duration::from_millis(if serves { 1000 } else { 100 })).await;
+    }
+}
+
+/// Ready: the cluster is founded, a leader with a quorum is reached, and Postgres takes rows.
 fn readiness(
-    node: Node,
+    serves: watch::Receiver<bool>,
     projection: Arc<projection::Projection>,
     replica: Replica,
 ) -> impl Fn() -> Result<(), String> + Send + Sync {
     move || {
-        if node.leader().is_none() {
+        if !*serves.borrow() {
             return Err(service::Fault::NoLeader.to_string());
         }
         if replica.state().core().cluster_id.is_none() {

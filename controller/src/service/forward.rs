@@ -90,8 +90,21 @@ fn fault_of(status: &Status) -> ServiceError {
         Code::Unauthenticated => {
             Fault::Internal(format!("the leader refused our credential: {}", status.message()))
         }
+        _ if was_refused(status) => Fault::NoLeader,
         _ => Fault::LeaderUnreachable,
     })
+}
+
+/// Nobody listens at the leader's address, so it has heard nothing.
+fn was_refused(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The leader's side.

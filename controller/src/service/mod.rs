@@ -117,10 +117,10 @@ impl Service {
                 if self.inner.node.is_leader() {
                     return self.write(&request).await;
                 }
-                let Some((_, address)) = self.inner.node.leader() else {
+                let Some((leader, address)) = self.inner.node.leader() else {
                     return Err(ServiceError::Fault(Fault::NoLeader));
                 };
-                self.inner.forwarder.execute(&address, &request).await
+                self.while_it_leads(leader, self.inner.forwarder.execute(&address, &request)).await
             };
             let mut leadership = self.inner.node.leadership();
             leadership.mark_unchanged();
@@ -159,6 +159,11 @@ impl Service {
         self.authorise(&self.inner.replica.state(), &request).map(|_| ())
     }
 
+    /// Whether a read would be answered within this time: a leader is there, has a quorum, and this replica keeps up.
+    pub async fn serves(&self, within: Duration) -> bool {
+        self.catch_up(Instant::now() + within).await.is_ok()
+    }
+
     /// A call that a follower passed on: executed here or not at all.
     pub(crate) async fn execute_as_leader(&self, request: &Request) -> Result<Reply, ServiceError> {
         if !self.inner.node.is_leader() {
@@ -179,10 +184,10 @@ impl Service {
                 if self.inner.node.is_leader() {
                     return self.read_index_as_leader().await;
                 }
-                let Some((_, address)) = self.inner.node.leader() else {
+                let Some((leader, address)) = self.inner.node.leader() else {
                     return Err(ServiceError::Fault(Fault::NoLeader));
                 };
-                self.inner.forwarder.read_index(&address).await
+                self.while_it_leads(leader, self.inner.forwarder.read_index(&address)).await
             };
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
@@ -203,6 +208,22 @@ impl Service {
                 }
                 Ok(Err(error)) => return Err(error),
             }
+        }
+    }
+
+    /// What `leader` answers, unless another one takes over first: a machine that lost its power does not even hang up.
+    async fn while_it_leads<T>(
+        &self,
+        leader: u64,
+        answer: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let mut leadership = self.inner.node.leadership();
+        let term = leadership.borrow().term;
+        let replaced =
+            leadership.wait_for(|now| now.term > term && now.leader.is_some_and(|id| id != leader));
+        tokio::select! {
+            answer = answer => answer,
+            Ok(_) = replaced => Err(ServiceError::Fault(Fault::LeaderUnreachable)),
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) struct Bench {
     pub(crate) cluster: Cluster,
     pub(crate) http: reqwest::Client,
     pub(crate) tokens: BTreeMap<&'static str, String>,
+    pub(crate) began: Instant,
     /// Last: it goes when nobody is in it any more.
     pub(crate) dir: tempfile::TempDir,
 }
@@ -133,7 +134,7 @@ pub(crate) async fn bench() -> Bench {
         reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().expect("a client");
     let token = |subject| (subject, cluster.layout.token(subject, false).expect("a token"));
     let tokens = ["operator", "alice", "mallory"].map(token).into();
-    let bench = Bench { dir, cluster, http, tokens };
+    let bench = Bench { cluster, http, tokens, began: started, dir };
     let tenant = Urn::global(Kind::Tenant, "acme");
     let body = json!({ "spec": { "owners": ["alice"] } });
     assert_eq!(bench.caller("operator").insist(1, Method::PUT, &tenant, Some(&body)).await.status, 201);
@@ -143,6 +144,11 @@ pub(crate) async fn bench() -> Bench {
 }
 
 impl Bench {
+    /// Says what comes now, and when.
+    pub(crate) fn stage(&self, what: &str) {
+        eprintln!("{:>6.1} s  {}", self.began.elapsed().as_secs_f64(), what.replace('_', " "));
+    }
+
     pub(crate) fn caller(&self, subject: &str) -> Caller {
         let urls = (1..=3).map(|id| self.cluster.layout.url(id)).collect();
         Caller { http: self.http.clone(), urls, token: self.tokens[subject].clone() }

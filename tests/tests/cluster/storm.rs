@@ -13,7 +13,8 @@ use crate::bench::{Bench, Caller, bench, history, no_panics, volume, volume_body
 
 const WRITERS: usize = 4;
 const VOLUMES: usize = 3;
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 6;
+const HURRY: Duration = Duration::from_millis(8);
 
 /// What became of one attempt to write.
 #[derive(Debug, Clone)]
@@ -126,25 +127,32 @@ async fn acknowledged_since(attempts: &Attempts, since: Instant, count: u64) -> 
 /// Writes to its own volumes, over and over; the same thing again at the next replica when it is not acknowledged.
 async fn write(alice: Caller, writer: usize, attempts: Attempts, stop: Arc<AtomicBool>) {
     let mut replica = writer % 3;
-    // The version each volume has for sure; None after an attempt whose end is not known.
-    let mut versions = [Some(0_u64); VOLUMES];
+    // Of each volume the number in its name, and the version it has for sure: None after an attempt whose end is not
+    // known.
+    let mut volumes = [(0, Some(0_u64)); VOLUMES];
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        let (name, mark) = (format!("storm-{writer}-{}", number % VOLUMES), number.to_string());
-        let known = &mut versions[number % VOLUMES];
+        let (generation, known) = &mut volumes[number % VOLUMES];
+        let (name, mark) = (format!("storm-{writer}-{}-{generation}", number % VOLUMES), number.to_string());
         loop {
             // With a precondition where it can be met, so that a repetition within the cluster would show.
             let condition = known.filter(|version| *version > 0 && number % 2 == 0);
             let began = Instant::now();
-            let answer = alice
-                .call(replica % 3 + 1, Method::PUT, &volume(&name), Some(&volume_body(&mark)), condition)
-                .await;
+            let (urn, body) = (volume(&name), volume_body(&mark));
+            let asked = alice.call(replica % 3 + 1, Method::PUT, &urn, Some(&body), condition);
+            // Now and then it hangs up, with the call wherever it is.
+            let patience = if number.is_multiple_of(11) && replica.is_multiple_of(2) {
+                HURRY
+            } else {
+                Duration::from_secs(30)
+            };
+            let answer = tokio::time::timeout(patience, asked).await;
             let (request_id, outcome) = match answer {
-                Ok(answer) if answer.status == 503 => {
+                Ok(Ok(answer)) if answer.status == 503 => {
                     (answer.request_id, Outcome::Unsure(answer.detail().to_owned()))
                 }
-                Ok(answer) => {
+                Ok(Ok(answer)) => {
                     // Whatever dies, a right stays a right and a volume a volume.
                     assert!(
                         matches!(answer.status, 200 | 201),
@@ -155,7 +163,7 @@ async fn write(alice: Caller, writer: usize, attempts: Attempts, stop: Arc<Atomi
                     assert_eq!(answer.body["annotations"]["mark"], mark.as_str(), "{answer:?}");
                     (answer.request_id, Outcome::Acknowledged { version, created, created_at })
                 }
-                Err(_) => (None, Outcome::Silence),
+                Ok(Err(_)) | Err(_) => (None, Outcome::Silence),
             };
             let attempt = Attempt {
                 name: name.clone(),
@@ -167,8 +175,11 @@ async fn write(alice: Caller, writer: usize, attempts: Attempts, stop: Arc<Atomi
             };
             attempts.lock().expect("nobody panicked").push(attempt);
             if let Outcome::Acknowledged { version, .. } = outcome {
-                // Once in doubt always in doubt: what was not answered may still be on its way.
-                *known = known.map(|_| version);
+                match known {
+                    Some(known) => *known = version,
+                    // What was not answered may still be on its way; the next volume begins without doubt.
+                    None => (*generation, *known) = (*generation + 1, Some(0)),
+                }
                 break;
             }
             *known = None;

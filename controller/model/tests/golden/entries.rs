@@ -131,6 +131,7 @@ fn samples() -> Vec<Envelope> {
             report: host_report(),
         })),
         Command::HostUnreachable(HostName { host: "h1".into(), changed_index: None }),
+        Command::HostUnreachable(HostName { host: "h1".into(), changed_index: Some(1234) }),
         Command::Report(ReportCommand { host: "h1".into(), objects: reports() }),
     ];
     let actions = [PowerAction::Start, PowerAction::Stop, PowerAction::Restart];

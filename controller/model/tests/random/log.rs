@@ -74,6 +74,11 @@ impl Log {
         }
     }
 
+    /// Time passes, or runs back.
+    pub(crate) fn pass(&mut self, milliseconds: i64) {
+        self.clock += milliseconds;
+    }
+
     /// Entry number `back` from the end, to be proposed once more.
     pub(crate) fn earlier(&self, back: usize) -> Option<Envelope> {
         let position = self.entries.len().checked_sub(back + 1)?;

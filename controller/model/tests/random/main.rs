@@ -6,6 +6,7 @@ mod host;
 mod liveness;
 mod log;
 mod operation;
+mod spec;
 mod world;
 
 use std::cell::RefCell;
@@ -19,7 +20,7 @@ use crate::operation::{Operation, operation};
 use crate::world::World;
 
 /// Random logs in an ordinary run; `PROPTEST_CASES` overrides.
-const CASES: u32 = 96;
+const CASES: u32 = 128;
 /// Longest random log.
 const LENGTH: usize = 150;
 
@@ -52,7 +53,7 @@ fn live(operations: &[Operation]) -> World {
 #[test]
 fn every_log_keeps_its_promises() {
     let accepted = RefCell::new(BTreeMap::<&'static str, usize>::new());
-    let strategy = vec(operation(), LENGTH / 3..=LENGTH);
+    let strategy = vec(operation(), 1..=LENGTH);
     let result = TestRunner::new(config()).run(&strategy, |operations| {
         let world = live(&operations);
         for (command, count) in world.log.accepted() {

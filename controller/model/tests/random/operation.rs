@@ -47,8 +47,8 @@ pub(crate) enum Operation {
     PlaceAnything { which: u8, host: u8 },
     /// A host introduces itself.
     HostSeen { host: u8, zone: u8, size: u8, healthy: bool },
-    /// It is out of touch.
-    HostUnreachable { host: u8 },
+    /// It is judged out of touch, perhaps as it was some entries ago.
+    HostUnreachable { host: u8, judged: Option<u8> },
     /// It hears part of what is desired.
     Hear { host: u8, mask: u32 },
     /// It does what it was told.
@@ -131,7 +131,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => (any::<u8>(), host()).prop_map(|(which, host)| Operation::PlaceAnything { which, host }),
         3 => (host(), 0..8u8, 0..4u8, prop::bool::weighted(0.9))
             .prop_map(|(host, zone, size, healthy)| Operation::HostSeen { host, zone, size, healthy }),
-        1 => host().prop_map(|host| Operation::HostUnreachable { host }),
+        1 => (host(), proptest::option::of(0..2u8))
+            .prop_map(|(host, judged)| Operation::HostUnreachable { host, judged }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Hear { host, mask }),
         6 => host().prop_map(|host| Operation::Work { host }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Report { host, mask }),

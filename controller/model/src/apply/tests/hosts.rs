@@ -116,6 +116,20 @@ fn a_host_out_of_touch_is_explained_to_both_audiences_until_it_is_back() {
 }
 
 #[test]
+fn a_verdict_on_a_host_that_has_introduced_itself_since_is_void() {
+    let mut world = World::with_running_instance();
+    let host = Urn::global(Kind::Host, "h1");
+    let judged = Some(world.get(&host).changed_index);
+    let verdict = || Command::HostUnreachable(HostName { host: "h1".into(), changed_index: judged });
+    world.join("h1", "a", host_report());
+    world.done(verdict());
+    assert_eq!(world.history(&host), "active creating pending");
+    let judged = Some(world.get(&host).changed_index);
+    world.done(Command::HostUnreachable(HostName { host: "h1".into(), changed_index: judged }));
+    assert_eq!(world.history(&host), "error active creating pending");
+}
+
+#[test]
 fn a_hypervisor_service_that_is_down_is_explained_until_it_answers() {
     let mut world = World::with_running_instance();
     let mut report = host_report();

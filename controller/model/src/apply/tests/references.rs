@@ -222,3 +222,17 @@ fn a_route_to_a_gateway_needs_the_gateway_and_one_to_an_instance_does_not() {
     world.updated(&table, spec);
     world.updated(&table, routes("10.2.0.0/16"));
 }
+
+#[test]
+fn a_volume_is_not_detached_from_a_running_guest() {
+    let mut world = World::with_active_instance();
+    world.created(&volume("data"), volume_spec(1));
+    attach(&mut world, instance_with("boot", data_volumes(&["data"]))).unwrap();
+    world.report("h1");
+    world.start(&instance("vm")).unwrap();
+    world.report("h1");
+    assert_eq!(world.power_state(&instance("vm")), "on");
+    refused(attach(&mut world, instance_spec("boot")), RefusalClass::Conflict, "stop it first");
+    let respelled = data_volumes(&["workspaces/w1/block-storages/data"]);
+    attach(&mut world, instance_with("boot", respelled)).unwrap();
+}

@@ -184,6 +184,27 @@ fn disks_keep_their_slots_and_serials_when_others_come_and_go() {
 }
 
 #[test]
+fn a_running_guest_gains_volumes_and_loses_none() {
+    let mut world = World::with_running_instance();
+    world.created(&volume("data"), volume_spec(1));
+    world.updated(&instance("vm"), instance_with("boot", data_volumes(&["data"])));
+    world.report("h1");
+    let detach = |world: &mut World| world.put(&instance("vm"), instance_spec("boot"));
+    refused(
+        detach(&mut world),
+        RefusalClass::Conflict,
+        "detached only while the instance is off; stop it first",
+    );
+    world.stop(&instance("vm")).unwrap();
+    refused(detach(&mut world), RefusalClass::Conflict, "stop it first");
+    world.report("h1");
+    detach(&mut world).unwrap();
+    world.report("h1");
+    assert!(world.history(&instance("vm")).starts_with("active updating"));
+    assert_eq!(slots(&world).len(), 1);
+}
+
+#[test]
 fn hardware_is_allocated_once() {
     let mut world = World::with_active_instance();
     let before = world.detail(&instance("vm")).hardware.clone().unwrap();

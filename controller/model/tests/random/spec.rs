@@ -1,0 +1,100 @@
+//! The few names there are, and the specs that go with them.
+
+use rempart_api::storage::{BlobFormat, BlobSpec};
+use rempart_api::{Kind, Urn};
+use serde_json::{Value, json};
+
+use crate::operation::{Place, Thing};
+
+pub(crate) fn name_of_host(host: u8) -> String {
+    format!("h{}", host % 4)
+}
+
+pub(crate) fn storage_sku() -> Value {
+    json!({"iops": 1, "minVolumeSize": 1, "type": "local-durable"})
+}
+
+pub(crate) fn blob(content: u8) -> BlobSpec {
+    BlobSpec {
+        sha256: format!("{content}").repeat(64),
+        format: BlobFormat::Raw,
+        size_bytes: 1,
+        virtual_size_bytes: u64::from(content) << 30,
+    }
+}
+
+pub(crate) fn urn(place: Place) -> Urn {
+    let tenant = ["t1", "t2", "public"][usize::from(place.tenant)];
+    let workspace = ["w1", "w2"][usize::from(place.workspace)];
+    let inside =
+        |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name));
+    match place.thing {
+        Thing::Tenant => Urn::global(Kind::Tenant, tenant),
+        Thing::Workspace => Urn::tenant(Kind::Workspace, tenant, workspace),
+        Thing::InstanceSku => Urn::tenant(Kind::InstanceSku, tenant, &format!("s{}", place.name)),
+        Thing::StorageSku => Urn::tenant(Kind::StorageSku, tenant, &format!("s{}", place.name % 2)),
+        Thing::Volume => inside(Kind::BlockStorage, 'v'),
+        Thing::Instance => inside(Kind::Instance, 'i'),
+        Thing::Image => Urn::tenant(Kind::Image, tenant, &format!("m{}", place.name % 2)),
+        Thing::Network => Urn::workspace(Kind::Network, tenant, workspace, "n0"),
+        Thing::Subnet => Urn::network(Kind::Subnet, tenant, workspace, "n0", "s0"),
+        Thing::RouteTable => Urn::network(Kind::RouteTable, tenant, workspace, "n0", "r0"),
+        Thing::Gateway => inside(Kind::InternetGateway, 'g'),
+        Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
+    }
+}
+
+/// A spec of `place.thing`; most choices are sound.
+pub(crate) fn spec(place: Place, choice: u16) -> Value {
+    let bits = |position: u16, count: u16| choice >> position & ((1 << count) - 1);
+    let volume = |number: u16| format!("v{}", number % 5);
+    let sku =
+        if bits(0, 4) == 0 { "s9" } else { ["s0", "skus/S0", "seca.s0", "s1"][usize::from(bits(0, 2))] };
+    match place.thing {
+        Thing::Tenant => json!({"owners": if choice.is_multiple_of(9) { vec![] } else { vec!["alice"] }}),
+        Thing::Workspace => json!({"note": choice % 3}),
+        Thing::InstanceSku => json!({"vCPU": choice % 5, "ram": 1}),
+        Thing::StorageSku => storage_sku(),
+        Thing::Volume => {
+            let mut spec = json!({"sizeGB": bits(4, 3), "skuRef": if sku == "s1" { "s0" } else { sku }});
+            if bits(6, 3) == 0 {
+                spec["sourceImageRef"] = json!(format!("images/m{}", bits(9, 1)));
+            }
+            spec
+        }
+        Thing::Instance => {
+            let zone = ["a", "a", "a", "a", "a", "a", "a", "b"][usize::from(bits(2, 3))];
+            let boot = if bits(5, 3) == 0 { u16::from(place.name) + 1 } else { u16::from(place.name) };
+            let mut spec = json!({"skuRef": sku, "zone": zone, "bootVolume": {"deviceRef": volume(boot)}});
+            if bits(7, 2) == 3 {
+                let device = if bits(9, 2) == 3 {
+                    "workspaces/w2/block-storages/v0".into()
+                } else {
+                    volume(bits(9, 3))
+                };
+                spec["dataVolumes"] = json!([{"deviceRef": device}]);
+            }
+            if bits(12, 2) == 3 {
+                spec["antiAffinityGroup"] = json!("apart");
+            }
+            if bits(13, 2) == 1 {
+                spec["userData"] = json!(format!("#{}", bits(14, 2)));
+            }
+            spec
+        }
+        Thing::Image => {
+            let source = format!("workspaces/w1/block-storages/{}", volume(bits(0, 3)));
+            json!({"blockStorageRef": source, "cpuArchitecture": "amd64", "boot": if bits(4, 1) == 0 { "UEFI" } else { "BIOS" }})
+        }
+        Thing::Network => json!({"cidr": {"ipv4": format!("10.{}.0.0/16", choice % 2)}, "skuRef": "s0"}),
+        Thing::Subnet => {
+            json!({"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "a", "routeTableRef": if choice.is_multiple_of(5) { "r9" } else { "r0" }})
+        }
+        Thing::RouteTable => {
+            let target = format!("internet-gateways/g{}", choice % 5);
+            json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
+        }
+        Thing::Gateway => json!({"egressOnly": choice.is_multiple_of(2)}),
+        Thing::Host => json!({"zone": "a"}),
+    }
+}
