@@ -64,7 +64,10 @@ fn every_log_keeps_its_promises() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    check_exercised(&accepted.into_inner());
+    // A shorter run is somebody looking at one failure.
+    if config().cases >= CASES {
+        check_exercised(&accepted.into_inner());
+    }
 }
 
 /// A run that tried nothing proves nothing.

@@ -272,3 +272,10 @@ fn a_founding_that_could_not_be_loaded_again_is_refused() {
     refused(world.apply(command), RefusalClass::ParentNotFound, "tenants/t1 does not exist");
     assert_eq!(world.state.core().cluster_id, None);
 }
+
+#[test]
+fn a_workspace_may_be_sent_without_settings() {
+    let mut world = World::new();
+    world.created(&workspace("w2"), Value::Null);
+    assert_eq!(world.get(&workspace("w2")).spec.to_json(), json!({}));
+}
