@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use rempart_tests::{Lab, PATIENCE, console, instance, until};
+use rempart_api::{Kind, Urn};
+use rempart_tests::{Lab, PATIENCE, console, instance, until, volume};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +33,35 @@ async fn guests_live_through_everything() {
     story("put, delete", start);
     an_agent_killed_while_it_creates_ends_with_one_of_each(&mut lab).await;
     story("agent killed while creating", start);
+    a_guest_boots_by_uefi(&lab).await;
+    story("booted by UEFI", start);
     assert!(lab.volumes().is_empty(), "{:?}", lab.volumes());
+}
+
+async fn a_guest_boots_by_uefi(lab: &Lab) {
+    let before = lab.domains();
+    let image = json!({
+        "blockStorageRef": "workspaces/images/block-storages/tiny",
+        "cpuArchitecture": "amd64",
+        "boot": "UEFI",
+    });
+    lab.operator
+        .put(&Urn::tenant(Kind::Image, "public", "tiny-uefi"), &json!({ "spec": image }))
+        .await
+        .expect("an image");
+    let disk =
+        json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny-uefi" });
+    lab.alice.put(&volume("modern"), &json!({ "spec": disk })).await.expect("a volume");
+    let urn = instance("modern");
+    lab.alice.put(&urn, &lab.body("modern", json!({}))).await.expect("an instance");
+    lab.active(&urn).await;
+    let uid = lab.new_domain(&before).await;
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    lab.says(&uid, "started by UEFI").await;
+    // Turned off and removed while it runs, its firmware variables with it.
+    lab.delete("modern").await;
+    assert!(!lab.agent.data_dir.join("guests").join(&uid).exists(), "its run directory is gone");
+    assert!(!lab.qemu_runs(&uid));
 }
 
 async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
