@@ -1,6 +1,8 @@
 //! Hypervisors: a private libvirtd in its own namespaces, and an agent that drives it.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -117,7 +119,7 @@ impl Agent {
     ) -> anyhow::Result<Agent> {
         fs::create_dir_all(dir)?;
         let credential_file = dir.join(format!("{host}.token"));
-        fs::write(&credential_file, layout.token(host, true)?).context("writing the agent's token")?;
+        write_secret(&credential_file, &layout.token(host, true)?).context("writing the agent's token")?;
         Ok(Agent {
             host: host.to_owned(),
             data_dir: dir.join(host),
@@ -149,6 +151,15 @@ impl Agent {
         let log = self.data_dir.with_extension("log");
         Daemon::spawn(&format!("agent {}", self.host), self.command()?, &log)
     }
+}
+
+/// Writes a file that only its owner may read.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_secret(path: &Path, content: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(content.as_bytes())
 }
 
 /// What a guest has said on its serial console so far.

@@ -1,6 +1,5 @@
 //! What the demo does and shows, step by step.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rempart_api::client::Client;
 use rempart_api::{Kind, ResourceView, Urn};
-use rempart_tests::{Agent, Hypervisor, Layout, console, offer_image, tiny_image, until_some};
+use rempart_tests::{Agent, Hypervisor, Layout, console, offer_image, tiny_image, until_some, write_secret};
 use serde_json::{Value, json};
 
 use crate::processes;
@@ -94,7 +93,7 @@ pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
     let operator = Client::new(&layout.url(1), &layout.token("operator", false)?)?;
     let token = layout.token("alice", false)?;
     let story = Story { start, client: Client::new(&layout.url(1), &token)? };
-    fs::write(dir.join("alice.token"), &token)?;
+    write_secret(&dir.join("alice.token"), &token)?;
     let region = Urn::global(Kind::Region, "local");
     until_some("a leader", Duration::from_secs(60), || async {
         operator.get(&region).await.map_err(|error| error.to_string())
