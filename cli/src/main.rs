@@ -1,0 +1,3 @@
+//! `rempart`: the command line.
+
+fn main() {}
