@@ -13,6 +13,7 @@ pub mod desired;
 pub mod disk;
 pub mod durable;
 pub mod execute;
+pub mod identity;
 pub mod layout;
 pub mod ledger;
 pub mod plan;

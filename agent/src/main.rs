@@ -5,11 +5,12 @@ use clap::{Parser, ValueEnum};
 use rempart_agent::disk::image::ImageStore;
 use rempart_agent::durable;
 use rempart_agent::execute::{Executor, SharedLedger};
+use rempart_agent::identity::Controllers;
 use rempart_agent::layout::DataDir;
 use rempart_agent::ledger::Ledger;
 use rempart_agent::reconcile::Core;
 use rempart_agent::session::introduction::{Introduction, detect_capacity};
-use rempart_agent::session::{self, Context, Dialer};
+use rempart_agent::session::{self, Context};
 use rempart_agent::stop::Stopper;
 use rempart_agent::vm::Hypervisor;
 use rempart_agent::vm::libvirt::Libvirt;
@@ -117,11 +118,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         hypervisor,
         ledger: ledger.clone(),
     };
-    let dialer = Dialer { controllers: arguments.controllers, credential_file: arguments.credential_file };
+    let controllers = Controllers::new(arguments.controllers, arguments.credential_file);
     let context =
         Context { introduction: Arc::new(introduction), ledger, bell, observations, stop: stop.clone() };
     let mut core = tokio::spawn(core.run(stop));
-    let dialling = tokio::spawn(session::run(dialer, context));
+    let dialling = tokio::spawn(session::run(controllers, context));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

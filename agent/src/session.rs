@@ -9,7 +9,7 @@
 //!
 //! Nothing is remembered between sessions but the ledger's stamp: each begins with the whole observation and
 //! expects the whole desired state. A vanished controller is noticed by HTTP/2 keepalive within
-//! [`KEEPALIVE_INTERVAL`] + [`KEEPALIVE_TIMEOUT`]; one that answers but no longer acknowledges reports, after
+//! `identity::KEEPALIVE_INTERVAL` + `identity::KEEPALIVE_TIMEOUT`; one that answers but no longer acknowledges reports, after
 //! [`ACKNOWLEDGE_WITHIN`].
 //!
 //! What never happens: a session's end stops a guest; controllers are dialled in a tight loop; more than
@@ -35,14 +35,11 @@ pub mod introduction;
 #[cfg(test)]
 mod tests;
 
-pub use dial::{Dialer, run};
+pub use dial::run;
 use introduction::Introduction;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a controller may take from the first message to its Welcome.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
 const UNACKNOWLEDGED_MAX: usize = 8;
 /// Largest message a controller may send: a whole desired state with the user data of every guest on a host.

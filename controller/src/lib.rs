@@ -7,6 +7,7 @@ pub mod authority;
 pub mod config;
 pub mod fleet;
 pub mod http;
+pub mod pki;
 pub mod raft;
 pub mod reconcile;
 pub mod replica;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use rempart_identity::Identity as Machine;
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::interceptor::{InterceptedService, InterceptorLayer};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
@@ -175,9 +176,18 @@ async fn serve_internal(
     authority: Arc<Authority>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let check = move |request: Request<()>| -> Result<Request<()>, Status> {
+    // Until connections carry certificates: the token says who calls. Services ask `rempart_identity::identity`.
+    let known = move |mut request: Request<()>| -> Result<Request<()>, Status> {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        authority.verify_header(Audience::Peer, header).map_err(Status::unauthenticated)?;
+        let peer = authority.verify_header(Audience::Peer, header).ok().and_then(|id| id.parse().ok());
+        let host = || authority.verify_header(Audience::Fleet, header).ok();
+        if let Some(identity) = peer.map(Machine::Controller).or_else(|| host().map(Machine::Host)) {
+            request.extensions_mut().insert(identity);
+        }
+        Ok(request)
+    };
+    let check = |request: Request<()>| -> Result<Request<()>, Status> {
+        rempart_identity::require_controller(&request)?;
         Ok(request)
     };
     let leader: LeaderServer<_> = service.leader_server();
@@ -185,7 +195,8 @@ async fn serve_internal(
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
         .tcp_nodelay(true)
-        .add_service(InterceptedService::new(raft::services(node), check.clone()))
+        .layer(InterceptorLayer::new(known))
+        .add_service(InterceptedService::new(raft::services(node), check))
         .add_service(InterceptedService::new(leader, check))
         .add_service(fleet.server())
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped(stopping))

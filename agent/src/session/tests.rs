@@ -1,6 +1,7 @@
 use super::dial::Pace;
 use super::introduction::memory_mib;
 use super::*;
+use crate::identity::{Controllers, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::plan::tests::{INSTANCE, VOLUME};
 use crate::reconcile::tests::{TestAgent, TestHost};
 use uuid::Uuid;
@@ -29,7 +30,7 @@ fn dial(host: &TestHost, agent: &TestAgent, controllers: &[&str]) -> JoinHandle<
         stop: agent.stop.clone(),
     };
     let controllers = controllers.iter().map(ToString::to_string).collect();
-    tokio::spawn(run(Dialer { controllers, credential_file: Some(credential) }, context))
+    tokio::spawn(run(Controllers::new(controllers, Some(credential)), context))
 }
 
 fn says_running(observed: &wire::Observed) -> bool {

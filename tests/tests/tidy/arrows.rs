@@ -11,10 +11,11 @@ use crate::tree::{File, Tree};
 const CRATES: &[(&str, &[&str])] = &[
     ("rempart-api", &[]),
     ("rempart-proto", &[]),
+    ("rempart-identity", &[]),
     ("rempart-wal", &[]),
     ("rempart-model", &["rempart-api"]),
-    ("rempart-controller", &["rempart-api", "rempart-model", "rempart-proto", "rempart-wal"]),
-    ("rempart-agent", &["rempart-proto"]),
+    ("rempart-controller", &["rempart-api", "rempart-identity", "rempart-model", "rempart-proto", "rempart-wal"]),
+    ("rempart-agent", &["rempart-identity", "rempart-proto"]),
     ("rempart-cli", &["rempart-api"]),
     ("rempart-terraform", &["rempart-api"]),
     // Tests drive the others as programs, from outside.
