@@ -1,17 +1,36 @@
 //! A typed client for the REST API.
+//!
+//! It never follows a redirect (the token is for the server that was named), goes through no proxy, and repeats a call
+//! only if it was asked to be patient and doing it twice is the same as doing it once.
+//!
+//! Deliberately absent: where tokens and addresses come from, and waiting for a state. Both are the caller's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::{Problem, ResourceList, ResourceView, Urn};
 
+/// How long a call may take, an upload aside.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a patient client tries to reach a server that does not answer at all.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A client of one installation, as one subject. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base_url: String,
     token: String,
+    patience: Duration,
+}
+
+impl std::fmt::Debug for Client {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
 }
 
 /// Why a call failed.
@@ -51,14 +70,67 @@ impl ClientError {
     }
 }
 
+/// What doing a call twice does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    /// Something else, perhaps.
+    Harmful,
+    /// The same as doing it once.
+    Same,
+    /// The same; but the second one may find nothing there.
+    Gone,
+}
+
 /// A status and a body, if there is one.
 type Answer = (u16, Option<Value>);
 
 impl Client {
-    /// For the installation at `base_url`, with a bearer token.
+    /// For the installation at `base_url`, with a bearer token. HTTPS is verified with the system's authorities.
+    ///
+    /// # Errors
+    /// When there are no authorities to verify HTTPS with.
     pub fn new(base_url: &str, token: &str) -> Result<Client, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build()?;
-        Ok(Client { http, base_url: base_url.trim_end_matches('/').to_owned(), token: token.to_owned() })
+        Client::with_authority(base_url, token, None)
+    }
+
+    /// For the installation at `base_url`. HTTPS is verified with the authorities in `ca_pem` alone, if there are any.
+    ///
+    /// # Errors
+    /// When `ca_pem` is no certificate, or there are no authorities to verify HTTPS with.
+    pub fn with_authority(
+        base_url: &str,
+        token: &str,
+        ca_pem: Option<&[u8]>,
+    ) -> Result<Client, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            .timeout(CALL_TIMEOUT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("rempart/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = ca_pem {
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
+        } else if !base_url.starts_with("https:") {
+            // The system's authorities are not asked for: a machine without any may speak HTTP.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Client {
+            http: builder.build()?,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+            patience: Duration::ZERO,
+        })
+    }
+
+    /// Repeats for so long what the server answers with 503, and for two seconds at most what it does not answer, if
+    /// repeating is harmless: reads, deletions, and PUTs without a condition.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Client {
+        Client { patience, ..self }
+    }
+
+    /// Address of the installation, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// Where a resource is.
@@ -75,8 +147,18 @@ impl Client {
 
     /// Creates (`true`) or replaces a resource.
     pub async fn put(&self, urn: &Urn, body: &Value) -> Result<(bool, ResourceView), ClientError> {
+        self.put_if(urn, body, None).await
+    }
+
+    /// Creates (`true`) or replaces a resource; with `version` only if its resource version is that.
+    pub async fn put_if(
+        &self,
+        urn: &Urn,
+        body: &Value,
+        version: Option<u64>,
+    ) -> Result<(bool, ResourceView), ClientError> {
         let url = self.url(urn);
-        let (status, body) = self.send(reqwest::Method::PUT, &url, Some(body), None).await?;
+        let (status, body) = self.send(reqwest::Method::PUT, &url, Some(body), version).await?;
         Ok((status == 201, decode(status, &url, body)?))
     }
 
@@ -99,6 +181,53 @@ impl Client {
         decode(status, collection, body)
     }
 
+    /// The whole collection `urn` is in, page by page; of those only that match `labels`, if it is given.
+    pub async fn list_all(&self, urn: &Urn, labels: Option<&str>) -> Result<Vec<ResourceView>, ClientError> {
+        let url = self.url(urn);
+        let collection = url.rsplit_once('/').map_or(url.as_str(), |(collection, _)| collection);
+        let mut items = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut request = self.http.get(collection).query(&[("limit", "1000")]);
+            for (name, value) in [("labels", labels), ("skipToken", after.as_deref())] {
+                if let Some(value) = value {
+                    request = request.query(&[(name, value)]);
+                }
+            }
+            let (status, body) = self.attempt(request, collection, Twice::Same).await?;
+            let page: ResourceList = decode(status, collection, body)?;
+            items.extend(page.items);
+            match page.metadata.skip_token {
+                None => return Ok(items),
+                Some(next) if after.as_ref() == Some(&next) => {
+                    return Err(unexpected(status, collection, "a page that names itself as the next"));
+                }
+                Some(next) => after = Some(next),
+            }
+        }
+    }
+
+    /// Sends bytes as they come to the sub-path `path` of a resource, with no limit of time. Never repeated.
+    pub async fn upload(
+        &self,
+        urn: &Urn,
+        path: &str,
+        query: &[(&str, &str)],
+        length: u64,
+        bytes: reqwest::Body,
+    ) -> Result<(u16, Option<Value>), ClientError> {
+        let url = format!("{}/{path}", self.url(urn));
+        let request = self
+            .http
+            .put(&url)
+            .query(query)
+            .timeout(Duration::from_secs(7 * 24 * 3600))
+            .header("content-type", "application/octet-stream")
+            .header("content-length", length)
+            .body(bytes);
+        self.attempt(request, &url, Twice::Harmful).await
+    }
+
     /// Any call: status and JSON body of a success.
     pub async fn send(
         &self,
@@ -107,22 +236,79 @@ impl Client {
         body: Option<&Value>,
         if_unmodified_since: Option<u64>,
     ) -> Result<Answer, ClientError> {
-        let transport = |error| ClientError::Transport { url: url.to_owned(), error };
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        let twice = match method {
+            reqwest::Method::POST => Twice::Harmful,
+            _ if if_unmodified_since.is_some() => Twice::Harmful,
+            reqwest::Method::DELETE => Twice::Gone,
+            _ => Twice::Same,
+        };
+        let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(body);
         }
         if let Some(version) = if_unmodified_since {
             request = request.header("if-unmodified-since", version);
         }
+        self.attempt(request, url, twice).await
+    }
+
+    /// Sends `request` once, or more often if that does no harm and the client is patient.
+    async fn attempt(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+        twice: Twice,
+    ) -> Result<Answer, ClientError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(100);
+        let mut request = request.bearer_auth(&self.token);
+        let mut repeated = false;
+        let harmless = twice != Twice::Harmful;
+        loop {
+            let again = request.try_clone();
+            let error = match self.once(request, url).await {
+                // It is the first attempt, whose answer was lost, that made it go.
+                Err(error) if repeated && twice == Twice::Gone && error.status() == Some(404) => {
+                    return Ok((202, None));
+                }
+                Err(error) => error,
+                answer => return answer,
+            };
+            let patience = match &error {
+                ClientError::Transport { error, .. } if error.is_timeout() => Duration::ZERO,
+                ClientError::Transport { error, .. } if error.is_connect() || harmless => {
+                    self.patience.min(CONNECT_PATIENCE)
+                }
+                other if harmless && other.status() == Some(503) => self.patience,
+                _ => Duration::ZERO,
+            };
+            request = match again {
+                Some(again) if start.elapsed() + pause < patience => again,
+                _ => return Err(error),
+            };
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+            repeated = true;
+        }
+    }
+
+    async fn once(&self, request: reqwest::RequestBuilder, url: &str) -> Result<Answer, ClientError> {
+        let transport = |error: reqwest::Error| ClientError::Transport { url: url.to_owned(), error };
         let response = request.send().await.map_err(transport)?;
         let status = response.status();
+        let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let bytes = response.bytes().await.map_err(transport)?;
         if status.is_success() {
             return Ok((status.as_u16(), serde_json::from_slice(&bytes).ok()));
         }
-        Err(match serde_json::from_slice(&bytes) {
-            Ok(problem) => ClientError::Problem(Box::new(problem)),
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(mut problem) => {
+                // What went wrong on their side, an operator finds by it.
+                if let Some(id) = id.filter(|_| status.is_server_error()) {
+                    problem.detail.push_str(&format!(" (x-request-id {id})"));
+                }
+                ClientError::Problem(Box::new(problem))
+            }
             Err(_) => unexpected(status.as_u16(), url, &String::from_utf8_lossy(&bytes)),
         })
     }
