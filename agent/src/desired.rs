@@ -113,6 +113,14 @@ impl ImageFormat {
             Self::Qcow2 => "qcow2",
         }
     }
+
+    /// As the judge of image files calls it.
+    pub fn judged(self) -> rempart_image_format::Format {
+        match self {
+            Self::Raw => rempart_image_format::Format::Raw,
+            Self::Qcow2 => rempart_image_format::Format::Qcow2,
+        }
+    }
 }
 
 /// Content-addressed image bytes.

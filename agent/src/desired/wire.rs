@@ -5,7 +5,7 @@
 use super::{
     Blob, Digest, Disk, Hardware, ImageFormat, Instance, Nic, Object, Power, Presence, Seed, Stamp, Volume,
 };
-use crate::disk::qcow2::MAX_VIRTUAL_SIZE_BYTES;
+use rempart_image_format::MAX_VIRTUAL_SIZE_BYTES;
 use rempart_proto::agent::v1 as wire;
 use uuid::Uuid;
 

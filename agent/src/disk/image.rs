@@ -7,16 +7,16 @@
 //! format is probed.
 
 use super::DiskError;
-use super::qcow2::{HEADER_WINDOW_BYTES, Header};
-use crate::desired::{Blob, ImageFormat};
+use crate::desired::Blob;
 use crate::durable;
+use rempart_image_format::{Unfit, judge};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 #[cfg(test)]
@@ -111,11 +111,17 @@ impl ImageStore {
         if before.len() != blob.size_bytes {
             return Err(refused(format!("{} bytes, {} were declared", before.len(), blob.size_bytes)));
         }
-        if blob.format == ImageFormat::Qcow2 {
-            let window = read_window(&file).map_err(DiskError::at(&path))?;
-            Header::parse(&window)
-                .and_then(|header| header.admit_as_base(before.len(), blob.virtual_size_bytes))
-                .map_err(|error| refused(error.to_string()))?;
+        let mut read_at = |offset, buffer: &mut [u8]| super::read_at(&file, offset, buffer);
+        let virtual_size_bytes = match judge(blob.format.judged(), before.len(), &mut read_at) {
+            Ok(virtual_size_bytes) => virtual_size_bytes,
+            Err(Unfit::Refused(why)) => return Err(refused(why)),
+            Err(Unfit::Io(cause)) => return Err(DiskError::Io { path, cause }),
+        };
+        if virtual_size_bytes != blob.virtual_size_bytes {
+            let declared = blob.virtual_size_bytes;
+            return Err(refused(format!(
+                "the disk in it has {virtual_size_bytes} bytes, {declared} were declared"
+            )));
         }
         let digest = digest(&file).map_err(DiskError::at(&path))?;
         if digest != blob.sha256.as_str() {
@@ -134,20 +140,6 @@ impl ImageStore {
     fn record(&self, blob: &Blob) -> PathBuf {
         self.records.join(format!("{}.{}.json", blob.sha256, blob.format.name()))
     }
-}
-
-/// The part of a file in which its header lies.
-pub(super) fn read_window(file: &File) -> io::Result<Vec<u8>> {
-    let mut window = vec![0; HEADER_WINDOW_BYTES];
-    let mut filled = 0;
-    while filled < window.len() {
-        match file.read_at(&mut window[filled..], filled as u64)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    window.truncate(filled);
-    Ok(window)
 }
 
 fn digest(mut file: &File) -> io::Result<String> {

@@ -3,10 +3,25 @@
 //! What never happens: a format is guessed from content; an image is handed to QEMU's tools before our own parser
 //! accepted its header; an existing volume file is overwritten; a tenant's string reaches a path or a command line.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
 pub mod image;
-pub mod qcow2;
 pub mod seed;
 pub mod volume;
+
+/// Reads at `offset`; less than asked for only at the end of the file.
+fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
 
 /// Why work on disks failed. The words are an operator's; `report` decides what a tenant reads.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,9 @@
 //! may be writing is resized (`plan` sees to it; QEMU's image lock is the last line of defence).
 
 use super::DiskError;
-use super::image::read_window;
-use super::qcow2::Header;
 use crate::desired::ImageFormat;
 use crate::durable;
+use rempart_image_format::{HEADER_WINDOW_BYTES, Header};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs::File;
@@ -47,8 +46,9 @@ pub fn read(path: &Path) -> Result<Option<VolumeFile>, DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(error)),
     };
-    let window = read_window(&file).map_err(&at)?;
-    let header = Header::parse(&window).map_err(|error| at(io::Error::other(error)))?;
+    let mut window = vec![0; HEADER_WINDOW_BYTES];
+    let filled = super::read_at(&file, 0, &mut window).map_err(&at)?;
+    let header = Header::parse(&window[..filled]).map_err(|error| at(io::Error::other(error)))?;
     let format = header.backing_format.unwrap_or_default();
     Ok(Some(VolumeFile {
         virtual_size_bytes: header.virtual_size_bytes,

@@ -12,10 +12,21 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rempart-api", &[]),
     ("rempart-proto", &[]),
     ("rempart-identity", &[]),
+    ("rempart-image-format", &[]),
     ("rempart-wal", &[]),
     ("rempart-model", &["rempart-api"]),
-    ("rempart-controller", &["rempart-api", "rempart-identity", "rempart-model", "rempart-proto", "rempart-wal"]),
-    ("rempart-agent", &["rempart-identity", "rempart-proto"]),
+    (
+        "rempart-controller",
+        &[
+            "rempart-api",
+            "rempart-identity",
+            "rempart-image-format",
+            "rempart-model",
+            "rempart-proto",
+            "rempart-wal",
+        ],
+    ),
+    ("rempart-agent", &["rempart-identity", "rempart-image-format", "rempart-proto"]),
     ("rempart-cli", &["rempart-api"]),
     ("rempart-terraform", &["rempart-api"]),
     // Tests drive the others as programs, from outside.
@@ -48,8 +59,9 @@ const CONTROLLER: &str = "controller/src/";
 
 /// Modules of the controller, and which of its modules each may name.
 const MODULES: &[(&str, &[&str])] = &[
-    ("http", &["service", "authority"]),
+    ("http", &["service", "blob", "authority"]),
     ("service", &["raft", "replica", "authority"]),
+    ("blob", &["pki", "service", "replica", "authority"]),
     ("raft", &["store"]),
     ("store", &[]),
     ("fleet", &["raft", "replica", "authority"]),

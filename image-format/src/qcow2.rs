@@ -1,9 +1,8 @@
 //! Reads qcow2 headers, so that nothing else has to touch an image before we know what it refers to.
 //!
 //! [`Header::parse`] takes bytes and allocates nothing that a header asks for: no length in it is believed. It is
-//! stricter than QEMU; what it does not understand, it refuses. [`Header::admit_as_base`] then says whether an
-//! image may serve as a base: one that stands alone, whose tables lie inside the file, and whose virtual size is
-//! the declared one.
+//! stricter than QEMU; what it does not understand, it refuses. [`Header::check_stands_alone`] then says whether an
+//! image needs nothing but itself, [`Header::check_tables`] whether its tables lie inside its file.
 //!
 //! Layout: QEMU's docs/interop/qcow2.txt. All integers are big-endian.
 
@@ -22,6 +21,8 @@ const MAX_HEADER_BYTES: usize = 4096;
 /// QEMU's own bounds for the two top-level tables; beyond them an image is a memory bomb.
 const MAX_L1_TABLE_BYTES: u64 = 32 << 20;
 const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+/// Refcounts have at most 64 bits.
+const MAX_REFCOUNT_ORDER: u32 = 6;
 /// A chain of extensions longer than this is a joke at our expense.
 const MAX_EXTENSIONS: usize = 64;
 const MAX_BACKING_NAME_BYTES: usize = 1023;
@@ -118,6 +119,10 @@ impl Header {
         let (incompatible, header_bytes) = match version {
             2 => (0, V2_HEADER_BYTES),
             _ => {
+                let order = fields.u32(96, "refcount order")?;
+                if order > MAX_REFCOUNT_ORDER {
+                    return refused(format!("refcounts of 2^{order} bits"));
+                }
                 let length = fields.u32(100, "header length")? as usize;
                 if !(V3_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&length) || !length.is_multiple_of(8) {
                     return refused(format!("a header of {length} bytes"));
@@ -152,12 +157,11 @@ impl Header {
         })
     }
 
-    /// Whether an image of `file_bytes` with this header may be a base for volumes.
-    pub fn admit_as_base(
-        &self,
-        file_bytes: u64,
-        declared_virtual_size_bytes: u64,
-    ) -> Result<(), HeaderError> {
+    /// Whether an image with this header is all there is of its disk, and of a size and state we accept.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_stands_alone(&self) -> Result<(), HeaderError> {
         if self.backing_file.is_some() || self.backing_format.is_some() {
             return refused("it refers to a backing file");
         }
@@ -176,17 +180,21 @@ impl Header {
         if self.virtual_size_bytes > MAX_VIRTUAL_SIZE_BYTES {
             return refused(format!("a virtual size of {} bytes", self.virtual_size_bytes));
         }
-        if self.virtual_size_bytes != declared_virtual_size_bytes {
+        if self.virtual_size_bytes == 0 || !self.virtual_size_bytes.is_multiple_of(512) {
             return refused(format!(
-                "its virtual size is {} bytes, {declared_virtual_size_bytes} were declared",
+                "a virtual size of {} bytes, not of whole sectors",
                 self.virtual_size_bytes
             ));
         }
-        self.check_tables(file_bytes)
+        Ok(())
     }
 
-    fn check_tables(&self, file_bytes: u64) -> Result<(), HeaderError> {
-        let l2_entry_bytes = if self.incompatible & INCOMPATIBLE_EXTENDED_L2 != 0 { 16 } else { 8 };
+    /// Whether the two top-level tables fit the virtual size and lie inside a file of `file_bytes`.
+    ///
+    /// # Errors
+    /// Which does not.
+    pub fn check_tables(&self, file_bytes: u64) -> Result<(), HeaderError> {
+        let l2_entry_bytes = if self.has_extended_l2() { 16 } else { 8 };
         let bytes_per_l1_entry = self.cluster_bytes * (self.cluster_bytes / l2_entry_bytes);
         let l1_bytes = u64::from(self.l1_entries) * 8;
         if u64::from(self.l1_entries) < self.virtual_size_bytes.div_ceil(bytes_per_l1_entry) {
@@ -210,6 +218,29 @@ impl Header {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn cluster_bytes(&self) -> u64 {
+        self.cluster_bytes
+    }
+
+    pub(crate) fn has_extended_l2(&self) -> bool {
+        self.incompatible & INCOMPATIBLE_EXTENDED_L2 != 0
+    }
+
+    /// Offset and bytes.
+    pub(crate) fn l1_table(&self) -> (u64, u64) {
+        (self.l1_offset, u64::from(self.l1_entries) * 8)
+    }
+
+    /// Offset and bytes.
+    pub(crate) fn refcount_table(&self) -> (u64, u64) {
+        (self.refcount_table_offset, u64::from(self.refcount_table_clusters) * self.cluster_bytes)
+    }
+
+    /// How many low bits of a compressed cluster's entry are its offset.
+    pub(crate) fn compressed_offset_bits(&self) -> u32 {
+        62 - (self.cluster_bytes.trailing_zeros() - 8)
     }
 }
 
