@@ -8,8 +8,43 @@ use crate::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct HostSpec {
-    /// Zone it stands in.
+    /// Zone it stands in; immutable once the host was seen. Empty while only the host itself can tell.
     pub zone: String,
+    /// Nothing new is placed on it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cordoned: bool,
+    /// How much of it may be given out; a PUT without it means [`Overcommit::default`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub overcommit: Option<Overcommit>,
+}
+
+/// How much of what a host has may be given out, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overcommit {
+    /// Of its logical CPUs, 10..10000; 400 when absent.
+    #[serde(default = "four_times")]
+    pub vcpu_percent: u32,
+    /// Of its memory, 10..1000; 100 when absent.
+    #[serde(default = "once")]
+    pub memory_percent: u32,
+    /// Of its space for volumes, 10..10000; 100 when absent. Volumes count with the size their guest sees.
+    #[serde(default = "once")]
+    pub disk_percent: u32,
+}
+
+impl Default for Overcommit {
+    fn default() -> Overcommit {
+        Overcommit { vcpu_percent: four_times(), memory_percent: once(), disk_percent: once() }
+    }
+}
+
+fn four_times() -> u32 {
+    400
+}
+
+fn once() -> u32 {
+    100
 }
 
 /// What a host said of itself.

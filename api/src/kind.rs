@@ -268,7 +268,8 @@ static TABLE: [KindInfo; 20] = [
     )
     .not_served_yet(),
     row(Kind::Tenant, "tenant", P::Tenancy, "tenants", S::Global, M::Global),
-    row(Kind::Host, "host", P::Fleet, "hosts", S::Global, M::Global).read_only(),
+    row(Kind::Host, "host", P::Fleet, "hosts", S::Global, M::Global)
+        .with_actions(&["cordon", "uncordon", "revoke"]),
 ];
 
 impl Kind {

@@ -315,6 +315,16 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
             rempart_model::PowerAction::Restart => ("restart", power.urn.to_string()),
         },
         Command::Fill(fill) => ("fill", fill.urn.to_string()),
+        Command::Enrol(enrol) => ("enrol", enrol.host.clone()),
+        Command::Redeem(redeem) => {
+            let what_for = redeem.urn.as_ref().map(|urn| format!(": {urn}")).unwrap_or_default();
+            ("redeem", format!("{}{what_for}", redeem.purpose))
+        }
+        Command::Host(host) => match host.action {
+            rempart_model::HostAction::Cordon => ("cordon", host.urn.to_string()),
+            rempart_model::HostAction::Uncordon => ("uncordon", host.urn.to_string()),
+            rempart_model::HostAction::Revoke => ("revoke", host.urn.to_string()),
+        },
         Command::Place(place) => ("place", place.uid.to_string()),
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::HostSeen(_) | Command::Report(_) => return None,

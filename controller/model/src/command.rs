@@ -2,7 +2,7 @@
 
 use rempart_api::fleet::HostReport;
 use rempart_api::storage::BlobSpec;
-use rempart_api::{StringMap, Urn};
+use rempart_api::{StringMap, Timestamp, Urn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,6 +31,12 @@ pub enum Command {
     HostUnreachable(HostName),
     /// What a host observed of the objects bound to it.
     Report(ReportCommand),
+    /// A machine joined with a token: from now on it is this host.
+    Enrol(EnrolCommand),
+    /// A one-time token was used for anything else.
+    Redeem(RedeemCommand),
+    /// Cordon, uncordon or revoke a host.
+    Host(HostCommand),
 }
 
 /// See [`Command::Found`].
@@ -152,6 +158,78 @@ pub struct HostSeen {
     pub zone: String,
     /// What it says of itself.
     pub report: HostReport,
+    /// When it said so, by the leader's clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<Timestamp>,
+    /// SHA-256 of the public key its session runs under (see [`EnrolCommand`]). It must be the one enrolled, and not
+    /// revoked; none, where nothing was enrolled yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key_sha256: Option<String>,
+}
+
+/// See [`Command::Enrol`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnrolCommand {
+    /// Name of the host, from the token.
+    pub host: String,
+    /// Identity of the resource, if the host is new.
+    pub uid: Uuid,
+    /// Zone it stands in, if the token says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zone: Option<String>,
+    /// SHA-256 of its certificate's public key (SPKI, DER), 64 lower-case hexadecimal digits.
+    pub key_sha256: String,
+    /// The token, used up by this.
+    pub token: TokenUse,
+}
+
+/// See [`Command::Redeem`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RedeemCommand {
+    /// The token, used up by this.
+    pub token: TokenUse,
+    /// What for, for the audit: "console serial".
+    pub purpose: String,
+    /// What it was for; must still exist.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub urn: Option<Urn>,
+}
+
+/// A one-time token. That it is genuine was checked before; that it is used once is State's business.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenUse {
+    /// Which.
+    pub id: Uuid,
+    /// Useless from then on, by State's clock.
+    pub expires_at: Timestamp,
+}
+
+/// See [`Command::Host`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostCommand {
+    /// Which host.
+    pub urn: Urn,
+    /// `if-unmodified-since`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub if_unmodified_since: Option<u64>,
+    /// What to do.
+    pub action: HostAction,
+}
+
+/// What an operator does with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HostAction {
+    /// Nothing new is placed on it.
+    Cordon,
+    /// It takes new instances again.
+    Uncordon,
+    /// Its identity counts no more: it has to enrol again.
+    Revoke,
 }
 
 /// See [`Command::Report`].

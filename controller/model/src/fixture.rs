@@ -10,8 +10,9 @@ use uuid::Uuid;
 pub(crate) use self::specs::*;
 use crate::answer::{Answer, Outcome};
 use crate::command::{
-    Command, DeleteCommand, Founding, HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand,
-    PowerAction, PowerCommand, PutCommand, ReportCommand,
+    Command, DeleteCommand, EnrolCommand, Founding, HostAction, HostCommand, HostName, HostSeen,
+    InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand,
+    TokenUse,
 };
 use crate::kinds::Spec;
 use crate::object::{Detail, InstanceDetail, Object};
@@ -200,7 +201,48 @@ impl World {
             uid,
             zone: zone.into(),
             report,
+            at: None,
+            key_sha256: None,
         })));
+    }
+
+    /// A token, good for so many seconds.
+    pub(crate) fn token(&mut self, seconds: i64) -> TokenUse {
+        self.minted += 1;
+        TokenUse {
+            id: Uuid::from_u128(self.minted),
+            expires_at: Timestamp::from_unix_ms(self.clock + seconds * 1000),
+        }
+    }
+
+    /// A machine with key `digit` joins as `host`.
+    pub(crate) fn enrol(&mut self, host: &str, digit: char, zone: Option<&str>) -> Outcome {
+        let token = self.token(60);
+        self.apply(Command::Enrol(EnrolCommand {
+            host: host.into(),
+            uid: token.id,
+            zone: zone.map(str::to_owned),
+            key_sha256: digit.to_string().repeat(64),
+            token,
+        }))
+    }
+
+    /// A host introduces itself under key `digit`.
+    pub(crate) fn introduce(&mut self, host: &str, digit: char, zone: &str) -> Outcome {
+        self.minted += 1;
+        self.apply(Command::HostSeen(Box::new(HostSeen {
+            host: host.into(),
+            uid: Uuid::from_u128(self.minted),
+            zone: zone.into(),
+            report: host_report(),
+            at: Some(Timestamp::from_unix_ms(self.clock)),
+            key_sha256: Some(digit.to_string().repeat(64)),
+        })))
+    }
+
+    pub(crate) fn host_action(&mut self, host: &str, action: HostAction) -> Outcome {
+        let urn = Urn::global(Kind::Host, host);
+        self.apply(Command::Host(HostCommand { urn, if_unmodified_since: None, action }))
     }
 
     /// The leader has not heard from a host for too long.

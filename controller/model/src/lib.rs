@@ -27,17 +27,18 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    Command, DeleteCommand, FillCommand, Founding, HostName, HostSeen, InstanceReport, ObjectReport,
-    PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand, VolumeReport,
+    Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen,
+    InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
+    ReportCommand, TokenUse, VolumeReport,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
-pub use kinds::{Link, Spec, SpecError, Strength};
+pub use kinds::{Link, SEALED_PREFIX, Spec, SpecError, Strength};
 pub use object::{
-    Detail, Failure, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause,
-    Placement, Power, Realised, VolumeDetail,
+    Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
+    OffCause, Placement, Power, Realised, VolumeDetail,
 };
 pub use refusal::{Fault, Refusal, RefusalClass};
-pub use state::{Allocation, Core, SHARED_TENANT, State, canonical_tenant};
+pub use state::{Allocation, Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
 pub use view::{Presentation, view, view_of};

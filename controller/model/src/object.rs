@@ -254,7 +254,38 @@ pub struct HostDetail {
     pub report: HostReport,
     /// Its agent is in touch.
     pub reachable: bool,
-    /// Since when that is so.
+    /// Since when that is so; none while it was never seen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
+    /// When it last said something new of itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reported_at: Option<Timestamp>,
+    /// Whose certificates are its own; none until it has enrolled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identity: Option<Identity>,
+}
+
+impl HostDetail {
+    /// It has introduced itself once.
+    pub fn was_seen(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// It had an identity, and an operator took it away.
+    pub fn is_revoked(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.revoked_at.is_some())
+    }
+}
+
+/// What a machine proves itself with: whoever holds this key is the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// SHA-256 of its public key (SPKI, DER), 64 lower-case hexadecimal digits.
+    pub key_sha256: String,
+    /// When it enrolled.
+    pub enrolled_at: Timestamp,
+    /// From when on it counts no more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<Timestamp>,
 }

@@ -3,6 +3,7 @@
 //! `objects` is the data; every other map is an index derived from it, rebuilt when a State is loaded and checked by
 //! [`State::check`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::Recorded;
 use crate::kinds::Strength;
-use crate::object::{Detail, Object};
+use crate::object::{Detail, Identity, Object};
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
@@ -40,7 +41,13 @@ pub struct Core {
     pub zones: Vec<String>,
     /// Never runs back: the latest entry time applied.
     pub clock: Timestamp,
+    /// One-time tokens that were used, until they expire.
+    #[serde(skip_serializing_if = "Redeemed::is_empty", default)]
+    pub redeemed: Arc<Redeemed>,
 }
+
+/// Used tokens and when each expires: afterwards its own expiry refuses it, and it is forgotten.
+pub type Redeemed = BTreeMap<Uuid, Timestamp>;
 
 /// Resources under a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -175,6 +182,15 @@ impl State {
     /// What is taken on a host.
     pub fn allocated(&self, host: &str) -> Allocation {
         self.allocated.get(host).copied().unwrap_or_default()
+    }
+
+    /// What the host of this name proves itself with; none if there is no such host, or it never enrolled. A revoked
+    /// one is still here, and says so.
+    pub fn host_identity(&self, host: &str) -> Option<&Identity> {
+        match &self.get(&Urn::global(Kind::Host, host))?.detail {
+            Detail::Host(host) => host.identity.as_ref(),
+            _ => None,
+        }
     }
 
     /// Resources directly under `parent`: in a tenant, workspace or network.

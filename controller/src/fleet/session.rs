@@ -131,7 +131,14 @@ async fn send(outgoing: &Outgoing, message: ControllerSays) -> Result<(), Status
 }
 
 async fn see(fleet: &Fleet, hello: &Hello, report: rempart_api::fleet::HostReport) -> Result<(), Status> {
-    let seen = HostSeen { host: hello.host.clone(), uid: Uuid::now_v7(), zone: hello.zone.clone(), report };
+    let seen = HostSeen {
+        host: hello.host.clone(),
+        uid: Uuid::now_v7(),
+        zone: hello.zone.clone(),
+        report,
+        at: Some(crate::replica::now()),
+        key_sha256: None,
+    };
     fleet.propose(Command::HostSeen(Box::new(seen))).await
 }
 
@@ -160,7 +167,10 @@ async fn take(
     // In pieces: an entry has a size limit, and failures may be wordy.
     for piece in objects.chunks(REPORTS_PER_ENTRY) {
         let report = ReportCommand { host: host.to_owned(), objects: piece.to_vec() };
-        fleet.propose(Command::Report(report)).await?;
+        // What State has already needs no entry: an agent repeats itself at every turn.
+        if fleet.inner.replica.state().report_changes_anything(&report) {
+            fleet.propose(Command::Report(report)).await?;
+        }
     }
     send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
 }

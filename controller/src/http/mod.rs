@@ -131,6 +131,7 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
         Target::Get(urn) => Call::Get { urn },
         Target::Delete(urn) => Call::Delete { urn, if_unmodified_since: version },
         Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
+        Target::Host(urn, action) => Call::Host { urn, if_unmodified_since: version, action },
         Target::Put(urn) => {
             let region = settings.service.region();
             let body =

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
-use rempart_model::{PowerAction, SHARED_TENANT, canonical_tenant};
+use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
 
 use super::problem::Failure;
 use crate::service::Page;
@@ -18,6 +18,7 @@ pub(super) enum Target {
     Put(Urn),
     Delete(Urn),
     Power(Urn, PowerAction),
+    Host(Urn, HostAction),
     Fill(Urn),
 }
 
@@ -87,13 +88,16 @@ fn collection(method: &Method, provider: Provider, segments: &[&str]) -> Result<
 
 fn action(method: &Method, urn: Urn, name: &str) -> Result<Route, Failure> {
     allow(method, &[Method::POST])?;
-    let action = match name {
-        "start" => PowerAction::Start,
-        "stop" => PowerAction::Stop,
-        "restart" => PowerAction::Restart,
-        other => return Err(Failure::NoRoute(format!("there is no action {other:?}"))),
+    let target = match (urn.kind, name) {
+        (Kind::Instance, "start") => Target::Power(urn, PowerAction::Start),
+        (Kind::Instance, "stop") => Target::Power(urn, PowerAction::Stop),
+        (Kind::Instance, "restart") => Target::Power(urn, PowerAction::Restart),
+        (Kind::Host, "cordon") => Target::Host(urn, HostAction::Cordon),
+        (Kind::Host, "uncordon") => Target::Host(urn, HostAction::Uncordon),
+        (Kind::Host, "revoke") => Target::Host(urn, HostAction::Revoke),
+        (_, other) => return Err(Failure::NoRoute(format!("there is no action {other:?}"))),
     };
-    Ok(Route { target: Target::Power(urn, action) })
+    Ok(Route { target })
 }
 
 fn allow(method: &Method, allowed: &[Method]) -> Result<(), Failure> {
@@ -174,6 +178,7 @@ mod tests {
                 Target::Put(urn) => format!("put {urn}"),
                 Target::Delete(urn) => format!("delete {urn}"),
                 Target::Power(urn, action) => format!("{action:?} {urn}"),
+                Target::Host(urn, action) => format!("{action:?} {urn}"),
                 Target::Fill(urn) => format!("fill {urn}"),
             },
             Err(Failure::Method(allowed)) => format!("405 {allowed}"),
@@ -209,6 +214,15 @@ mod tests {
             "Start seca.compute/v1/tenants/t/workspaces/w/instances/x"
         );
         assert_eq!(check(Method::GET, &format!("{instance}/start")), "405 POST");
+        assert_eq!(check(Method::POST, &format!("{instance}/cordon")), "404");
+        for row in Kind::table() {
+            let urn = Urn::network(row.kind, "t", "w", "n", "x").sibling(row.kind, "x");
+            for action in row.actions {
+                let path = format!("/providers/{}/v1/{}/{action}", row.provider.name(), urn.path());
+                let answer = check(Method::POST, &path).to_lowercase();
+                assert_eq!(answer, format!("{action} {urn}"), "an action of the table without a route");
+            }
+        }
         assert_eq!(check(Method::POST, &format!("{instance}/explode")), "404");
         assert_eq!(
             check(Method::PUT, "/providers/seca.compute/v1/tenants/seca/skus/x"),

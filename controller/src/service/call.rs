@@ -2,7 +2,7 @@
 
 use rempart_api::storage::BlobSpec;
 use rempart_api::{ResourceList, ResourceView, StringMap, Urn};
-use rempart_model::{PowerAction, Spec};
+use rempart_model::{HostAction, PowerAction, Spec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -61,6 +61,15 @@ pub enum Call {
         /// What to do.
         action: PowerAction,
     },
+    /// Cordon, uncordon or revoke. Operators only.
+    Host {
+        /// Which host.
+        urn: Urn,
+        /// Version it must have.
+        if_unmodified_since: Option<u64>,
+        /// What to do.
+        action: HostAction,
+    },
     /// Say what a blank volume contains. Operators only: naming a digest must not give access to its bytes.
     Fill {
         /// Which block storage.
@@ -84,6 +93,7 @@ impl Call {
             | Call::Put { urn, .. }
             | Call::Delete { urn, .. }
             | Call::Power { urn, .. }
+            | Call::Host { urn, .. }
             | Call::Fill { urn, .. } => urn,
         }
     }

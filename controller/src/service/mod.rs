@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, ResourceView, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, Object, Outcome, PowerCommand, Presentation,
+    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Object, Outcome, PowerCommand, Presentation,
     PutCommand, State, view_of,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
@@ -346,6 +346,11 @@ impl Service {
                 Command::Delete(DeleteCommand { urn: urn.clone(), if_unmodified_since: *if_unmodified_since })
             }
             Call::Power { urn, if_unmodified_since, action } => Command::Power(PowerCommand {
+                urn: urn.clone(),
+                if_unmodified_since: *if_unmodified_since,
+                action: *action,
+            }),
+            Call::Host { urn, if_unmodified_since, action } => Command::Host(HostCommand {
                 urn: urn.clone(),
                 if_unmodified_since: *if_unmodified_since,
                 action: *action,

@@ -43,13 +43,14 @@ impl Tx {
                 format!("is not the spec of a {}", urn.kind),
             )]));
         }
-        let carried = matches!(urn.kind, Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role);
+        let carried =
+            matches!(urn.kind, Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role | Kind::Host);
         let name = if carried {
             rempart_api::check_short_name(&urn.name)
         } else {
             rempart_api::check_name(&urn.name)
         };
-        if matches!(urn.kind, Kind::Region | Kind::Host) {
+        if urn.kind == Kind::Region {
             return Err(Refusal::conflict(format!("{urn} is written by the control plane alone")));
         }
         if urn.kind == Kind::Tenant && canonical_tenant(&urn.name) != urn.name {

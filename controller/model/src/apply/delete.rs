@@ -32,11 +32,8 @@ impl Tx {
         if delete.urn.kind == Kind::Region {
             return Err(Refusal::conflict(format!("{} goes with the cluster alone", delete.urn)));
         }
-        if delete.urn.kind == Kind::Host && self.state.on_host(&delete.urn.name).next().is_some() {
-            return Err(Refusal::conflict(format!(
-                "host {} still holds instances or volumes; move or delete them first",
-                delete.urn.name
-            )));
+        if delete.urn.kind == Kind::Host {
+            self.check_empty(&delete.urn.name)?;
         }
         let mut object = (*old).clone();
         object.deleted_at = Some(self.now);
@@ -54,6 +51,22 @@ impl Tx {
         self.write(object);
         self.finish_deletion(&delete.urn);
         Ok(Answer::Accepted)
+    }
+
+    /// A host goes only when nothing is bound to it: not even what waits for it to say that it has removed it.
+    fn check_empty(&self, host: &str) -> Result<(), Refusal> {
+        let count = |kind| self.state.on_host(host).filter(|object| object.urn.kind == kind).count();
+        let (instances, volumes) = (count(Kind::Instance), count(Kind::BlockStorage));
+        if instances + volumes == 0 {
+            return Ok(());
+        }
+        let noun = |count, noun| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        Err(Refusal::conflict(format!(
+            "host {host} still holds {} and {}; cordon it, have them deleted, and delete it when its agent has reported \
+             them gone",
+            noun(instances, "instance"),
+            noun(volumes, "volume")
+        )))
     }
 
     /// Removes `urn` if it is being deleted and nothing holds it any more: no children, no user, no host.

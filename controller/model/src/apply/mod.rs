@@ -11,6 +11,7 @@ mod place;
 mod power;
 mod put;
 mod report;
+mod tokens;
 
 pub(crate) use place::is_settled;
 
@@ -21,7 +22,7 @@ use rempart_api::{Phase, Status, Timestamp, Urn};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome, Recorded};
-use crate::command::Command;
+use crate::command::{Command, ReportCommand};
 use crate::envelope::Envelope;
 use crate::object::Object;
 use crate::refusal::{Refusal, RefusalClass};
@@ -96,6 +97,17 @@ impl State {
         self.clone().apply(self.applied_index + 1, envelope).outcome
     }
 
+    /// Whether the report tells anything that this State does not have yet. What does not needs no entry.
+    pub fn report_changes_anything(&self, report: &ReportCommand) -> bool {
+        let mut tx = Tx {
+            state: self.clone(),
+            index: self.applied_index,
+            now: self.core.clock,
+            before: BTreeMap::new(),
+        };
+        tx.report(report).is_err() || !tx.before.is_empty()
+    }
+
     /// An entry without a command passed (a leader's first, or a change of membership).
     pub fn skip(&mut self, index: u64) {
         self.applied_index = index;
@@ -145,6 +157,9 @@ impl Tx {
             Command::HostSeen(seen) => self.host_seen(seen),
             Command::HostUnreachable(host) => self.host_unreachable(host),
             Command::Report(report) => self.report(report),
+            Command::Enrol(enrol) => self.enrol(enrol),
+            Command::Redeem(redeem) => self.redeem(redeem),
+            Command::Host(host) => self.host_action(host),
         }
     }
 

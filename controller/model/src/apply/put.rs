@@ -8,7 +8,7 @@ use rempart_api::{Kind, Phase, Status, StringMap};
 use super::{Tx, check_version, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{FillCommand, PutCommand};
-use crate::kinds::Spec;
+use crate::kinds::{Spec, check_digest};
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::refusal::{Fault, Refusal, RefusalClass};
 
@@ -82,7 +82,12 @@ impl Tx {
             Some(_) if work_before => {}
             Some(_) => object.status.enter(resumed(&object.status), self.now),
         }
-        match (&object.spec, old) {
+        match (&mut object.spec, old) {
+            (Spec::Host(spec), _) => {
+                // What is not said is the default from here on, whatever held before.
+                spec.overcommit.get_or_insert_default();
+                return Ok(self.settle_host(object));
+            }
             (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
             (Spec::Instance(new), Some(Spec::Instance(old))) => {
                 let (new, old) = (new.clone(), old.clone());
@@ -166,10 +171,7 @@ impl Tx {
         };
         let content = &fill.content;
         let mut faults = Vec::new();
-        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if content.sha256.len() != 64 || !content.sha256.bytes().all(hexadecimal) {
-            faults.push(Fault::new("/sha256", "must be 64 lower-case hexadecimal digits"));
-        }
+        check_digest(&mut faults, "/sha256", &content.sha256);
         if content.size_bytes == 0 {
             faults.push(Fault::new("/sizeBytes", "must not be 0"));
         }

@@ -13,9 +13,16 @@ use super::{Tx, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{InstanceReport, ObjectReport, ReportCommand, VolumeReport};
 use crate::object::{Detail, InstanceDetail, Object, OffCause, Realised};
+use crate::refusal::Refusal;
 
 impl Tx {
     pub(super) fn report(&mut self, report: &ReportCommand) -> Outcome {
+        if self.state.host_identity(&report.host).is_some_and(|identity| identity.revoked_at.is_some()) {
+            return Err(Refusal::conflict(format!(
+                "host {:?} was revoked; what it says counts no more",
+                report.host
+            )));
+        }
         for observed in &report.objects {
             match observed {
                 ObjectReport::Volume(volume) => self.volume_report(&report.host, volume),

@@ -1,12 +1,14 @@
 //! The meaning of single commands.
 
 mod deletion;
+mod fleet;
 mod hosts;
 mod lifecycle;
 mod power;
 mod references;
 mod reports;
 mod storage;
+mod tokens;
 mod window;
 
 use rempart_api::fleet::{Acceleration, HostReport, HypervisorHealth};

@@ -1,12 +1,12 @@
 //! What operators offer: regions, SKUs, hosts. Tenants read them.
 
 use rempart_api::compute::InstanceSkuSpec;
-use rempart_api::fleet::HostSpec;
+use rempart_api::fleet::{HostSpec, Overcommit};
 use rempart_api::network::NetworkSkuSpec;
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::StorageSkuSpec;
 
-use super::{Rules, check_range};
+use super::{Rules, check_range, check_same};
 use crate::object::Detail;
 use crate::refusal::Fault;
 use crate::state::State;
@@ -46,6 +46,18 @@ impl Rules for NetworkSkuSpec {
 impl Rules for HostSpec {
     fn check(&self, state: &State, faults: &mut Vec<Fault>) {
         super::check_zone(state, faults, "/spec/zone", &self.zone);
+        if let Some(overcommit) = &self.overcommit {
+            let Overcommit { vcpu_percent, memory_percent, disk_percent } = *overcommit;
+            check_range(faults, "/spec/overcommit/vcpuPercent", vcpu_percent.into(), 10, 10_000);
+            check_range(faults, "/spec/overcommit/memoryPercent", memory_percent.into(), 10, 1000);
+            check_range(faults, "/spec/overcommit/diskPercent", disk_percent.into(), 10, 10_000);
+        }
+    }
+
+    fn check_change(&self, old: &Self, detail: &Detail, faults: &mut Vec<Fault>) {
+        if matches!(detail, Detail::Host(host) if host.was_seen()) {
+            check_same(faults, "/spec/zone", &old.zone, &self.zone);
+        }
     }
 
     fn new_detail(&self) -> Detail {

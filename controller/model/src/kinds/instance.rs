@@ -3,6 +3,7 @@
 use rempart_api::Kind;
 use rempart_api::compute::{InstanceSpec, PowerState};
 
+use super::secret::check_stored;
 use super::{Link, Rules, Strength, check_same, check_text, check_zone};
 use crate::object::{Detail, InstanceDetail, Power, Realised};
 use crate::refusal::Fault;
@@ -18,9 +19,8 @@ impl Rules for InstanceSpec {
         for (position, key) in keys.iter().enumerate() {
             check_text(faults, format!("/spec/sshKeys/{position}"), key, 4096);
         }
-        let length = self.user_data.as_deref().map_or(0, |text| text.chars().count());
-        if length > 65_536 {
-            faults.push(Fault::new("/spec/userData", format!("at most 65536 characters, has {length}")));
+        if let Some(text) = &self.user_data {
+            check_stored(faults, "/spec/userData", text);
         }
         if let Some(group) = &self.anti_affinity_group {
             check_text(faults, "/spec/antiAffinityGroup", group, 64);
@@ -72,6 +72,10 @@ impl Rules for InstanceSpec {
             )
         }));
         links
+    }
+
+    fn secrets(&mut self) -> Vec<(&'static str, &mut String)> {
+        self.user_data.as_mut().map(|text| ("userData", text)).into_iter().collect()
     }
 
     fn new_detail(&self) -> Detail {

@@ -6,9 +6,12 @@ mod catalogue;
 mod image;
 mod instance;
 mod network;
+mod secret;
 mod tenant;
 mod volume;
 mod workspace;
+
+pub use secret::SEALED_PREFIX;
 
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
@@ -34,6 +37,11 @@ pub(crate) trait Rules {
 
     /// Every reference in the spec.
     fn links(&self) -> Vec<Link<'_>> {
+        Vec::new()
+    }
+
+    /// Fields that nobody but its owner and its host may read, by name: they are in State sealed.
+    fn secrets(&mut self) -> Vec<(&'static str, &mut String)> {
         Vec::new()
     }
 
@@ -115,6 +123,12 @@ macro_rules! specs {
             pub fn to_json(&self) -> serde_json::Value {
                 let json = match self { $(Spec::$kind(spec) => serde_json::to_value(spec)),+ };
                 json.unwrap_or_else(|error| unreachable!("specs are plain data: {error}"))
+            }
+
+            /// Fields to be sealed before the spec is proposed, and unsealed before it is shown or sent to a host, by
+            /// name below `/spec`. Only those that are set.
+            pub fn secrets_mut(&mut self) -> Vec<(&'static str, &mut String)> {
+                match self { $(Spec::$kind(spec) => spec.secrets()),+ }
             }
 
             pub(crate) fn check(&self, state: &State, faults: &mut Vec<Fault>) {
@@ -200,7 +214,7 @@ fn check_text(faults: &mut Vec<Fault>, pointer: impl Into<String>, text: &str, m
 }
 
 /// Records a fault unless `zone` is one of the region's.
-fn check_zone(state: &State, faults: &mut Vec<Fault>, pointer: &str, zone: &str) {
+pub(crate) fn check_zone(state: &State, faults: &mut Vec<Fault>, pointer: &str, zone: &str) {
     if rempart_api::check_zone(zone).is_err() || !state.zones().iter().any(|known| known == zone) {
         let known = state.zones().join(", ");
         let shown: String = zone.chars().take(32).collect();
@@ -208,6 +222,14 @@ fn check_zone(state: &State, faults: &mut Vec<Fault>, pointer: &str, zone: &str)
             pointer,
             format!("zone {shown:?} does not exist in this region; it has: {known}"),
         ));
+    }
+}
+
+/// Records a fault unless `digest` is a SHA-256 as we write it.
+pub(crate) fn check_digest(faults: &mut Vec<Fault>, pointer: &str, digest: &str) {
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if digest.len() != 64 || !digest.bytes().all(hexadecimal) {
+        faults.push(Fault::new(pointer, "must be 64 lower-case hexadecimal digits"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeReference};
 use rempart_api::fleet::{
-    Acceleration, HostReport, HostSpec, HypervisorHealth, UnexpectedDomain, Virtualization,
+    Acceleration, HostReport, HostSpec, HypervisorHealth, Overcommit, UnexpectedDomain, Virtualization,
 };
 use rempart_api::network::{
     Cidr, InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, Route, RouteTableSpec, SubnetSpec,
@@ -16,9 +16,9 @@ use rempart_api::tenancy::TenantSpec;
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Failure, FillCommand, Founding, HostName, HostSeen,
-    InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    ReportCommand, Spec, VolumeReport,
+    Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand, Founding,
+    HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause, PlaceCommand,
+    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport,
 };
 use serde_json::json;
 
@@ -34,6 +34,9 @@ labels!(command_label, COMMANDS, Command {
     HostSeen => "host-seen",
     HostUnreachable => "host-unreachable",
     Report => "report",
+    Enrol => "enrol",
+    Redeem => "redeem",
+    Host => "host",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -129,7 +132,29 @@ fn samples() -> Vec<Envelope> {
             uid: uuid(4),
             zone: "a".into(),
             report: host_report(),
+            at: None,
+            key_sha256: None,
         })),
+        Command::HostSeen(Box::new(HostSeen {
+            host: "h1".into(),
+            uid: uuid(4),
+            zone: "a".into(),
+            report: host_report(),
+            at: Some(time(1)),
+            key_sha256: Some("cd".repeat(32)),
+        })),
+        Command::Enrol(EnrolCommand {
+            host: "h1".into(),
+            uid: uuid(4),
+            zone: Some("a".into()),
+            key_sha256: "cd".repeat(32),
+            token: token(),
+        }),
+        Command::Redeem(RedeemCommand {
+            token: token(),
+            purpose: "console serial".into(),
+            urn: Some(vm.clone()),
+        }),
         Command::HostUnreachable(HostName { host: "h1".into(), changed_index: None }),
         Command::HostUnreachable(HostName { host: "h1".into(), changed_index: Some(1234) }),
         Command::Report(ReportCommand { host: "h1".into(), objects: reports() }),
@@ -138,7 +163,16 @@ fn samples() -> Vec<Envelope> {
     commands.extend(
         actions.map(|action| Command::Power(PowerCommand { urn: urn.clone(), if_unmodified_since, action })),
     );
+    let actions = [HostAction::Cordon, HostAction::Uncordon, HostAction::Revoke];
+    let host = Urn::global(Kind::Host, "h1");
+    commands.extend(
+        actions.map(|action| Command::Host(HostCommand { urn: host.clone(), if_unmodified_since, action })),
+    );
     commands.into_iter().chain(puts).map(envelope).collect()
+}
+
+fn token() -> TokenUse {
+    TokenUse { id: uuid(6), expires_at: time(600) }
 }
 
 pub(crate) fn blob(format: BlobFormat) -> BlobSpec {
@@ -285,6 +319,10 @@ pub(crate) fn specs() -> Vec<Spec> {
         }),
         Spec::InternetGateway(InternetGatewaySpec { egress_only: Some(true) }),
         tenant(),
-        Spec::Host(HostSpec { zone: "a".into() }),
+        Spec::Host(HostSpec {
+            zone: "a".into(),
+            cordoned: true,
+            overcommit: Some(Overcommit { vcpu_percent: 800, memory_percent: 90, disk_percent: 150 }),
+        }),
     ]
 }

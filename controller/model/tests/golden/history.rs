@@ -108,7 +108,14 @@ impl Script {
         let mut report = host_report();
         report.hypervisor.available = true;
         let uid = uuid(3000 + self.entries.len() as u128);
-        self.say(Command::HostSeen(Box::new(HostSeen { host: host.into(), uid, zone: "a".into(), report })));
+        self.say(Command::HostSeen(Box::new(HostSeen {
+            host: host.into(),
+            uid,
+            zone: "a".into(),
+            report,
+            at: None,
+            key_sha256: None,
+        })));
     }
 
     /// The host reports all it should have as done, but for what `change` makes of its words about instances.

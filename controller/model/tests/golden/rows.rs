@@ -6,8 +6,8 @@ use rempart_api::compute::PowerState;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    Core, Detail, Hardware, HardwareDisk, HostDetail, ImageDetail, InstanceDetail, Object, OffCause,
-    Placement, Power, Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
+    Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
+    OffCause, Placement, Power, Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
@@ -73,9 +73,17 @@ fn every_core_ever_stored_is_read_and_written_alike() {
         region: "eu-1".into(),
         zones: vec!["a".into(), "b".into()],
         clock: time(0),
+        redeemed: Arc::default(),
     };
-    let label = |core: &Core| if core.cluster_id.is_some() { "founded" } else { "blank" }.to_owned();
-    crate::check("core", vec![Core::default(), core], label, &["blank".into(), "founded".into()]);
+    let redeemed = Arc::new([(uuid(6), time(600))].into());
+    let used = Core { redeemed, ..core.clone() };
+    let label = |core: &Core| match core {
+        Core { cluster_id: None, .. } => "blank".to_owned(),
+        Core { redeemed, .. } if redeemed.is_empty() => "founded".to_owned(),
+        _ => "redeemed".to_owned(),
+    };
+    let labels = ["blank", "founded", "redeemed"].map(str::to_owned);
+    crate::check("core", vec![Core::default(), core, used], label, &labels);
 }
 
 fn answers() -> Vec<Recorded> {
@@ -118,6 +126,12 @@ fn objects() -> Vec<Object> {
                     report: host_report(),
                     reachable: false,
                     since: Some(time(3)),
+                    reported_at: Some(time(2)),
+                    identity: Some(Identity {
+                        key_sha256: "cd".repeat(32),
+                        enrolled_at: time(1),
+                        revoked_at: Some(time(4)),
+                    }),
                 })),
                 _ => Detail::None,
             };

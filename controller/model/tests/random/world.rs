@@ -211,7 +211,14 @@ impl World {
             ..HostReport::default()
         };
         let uid = self.mint();
-        let seen = HostSeen { host: host.to_owned(), uid, zone: zone.to_owned(), report };
+        let seen = HostSeen {
+            host: host.to_owned(),
+            uid,
+            zone: zone.to_owned(),
+            report,
+            at: None,
+            key_sha256: None,
+        };
         let _ = self.propose(Command::HostSeen(Box::new(seen)));
     }
 

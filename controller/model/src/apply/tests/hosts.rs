@@ -157,6 +157,8 @@ fn a_host_introduces_itself_from_a_zone_of_the_region_under_a_plain_name() {
             uid,
             zone: zone.into(),
             report: host_report(),
+            at: None,
+            key_sha256: None,
         }))
     };
     let fresh = Uuid::from_u128(50 << 90);

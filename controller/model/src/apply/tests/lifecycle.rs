@@ -248,11 +248,6 @@ fn the_region_is_nobodys_to_write() {
         "control plane alone",
     );
     refused(world.delete(&region), RefusalClass::Conflict, "goes with the cluster");
-    refused(
-        world.put(&Urn::global(Kind::Host, "h2"), json!({"zone": "a"})),
-        RefusalClass::Conflict,
-        "control plane alone",
-    );
     refused(world.apply(Command::Found(founding("eu-2", &["a"]))), RefusalClass::Conflict, "founded already");
 }
 
