@@ -261,7 +261,7 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(100);
-        let mut request = request.bearer_auth(&self.token);
+        let mut request = self.signed(request);
         let mut repeated = false;
         let harmless = twice != Twice::Harmful;
         loop {
@@ -293,14 +293,37 @@ impl Client {
     }
 
     async fn once(&self, request: reqwest::RequestBuilder, url: &str) -> Result<Answer, ClientError> {
+        let response = self.answered(request, url).await?;
+        let status = response.status().as_u16();
+        let bytes =
+            response.bytes().await.map_err(|error| ClientError::Transport { url: url.to_owned(), error })?;
+        Ok((status, serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// A request as nobody in particular.
+    pub(crate) fn request(&self, method: reqwest::Method, url: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// `request` as this client's subject.
+    pub(crate) fn signed(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        request.bearer_auth(&self.token)
+    }
+
+    /// Sends `request` once. A success (a switch of protocols is one) comes back with its body still to be read.
+    pub(crate) async fn answered(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+    ) -> Result<reqwest::Response, ClientError> {
         let transport = |error: reqwest::Error| ClientError::Transport { url: url.to_owned(), error };
         let response = request.send().await.map_err(transport)?;
         let status = response.status();
+        if status.is_success() || status == reqwest::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
         let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let bytes = response.bytes().await.map_err(transport)?;
-        if status.is_success() {
-            return Ok((status.as_u16(), serde_json::from_slice(&bytes).ok()));
-        }
         Err(match serde_json::from_slice::<Problem>(&bytes) {
             Ok(mut problem) => {
                 // What went wrong on their side, an operator finds by it.

@@ -8,6 +8,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod compute;
+pub mod console;
 pub mod fleet;
 mod kind;
 mod metadata;
