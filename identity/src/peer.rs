@@ -6,18 +6,46 @@
 //! match rempart_identity::identity(&request)? { .. }          // either may
 //! ```
 
+use std::sync::Arc;
+
 use tonic::{Request, Status};
 
-use crate::Identity;
+use crate::{Caller, Certificate, Identity};
+
+/// What the listener's owner made of a caller.
+#[derive(Debug, Clone)]
+struct Admission(Result<Identity, String>);
+
+/// Notes on `request` who sent it, for the services behind: the holder of the connection's certificate, if that is in
+/// force and `judge` has nothing against it (the error is told to the caller). For the listener's interceptor.
+pub fn admit<T>(mut request: Request<T>, judge: impl FnOnce(&Certificate) -> Result<(), String>) -> Request<T> {
+    let admitted = match certificate(&request) {
+        None => Err("this call needs a certificate of the cluster; join it first".to_owned()),
+        Some(shown) if shown.is_expired() => {
+            Err(format!("the certificate of {} has expired; renew it", shown.identity))
+        }
+        Some(shown) => judge(&shown).map(|()| shown.identity.clone()),
+    };
+    request.extensions_mut().insert(Admission(admitted));
+    request
+}
+
+/// The certificate of the connection that `request` came over: verified, but maybe expired, and of a host that may be
+/// revoked.
+pub fn certificate<T>(request: &Request<T>) -> Option<Arc<Certificate>> {
+    request.extensions().get::<Caller>().and_then(|caller| caller.0.clone())
+}
 
 /// Who sent `request`.
 ///
 /// # Errors
 /// `unauthenticated`, in words for the log at the other end.
 pub fn identity<T>(request: &Request<T>) -> Result<Identity, Status> {
-    let identity = request.extensions().get::<Identity>().cloned();
-    identity
-        .ok_or_else(|| Status::unauthenticated("this call needs the credential of a machine of the cluster"))
+    match request.extensions().get::<Admission>() {
+        Some(Admission(Ok(identity))) => Ok(identity.clone()),
+        Some(Admission(Err(why))) => Err(Status::unauthenticated(why.clone())),
+        None => Err(Status::unauthenticated("nobody is admitted on this listener")),
+    }
 }
 
 /// The name of the host that sent `request`.
