@@ -1,7 +1,7 @@
 //! What this machine shows, and whom it believes. Cheap to clone; all clones see a renewed certificate at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use rustls::RootCertStore;
 use rustls::client::Resumption;
@@ -139,9 +139,12 @@ impl Credentials {
 
 /// How a machine that has nothing yet talks to controllers: it shows no certificate, and believes those that prove to
 /// be of the CA with this digest.
-pub(crate) fn joiner(ca_sha256: &str) -> Result<rustls::ClientConfig, IdentityError> {
+pub(crate) fn joiner(
+    ca_sha256: &str,
+    met_stranger: Arc<AtomicBool>,
+) -> Result<rustls::ClientConfig, IdentityError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Pinned::new(ca_sha256.to_owned(), provider.clone());
+    let verifier = Pinned::new(ca_sha256.to_owned(), provider.clone(), met_stranger);
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -182,6 +185,3 @@ impl std::fmt::Debug for Current {
         write!(to, "{} ({})", self.certificate.identity, self.generation)
     }
 }
-
-/// The certificate is replaced this long after the last attempt failed.
-pub const RENEWAL_PAUSE: Duration = Duration::from_secs(1);

@@ -17,6 +17,7 @@ pub mod ca;
 pub mod certificate;
 pub mod credentials;
 pub mod file;
+pub mod join;
 pub mod key;
 mod name;
 pub mod peer;

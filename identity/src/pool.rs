@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use crate::{Credentials, IdentityError, credentials};
+use crate::{Credentials, credentials};
 
 /// Who has to be at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ impl Pool {
 /// A connection of a machine that has no certificate yet, to a controller of the CA with this digest.
 ///
 /// # Errors
-/// Nobody there, or not of that cluster.
+/// `PermissionDenied` when somebody of another cluster answered; else why it could not be made.
 pub async fn connect_to_join(address: &str, ca_sha256: &str, within: Duration) -> io::Result<Channel> {
     let behaviour = Behaviour {
         connect_timeout: within,
@@ -147,10 +147,15 @@ pub async fn connect_to_join(address: &str, ca_sha256: &str, within: Duration) -
         keepalive_timeout: within,
         window_bytes: None,
     };
-    let config = credentials::joiner(ca_sha256).map_err(|error: IdentityError| io::Error::other(error))?;
+    let met_stranger = Arc::new(AtomicBool::new(false));
+    let config = credentials::joiner(ca_sha256, met_stranger.clone()).map_err(io::Error::other)?;
     let (endpoint, connector) = endpoint(address, config, &behaviour)?;
     let channel = endpoint.connect_with_connector(connector).await;
-    channel.map_err(|error| io::Error::other(with_causes(&error)))
+    channel.map_err(|error| {
+        let stranger = met_stranger.load(Ordering::Acquire);
+        let kind = if stranger { io::ErrorKind::PermissionDenied } else { io::ErrorKind::Other };
+        io::Error::new(kind, with_causes(&error))
+    })
 }
 
 fn endpoint(

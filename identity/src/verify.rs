@@ -8,6 +8,7 @@
 //! What never happens: a chain is believed whose end is not the CA; a host's certificate passes for a server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -176,11 +177,17 @@ impl ServerCertVerifier for Controllers {
 pub(crate) struct Pinned {
     ca_sha256: String,
     provider: Arc<CryptoProvider>,
+    /// Somebody without that CA answered.
+    met_stranger: Arc<AtomicBool>,
 }
 
 impl Pinned {
-    pub(crate) fn new(ca_sha256: String, provider: Arc<CryptoProvider>) -> Pinned {
-        Pinned { ca_sha256, provider }
+    pub(crate) fn new(
+        ca_sha256: String,
+        provider: Arc<CryptoProvider>,
+        met_stranger: Arc<AtomicBool>,
+    ) -> Pinned {
+        Pinned { ca_sha256, provider, met_stranger }
     }
 }
 
@@ -195,6 +202,7 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<ServerCertVerified, Error> {
         let pinned = intermediates.iter().find(|shown| sha256_hex(shown) == self.ca_sha256);
         let Some(pinned) = pinned else {
+            self.met_stranger.store(true, Ordering::Release);
             let why = "the controller is not of the cluster that made the join token (its CA has another digest); \
                        is the address right, and the token of this cluster?";
             return Err(Error::General(why.to_owned()));
