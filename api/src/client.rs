@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::{Problem, ResourceList, ResourceView, Urn};
 
+mod upload;
+
 /// How long a call may take, an upload aside.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -205,27 +207,6 @@ impl Client {
                 Some(next) => after = Some(next),
             }
         }
-    }
-
-    /// Sends bytes as they come to the sub-path `path` of a resource, with no limit of time. Never repeated.
-    pub async fn upload(
-        &self,
-        urn: &Urn,
-        path: &str,
-        query: &[(&str, &str)],
-        length: u64,
-        bytes: reqwest::Body,
-    ) -> Result<(u16, Option<Value>), ClientError> {
-        let url = format!("{}/{path}", self.url(urn));
-        let request = self
-            .http
-            .put(&url)
-            .query(query)
-            .timeout(Duration::from_secs(7 * 24 * 3600))
-            .header("content-type", "application/octet-stream")
-            .header("content-length", length)
-            .body(bytes);
-        self.attempt(request, &url, Twice::Harmful).await
     }
 
     /// Any call: status and JSON body of a success.
