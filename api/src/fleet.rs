@@ -47,6 +47,70 @@ fn once() -> u32 {
     100
 }
 
+/// How it is with a host, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// Written or enrolled, and not introduced yet.
+    Joining,
+    /// It takes instances.
+    Ready,
+    /// Its operator wants nothing new on it.
+    Cordoned,
+    /// Its hypervisor service does not answer.
+    NoHypervisor,
+    /// Its agent is out of touch.
+    Unreachable,
+    /// Its identity was revoked.
+    Revoked,
+}
+
+/// Amounts of what a host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct HostResources {
+    /// CPUs.
+    pub vcpus: u64,
+    /// Memory in MiB.
+    #[serde(rename = "memoryMiB")]
+    pub memory_mib: u64,
+    /// Space for volumes in MiB; absent where it is not limited.
+    #[serde(rename = "diskMiB", skip_serializing_if = "Option::is_none", default)]
+    pub disk_mib: Option<u64>,
+}
+
+/// Status of a host, beside the state and its history that every status has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostStatus {
+    /// In a word.
+    pub host_state: HostState,
+    /// Its agent is in touch.
+    pub reachable: bool,
+    /// Since when that is so; absent while it was never seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+    /// When it last said something new of itself. While it is reachable it has been heard within the last seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reported_at: Option<Timestamp>,
+    /// What it said: capacity, virtualisation, versions, boot id, unexpected domains.
+    pub host: HostReport,
+    /// How much may be given out: its capacity, overcommitted as its spec says.
+    pub allocatable: HostResources,
+    /// How much is.
+    pub allocated: HostResources,
+    /// Instances bound to it.
+    pub instances: u64,
+    /// Volumes bound to it.
+    pub volumes: u64,
+    /// When it enrolled; absent if it never did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub enrolled_at: Option<Timestamp>,
+    /// When its identity was revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// What a host said of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]

@@ -31,6 +31,8 @@ pub struct DesiredVolume {
     pub size_bytes: u64,
     /// What it starts from; none = blank.
     pub content: Option<BlobSpec>,
+    /// The request that last changed this; for logs.
+    pub request_id: Option<Uuid>,
 }
 
 /// An instance as its host should have it.
@@ -54,6 +56,8 @@ pub struct DesiredInstance {
     pub user_data: String,
     /// Power.
     pub power: Power,
+    /// The request that last changed this; for logs.
+    pub request_id: Option<Uuid>,
 }
 
 impl State {
@@ -70,6 +74,7 @@ impl State {
                     present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
                     size_bytes: u64::from(spec.size_gb) << 30,
                     content: volume.content.clone(),
+                    request_id: volume.request_id,
                 }))
             }
             (Spec::Instance(spec), Detail::Instance(instance)) => {
@@ -83,6 +88,7 @@ impl State {
                     ssh_keys: spec.ssh_keys.clone().unwrap_or_default(),
                     user_data: spec.user_data.clone().unwrap_or_default(),
                     power: instance.power.clone(),
+                    request_id: instance.request_id,
                 })))
             }
             _ => None,

@@ -2,14 +2,18 @@
 //!
 //! Computed from the State when asked, so that no explanation is ever stale and none costs a log entry.
 
-use std::fmt::Write as _;
+mod host;
+mod waiting;
 
 use rempart_api::compute::PowerState;
-use rempart_api::{Kind, Phase, Timestamp, Urn};
+use rempart_api::{Phase, Timestamp};
 
 use crate::object::{Detail, InstanceDetail, Object, OffCause};
-use crate::placement;
+use crate::placement::Verdicts;
 use crate::state::State;
+
+use host::host_trouble;
+pub(crate) use host::host_state;
 
 /// Why, for each audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +32,13 @@ impl Explanation {
     }
 }
 
-/// Why `object` is not plainly fine; none when there is nothing to say.
-pub fn explain(state: &State, object: &Object) -> Option<Explanation> {
+/// Why `object` is not plainly fine; none when there is nothing to say. `verdicts` are of this very State: whoever
+/// explains many objects of one State hands in the same.
+pub fn explain(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Explanation> {
     match &object.detail {
-        Detail::Instance(instance) => explain_instance(state, object, instance),
+        Detail::Instance(instance) => explain_instance(state, object, instance, verdicts),
         Detail::Volume(volume) => explain_volume(state, object, volume),
-        Detail::Host(host) => explain_host(object, host),
+        Detail::Host(host) => host::explain(object, host),
         _ if object.is_deleting() => {
             let left = state.child_count(&object.urn);
             let words = format!("waits for {left} resources in it that are being deleted");
@@ -47,43 +52,14 @@ fn since(at: Option<Timestamp>) -> String {
     at.map(|at| format!(" since {at}")).unwrap_or_default()
 }
 
-/// Trouble of the host itself, in words for an object bound to it.
-fn host_trouble(state: &State, host: &str) -> Option<Explanation> {
-    let detail = match state.get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
-        Some(Detail::Host(detail)) => detail,
-        _ => return None,
-    };
-    if !detail.reachable {
-        let when = since(detail.since);
-        return Some(Explanation::new(
-            "HostUnreachable",
-            format!(
-                "The machine this resource is on has been out of touch{when}. A running guest keeps running; what \
-                 was asked for is carried out when the machine is back. Nothing needs to be done."
-            ),
-            format!(
-                "The agent of host {host} is out of touch{when}; check the host, its network and rempart-agent."
-            ),
-        ));
-    }
-    let health = &detail.report.hypervisor;
-    if !health.available {
-        let when = since(health.since);
-        return Some(Explanation::new(
-            "HypervisorUnavailable",
-            format!(
-                "The virtualisation service of the machine this resource is on has not answered{when}. A running \
-                 guest keeps running; changes are carried out when the service is back. Nothing needs to be done."
-            ),
-            format!("libvirtd on host {host} does not answer{when}: {}", health.reason),
-        ));
-    }
-    None
-}
-
-fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -> Option<Explanation> {
+fn explain_instance(
+    state: &State,
+    object: &Object,
+    instance: &InstanceDetail,
+    verdicts: &Verdicts,
+) -> Option<Explanation> {
     let Some(placement) = &instance.placement else {
-        return (!object.is_deleting()).then(|| explain_waiting(state, object));
+        return (!object.is_deleting()).then(|| waiting::explain(state, object, verdicts));
     };
     if let Some(trouble) = host_trouble(state, &placement.host) {
         return Some(trouble);
@@ -117,6 +93,11 @@ fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -
             "Returning",
             "The machine it is on was restarted; the guest is started again by itself. Nothing needs to be done.",
         ),
+        Phase::Active if instance.changed_while_on => step(
+            "TakesEffectAtNextStart",
+            "Its volumes were changed while the guest runs; the guest sees that at its next start. Restart the \
+             instance, or stop and start it, when it suits you.",
+        ),
         _ => match instance.off_cause {
             Some(OffCause::Guest) if instance.power_state == PowerState::Off => {
                 step("GuestShutdown", "The guest shut itself down. Start the instance to run it again.")
@@ -128,29 +109,6 @@ fn explain_instance(state: &State, object: &Object, instance: &InstanceDetail) -
             _ => None,
         },
     }
-}
-
-fn explain_waiting(state: &State, object: &Object) -> Explanation {
-    let (tenant, operator) = match placement::choose(state, object) {
-        Ok(_) => ("A machine was found; placement follows.".to_owned(), "about to be placed".to_owned()),
-        Err(refusals) if refusals.is_empty() => (
-            "No machine has joined this region yet. The instance is placed as soon as one does.".to_owned(),
-            "no host is enrolled; start rempart-agent on one".to_owned(),
-        ),
-        Err(refusals) => {
-            let mut counts = String::new();
-            for (rule, count) in &refusals {
-                let separator = if counts.is_empty() { "" } else { ", " };
-                let _ = write!(counts, "{separator}{count} {}", rule.tenant_words());
-            }
-            let tenant = format!(
-                "No machine can take this instance now: {counts}. It is placed as soon as one can; a smaller SKU or \
-                 another zone may be placed at once."
-            );
-            (tenant, format!("refusals per rule: {refusals:?}"))
-        }
-    };
-    Explanation::new("NoHost", tenant, operator)
 }
 
 fn explain_volume(
@@ -179,30 +137,5 @@ fn explain_volume(
     })
 }
 
-fn explain_host(object: &Object, host: &crate::object::HostDetail) -> Option<Explanation> {
-    let both = |reason, words: String| Some(Explanation::new(reason, words.clone(), words));
-    if !host.reachable {
-        let when = since(host.since);
-        return both(
-            "Unreachable",
-            format!(
-                "The agent of {} is out of touch{when}. Its guests may well be running. Check the host, its network \
-                 and rempart-agent there.",
-                object.urn.name
-            ),
-        );
-    }
-    let health = &host.report.hypervisor;
-    if !health.available {
-        let words = format!("libvirtd does not answer{}: {}", since(health.since), health.reason);
-        return both("HypervisorUnavailable", words);
-    }
-    let unexpected = host.report.unexpected_domains.len();
-    if unexpected > 0 {
-        let names: Vec<_> =
-            host.report.unexpected_domains.iter().map(|domain| domain.name.as_str()).collect();
-        let words = format!("{unexpected} domains that nobody asked for; left alone: {}", names.join(", "));
-        return both("UnexpectedDomains", words);
-    }
-    None
-}
+#[cfg(test)]
+mod tests;

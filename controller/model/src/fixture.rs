@@ -310,11 +310,11 @@ impl World {
 
     pub(crate) fn status(&self, urn: &Urn) -> Value {
         let show =
-            crate::Presentation { public_url: "http://x", providers: &[], verb: "GET", operator: false };
+            crate::Presentation { public_url: "http://x", providers: &[], verb: "GET", operator: false, verdicts: None };
         crate::view(&self.state, self.get(urn), show).status.unwrap()
     }
 
     pub(crate) fn why(&self, urn: &Urn) -> Option<Explanation> {
-        explain(&self.state, self.get(urn))
+        explain(&self.state, self.get(urn), &placement::Verdicts::default())
     }
 }

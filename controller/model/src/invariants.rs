@@ -34,11 +34,13 @@ impl State {
         assert_eq!(rebuilt.placed, self.placed, "index of placements");
         assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
+        assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
         assert_eq!(rebuilt.children, self.children, "children");
         assert!(
             self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(),
             "request window"
         );
+        assert!(self.room_changed <= self.applied_index, "room that is to come");
     }
 
     fn check_envelope(&self, object: &Object) {

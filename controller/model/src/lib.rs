@@ -19,6 +19,7 @@ mod fixture;
 mod invariants;
 mod kinds;
 mod object;
+mod occupancy;
 pub mod placement;
 mod refusal;
 mod state;
@@ -34,11 +35,12 @@ pub use command::{
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
-pub use kinds::{Link, SEALED_PREFIX, Spec, SpecError, Strength};
+pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength};
 pub use object::{
     Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
     OffCause, Placement, Power, Realised, VolumeDetail,
 };
 pub use refusal::{Fault, Refusal, RefusalClass};
-pub use state::{Allocation, Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
+pub use occupancy::Allocation;
+pub use state::{Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
 pub use view::{Presentation, view, view_of};

@@ -59,6 +59,27 @@ impl Object {
         self.deleted_at.is_some()
     }
 
+    /// What its host has to do differs where this does. None for what no host has to do with.
+    pub(crate) fn task(&self) -> Option<(&Placement, u64, u64, bool)> {
+        let placement = self.placement()?;
+        match &self.detail {
+            Detail::Instance(instance) => {
+                Some((placement, instance.host_generation, instance.power.generation, self.is_deleting()))
+            }
+            Detail::Volume(volume) => Some((placement, volume.host_generation, 0, self.is_deleting())),
+            _ => None,
+        }
+    }
+
+    /// Notes the request that changed what its host has to do.
+    pub(crate) fn set_request_id(&mut self, request_id: Uuid) {
+        match &mut self.detail {
+            Detail::Instance(instance) => instance.request_id = Some(request_id),
+            Detail::Volume(volume) => volume.request_id = Some(request_id),
+            _ => {}
+        }
+    }
+
     /// Where it is bound, if it is.
     pub fn placement(&self) -> Option<&Placement> {
         match &self.detail {
@@ -156,6 +177,12 @@ pub struct InstanceDetail {
     /// Guest hardware, allocated at the first placement and kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hardware: Option<Hardware>,
+    /// Its disks changed while it ran: the guest sees that at its next start.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub changed_while_on: bool,
+    /// The request that last changed what its host has to do, for the host's logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<Uuid>,
 }
 
 /// Desired power. Each generation is executed at most once per boot of the host.
@@ -232,6 +259,9 @@ pub struct VolumeDetail {
     /// What the host said.
     #[serde(default)]
     pub realised: Realised,
+    /// The request that last changed what its host has to do, for the host's logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<Uuid>,
 }
 
 /// Beside an image.

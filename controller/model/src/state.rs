@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::answer::Recorded;
 use crate::kinds::Strength;
 use crate::object::{Detail, Identity, Object};
+use crate::occupancy::{Allocation, Group, makes_room};
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
@@ -58,15 +59,6 @@ pub(crate) struct Children {
     pub(crate) live: u64,
 }
 
-/// Resources taken on a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Allocation {
-    /// Virtual CPUs of all instances bound there.
-    pub vcpus: u64,
-    /// Their memory in MiB.
-    pub memory_mib: u64,
-}
-
 /// The replicated state.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -81,6 +73,10 @@ pub struct State {
     /// Instances without a placement that are not being deleted.
     pub(crate) waiting: OrdSet<Arc<Urn>>,
     pub(crate) allocated: OrdMap<String, Allocation>,
+    /// (group, host, instance) of every placed instance of an anti-affinity group.
+    pub(crate) groups: OrdSet<(Group, String, Arc<Urn>)>,
+    /// See [`State::room_changed`].
+    pub(crate) room_changed: u64,
     pub(crate) children: OrdMap<Arc<Urn>, Children>,
     pub(crate) answers: OrdMap<Uuid, (u64, Recorded)>,
     pub(crate) answer_order: OrdMap<u64, Uuid>,
@@ -179,9 +175,11 @@ impl State {
         self.waiting.iter().filter_map(|urn| self.objects.get(urn))
     }
 
-    /// What is taken on a host.
-    pub fn allocated(&self, host: &str) -> Allocation {
-        self.allocated.get(host).copied().unwrap_or_default()
+    /// Instances that wait for a host: those behind `last` first, then the others.
+    pub fn waiting_after<'a>(&'a self, last: &'a Arc<Urn>) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let behind = self.waiting.range(last.clone()..).filter(move |urn| *urn != last);
+        let before = self.waiting.range(..=last.clone());
+        behind.chain(before).filter_map(|urn| self.objects.get(urn))
     }
 
     /// What the host of this name proves itself with; none if there is no such host, or it never enrolled. A revoked
@@ -239,7 +237,11 @@ impl State {
 
     /// Adds or replaces an object, keeping every index.
     pub(crate) fn insert(&mut self, object: Arc<Object>) {
-        if let Some(old) = self.objects.insert(object.urn.clone(), object.clone()) {
+        let old = self.objects.insert(object.urn.clone(), object.clone());
+        if makes_room(old.as_deref(), Some(&object)) {
+            self.room_changed = self.applied_index;
+        }
+        if let Some(old) = old {
             self.unindex(&old);
         }
         self.by_uid.insert(object.uid, object.urn.clone());
@@ -249,20 +251,10 @@ impl State {
         if let Some(placement) = object.placement() {
             self.placed.insert((placement.host.clone(), object.urn.clone()));
         }
-        if let Detail::Instance(instance) = &object.detail {
-            match (&instance.placement, &instance.hardware) {
-                (Some(placement), Some(hardware)) => {
-                    let mut taken = self.allocated(&placement.host);
-                    taken.vcpus += u64::from(hardware.vcpus);
-                    taken.memory_mib += hardware.memory_mib;
-                    self.allocated.insert(placement.host.clone(), taken);
-                }
-                _ if !object.is_deleting() => {
-                    self.waiting.insert(object.urn.clone());
-                }
-                _ => {}
-            }
+        if object.urn.kind == Kind::Instance && object.placement().is_none() && !object.is_deleting() {
+            self.waiting.insert(object.urn.clone());
         }
+        self.occupy(&object);
         if let Some(parent) = object.urn.parent() {
             let mut children = self.children.get(&parent).copied().unwrap_or_default();
             children.total += 1;
@@ -274,6 +266,9 @@ impl State {
     /// Removes an object, keeping every index.
     pub(crate) fn remove(&mut self, urn: &Urn) -> Option<Arc<Object>> {
         let old = self.objects.remove(urn)?;
+        if makes_room(Some(&old), None) {
+            self.room_changed = self.applied_index;
+        }
         self.unindex(&old);
         Some(old)
     }
@@ -287,18 +282,7 @@ impl State {
         if let Some(placement) = old.placement() {
             self.placed.remove(&(placement.host.clone(), old.urn.clone()));
         }
-        if let Detail::Instance(instance) = &old.detail
-            && let (Some(placement), Some(hardware)) = (&instance.placement, &instance.hardware)
-        {
-            let mut taken = self.allocated(&placement.host);
-            taken.vcpus -= u64::from(hardware.vcpus);
-            taken.memory_mib -= hardware.memory_mib;
-            if taken == Allocation::default() {
-                self.allocated.remove(&placement.host);
-            } else {
-                self.allocated.insert(placement.host.clone(), taken);
-            }
-        }
+        self.vacate(old);
         if let Some(parent) = old.urn.parent() {
             let mut children = self.children.get(&parent).copied().unwrap_or_default();
             children.total -= 1;

@@ -1,11 +1,14 @@
 //! A stored object as the API shows it.
 
+use rempart_api::fleet::{HostResources, HostStatus};
 use rempart_api::{Kind, Metadata, MetadataVariant, Reference, ResourceView, Status, Urn};
 use serde_json::{Value, json};
 
-use crate::explain::explain;
+use crate::explain::{explain, host_state};
 use crate::kinds::Spec;
-use crate::object::{Detail, Object};
+use crate::object::{Detail, HostDetail, Object};
+use crate::occupancy::Offer;
+use crate::placement::Verdicts;
 use crate::state::State;
 
 /// How resources are shown to this caller, here.
@@ -19,6 +22,8 @@ pub struct Presentation<'a> {
     pub verb: &'a str,
     /// Show what only operators may see.
     pub operator: bool,
+    /// What the State shown says to instances that wait: given, when many objects of it are shown.
+    pub verdicts: Option<&'a Verdicts>,
 }
 
 /// `object` as it is named itself.
@@ -88,7 +93,9 @@ fn spec(object: &Object, show: Presentation<'_>) -> Value {
 
 fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
     let mut shared: Status = object.status.clone();
-    shared.explain(explain(state, object).as_ref().map(|why| {
+    let fresh = Verdicts::default();
+    let verdicts = show.verdicts.unwrap_or(&fresh);
+    shared.explain(explain(state, object, verdicts).as_ref().map(|why| {
         let words = if show.operator { &why.operator } else { &why.tenant };
         (why.reason.as_str(), words.clone())
     }));
@@ -130,15 +137,41 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
             }
         }
         (_, Detail::Host(host)) => {
-            status["reachable"] = json!(host.reachable);
-            status["since"] = json!(host.since);
-            status["host"] = json!(host.report);
-            let taken = state.allocated(&object.urn.name);
-            status["allocated"] = json!({"vcpus": taken.vcpus, "memoryMiB": taken.memory_mib});
+            if let (Ok(Value::Object(own)), Some(status)) =
+                (serde_json::to_value(host_status(state, object, host)), status.as_object_mut())
+            {
+                status.extend(own);
+            }
         }
         _ => {}
     }
     status
+}
+
+fn host_status(state: &State, object: &Object, host: &HostDetail) -> HostStatus {
+    let taken = state.allocated(&object.urn.name);
+    let offer = Offer::of(object);
+    HostStatus {
+        host_state: host_state(object, host),
+        reachable: host.reachable,
+        since: host.since,
+        reported_at: host.reported_at,
+        host: host.report.clone(),
+        allocatable: offer.map_or_else(HostResources::default, |offer| HostResources {
+            vcpus: offer.vcpus,
+            memory_mib: offer.memory_mib,
+            disk_mib: offer.disk_mib,
+        }),
+        allocated: HostResources {
+            vcpus: taken.vcpus,
+            memory_mib: taken.memory_mib,
+            disk_mib: Some(taken.disk_mib),
+        },
+        instances: taken.instances,
+        volumes: taken.volumes,
+        enrolled_at: host.identity.as_ref().map(|identity| identity.enrolled_at),
+        revoked_at: host.identity.as_ref().and_then(|identity| identity.revoked_at),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Pages of a collection, by name.
 
 use rempart_api::{ListMetadata, ResourceList, Urn};
+use rempart_model::placement::Verdicts;
 use rempart_model::{Presentation, SHARED_TENANT, State, view_of};
 
 use super::call::Page;
@@ -18,6 +19,9 @@ pub(super) fn list(
     {
         return Err(ServiceError::not_found(&parent));
     }
+    // Many that wait for the same are explained at the cost of one.
+    let verdicts = Verdicts::default();
+    let show = Presentation { verdicts: Some(&verdicts), ..show };
     let start = Urn { name: page.after.clone().unwrap_or_default(), ..from.clone() };
     let beyond = |name: &str| page.after.as_deref().is_none_or(|after| name > after);
     let own = state.collection(&start).filter(|object| beyond(&object.urn.name));

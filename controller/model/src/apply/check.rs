@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rempart_api::compute::PowerState;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 
 use super::Tx;
 use crate::command::PutCommand;
-use crate::kinds::{IMMUTABLE, Link, Spec, Strength};
-use crate::object::Object;
+use crate::kinds::{Fixed, IMMUTABLE, IMMUTABLE_WHILE_ON, Link, Spec, Strength};
+use crate::object::{Detail, Object};
 use crate::refusal::{Fault, Refusal, RefusalClass};
 use crate::state::{SHARED_TENANT, canonical_tenant};
 
@@ -81,25 +82,29 @@ impl Tx {
 
     /// Immutable references: another spelling of the same target is no change.
     fn check_fixed_links(&self, put: &PutCommand, old: &Object, faults: &mut Vec<Fault>) {
-        let fixed = |spec: &Spec| -> BTreeMap<String, (Reference, Option<Urn>)> {
-            let links = spec.links().into_iter().filter(|link| link.fixed);
+        let off = matches!(&old.detail, Detail::Instance(instance)
+            if instance.power_state == PowerState::Off && !instance.power.on);
+        let fixed = |spec: &Spec| -> BTreeMap<String, (Reference, Option<Urn>, &str)> {
+            let links = spec.links().into_iter();
             links
-                .map(|link| {
+                .filter_map(|link| {
+                    let why = match link.fixed {
+                        Fixed::Always => IMMUTABLE,
+                        Fixed::WhileOn if !off => IMMUTABLE_WHILE_ON,
+                        Fixed::WhileOn | Fixed::No => return None,
+                    };
                     let target = self.state.resolve(link.reference, link.kind, &put.urn).ok();
-                    (link.pointer, (link.reference.clone(), target))
+                    Some((link.pointer, (link.reference.clone(), target, why)))
                 })
                 .collect()
         };
         let (before, after) = (fixed(&old.spec), fixed(&put.spec));
         for pointer in before.keys().chain(after.keys().filter(|pointer| !before.contains_key(*pointer))) {
-            let same = match (before.get(pointer), after.get(pointer)) {
-                (Some((old, old_target)), Some((new, new_target))) => {
-                    old == new || old_target.is_some() && old_target == new_target
-                }
-                _ => false,
-            };
-            if !same {
-                faults.push(Fault::new(pointer, IMMUTABLE));
+            match (before.get(pointer), after.get(pointer)) {
+                (Some((old, old_target, _)), Some((new, new_target, _)))
+                    if old == new || old_target.is_some() && old_target == new_target => {}
+                (Some((.., why)), _) | (None, Some((.., why))) => faults.push(Fault::new(pointer, *why)),
+                (None, None) => {}
             }
         }
     }

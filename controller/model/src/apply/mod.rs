@@ -69,7 +69,10 @@ impl State {
             };
         }
         let now = self.core.clock.max(envelope.time);
-        let mut tx = Tx { state: self.clone(), index, now, before: BTreeMap::new() };
+        // Entries of the control plane itself have no trace, nor have those of before this was kept: the State that an
+        // old log leads to stays what it was.
+        let request_id = envelope.trace.as_ref().map(|_| envelope.request_id);
+        let mut tx = Tx { state: self.clone(), index, now, before: BTreeMap::new(), request_id };
         let outcome = tx.run(&envelope.command);
         let mut changes = Vec::new();
         if outcome.is_ok() {
@@ -104,6 +107,7 @@ impl State {
             index: self.applied_index,
             now: self.core.clock,
             before: BTreeMap::new(),
+            request_id: None,
         };
         tx.report(report).is_err() || !tx.before.is_empty()
     }
@@ -143,6 +147,8 @@ pub(crate) struct Tx {
     pub(crate) index: u64,
     pub(crate) now: Timestamp,
     before: BTreeMap<Arc<Urn>, Option<Arc<Object>>>,
+    /// Of the request at work, to be noted on what it gives hosts to do.
+    request_id: Option<Uuid>,
 }
 
 impl Tx {
@@ -166,8 +172,13 @@ impl Tx {
     /// Writes an object.
     pub(crate) fn write(&mut self, mut object: Object) -> Arc<Object> {
         object.changed_index = self.index;
-        let object = Arc::new(object);
         let old = self.state.get(&object.urn).cloned();
+        if let Some(request_id) = self.request_id
+            && object.task() != old.as_deref().and_then(Object::task)
+        {
+            object.set_request_id(request_id);
+        }
+        let object = Arc::new(object);
         self.before.entry(object.urn.clone()).or_insert(old);
         self.state.insert(object.clone());
         object

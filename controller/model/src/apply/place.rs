@@ -53,6 +53,7 @@ impl Tx {
         if changes_host || failed {
             // Hardware is allocated anew for what changed; the rest keeps its slots.
             if let Some(host) = object.placement().map(|placement| placement.host.clone()) {
+                self.check_space(&object, &host)?;
                 self.bind_volumes(&mut object, &host)?;
             }
             if let Detail::Instance(instance) = &mut object.detail {
@@ -86,7 +87,7 @@ impl Tx {
             Some(Detail::Host(host)) => host.report.virtualization.acceleration == Acceleration::Kvm,
             _ => false,
         };
-        let needs = placement::needs(&self.state, object)
+        let size = placement::size(&self.state, object)
             .ok_or_else(|| Refusal::conflict("its SKU or boot volume has gone"))?;
         if let Detail::Instance(instance) = &mut object.detail {
             instance.epoch += 1;
@@ -94,13 +95,27 @@ impl Tx {
             instance.hardware.get_or_insert(Hardware {
                 machine: MACHINE.to_owned(),
                 cpu_model: if accelerated { CPU_KVM } else { CPU_EMULATION }.to_owned(),
-                firmware: needs.firmware,
-                vcpus: needs.vcpus,
-                memory_mib: needs.memory_mib,
+                firmware: size.firmware,
+                vcpus: size.vcpus,
+                memory_mib: size.memory_mib,
                 disks: Vec::new(),
             });
         }
         self.bind_volumes(object, host)
+    }
+
+    /// Volumes attached to an instance that has its place go there, too.
+    fn check_space(&self, object: &Object, host: &str) -> Result<(), Refusal> {
+        let more_mib = placement::new_space_mib(&self.state, object);
+        if placement::has_space(&self.state, host, more_mib) {
+            return Ok(());
+        }
+        Err(Refusal::conflict(format!(
+            "there is no room for {} GB more of volumes where {} is; attach less, or create the instance anew with all its \
+             volumes",
+            more_mib >> 10,
+            object.urn
+        )))
     }
 
     /// Binds every volume the instance names to `host` and gives each its slot.
@@ -129,7 +144,10 @@ impl Tx {
                     object.urn
                 )));
             }
-            hardware.disks = assign_slots(&hardware.disks, &volumes);
+            let disks = assign_slots(&hardware.disks, &volumes);
+            instance.changed_while_on |=
+                !off && instance.power_state == PowerState::On && disks != hardware.disks;
+            hardware.disks = disks;
         }
         Ok(())
     }

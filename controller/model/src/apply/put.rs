@@ -10,6 +10,7 @@ use crate::answer::{Answer, Outcome};
 use crate::command::{FillCommand, PutCommand};
 use crate::kinds::{Spec, check_digest};
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
+use crate::placement;
 use crate::refusal::{Fault, Refusal, RefusalClass};
 
 impl Tx {
@@ -155,6 +156,16 @@ impl Tx {
         if let Some(Spec::BlockStorage(old)) = old
             && old.size_gb != new.size_gb
         {
+            let more_mib = u64::from(new.size_gb - old.size_gb) << 10;
+            if let Some(placement) = &detail.placement
+                && !placement::has_space(&self.state, &placement.host, more_mib)
+            {
+                return Err(Refusal::conflict(format!(
+                    "there is no room for {} GB more where {} has its data; grow it by less",
+                    new.size_gb - old.size_gb,
+                    object.urn
+                )));
+            }
             detail.host_generation = object.resource_version;
         }
         Ok(())

@@ -101,6 +101,10 @@ impl Tx {
         if executed_anew || seen != instance.power_state {
             instance.power_state_since = Some(self.now);
         }
+        if executed_anew || seen == PowerState::Off {
+            // Its definition is that of the newest generation, or will be when it starts.
+            instance.changed_while_on = false;
+        }
         instance.executed_power_generation = instance.executed_power_generation.max(report.power_generation);
         instance.power_state = seen;
         if report.power_generation < instance.power.generation {

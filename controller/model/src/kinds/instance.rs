@@ -41,16 +41,8 @@ impl Rules for InstanceSpec {
         }
     }
 
-    fn check_change(&self, old: &Self, detail: &Detail, faults: &mut Vec<Fault>) {
+    fn check_change(&self, old: &Self, _detail: &Detail, faults: &mut Vec<Fault>) {
         check_same(faults, "/spec/zone", &old.zone, &self.zone);
-        let off = matches!(detail, Detail::Instance(instance)
-            if instance.power_state == PowerState::Off && !instance.power.on);
-        if old.boot_volume != self.boot_volume && !off {
-            faults.push(Fault::new(
-                "/spec/bootVolume",
-                "changes only while the instance is off; stop it first",
-            ));
-        }
     }
 
     fn links(&self) -> Vec<Link<'_>> {
@@ -61,7 +53,8 @@ impl Rules for InstanceSpec {
                 &self.boot_volume.device_ref,
                 Kind::BlockStorage,
                 Strength::Strong,
-            ),
+            )
+            .fixed_while_on(),
         ];
         links.extend(self.data_volumes.iter().flatten().enumerate().map(|(position, volume)| {
             Link::new(
@@ -90,6 +83,8 @@ impl Rules for InstanceSpec {
             power_state_since: None,
             off_cause: None,
             hardware: None,
+            changed_while_on: false,
+            request_id: None,
         }))
     }
 }

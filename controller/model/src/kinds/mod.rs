@@ -62,20 +62,38 @@ pub struct Link<'a> {
     pub kind: Kind,
     /// What it obliges to.
     pub strength: Strength,
-    /// It names the same target for the life of the resource.
-    pub fixed: bool,
+    /// How long it names the same target.
+    pub fixed: Fixed,
+}
+
+/// How long a reference has to name the same target. Another spelling of it is no change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// It may change at any time.
+    No,
+    /// Unless the instance is off.
+    WhileOn,
+    /// For the life of the resource.
+    Always,
 }
 
 /// What is said of an immutable field that differs.
 pub(crate) const IMMUTABLE: &str = "cannot be changed after creation; delete and create the resource instead";
 
+/// What is said of a field that differs while the instance is on.
+pub(crate) const IMMUTABLE_WHILE_ON: &str = "changes only while the instance is off; stop it first";
+
 impl<'a> Link<'a> {
     fn new(pointer: impl Into<String>, reference: &'a Reference, kind: Kind, strength: Strength) -> Link<'a> {
-        Link { pointer: pointer.into(), reference, kind, strength, fixed: false }
+        Link { pointer: pointer.into(), reference, kind, strength, fixed: Fixed::No }
     }
 
     fn fixed(self) -> Link<'a> {
-        Link { fixed: true, ..self }
+        Link { fixed: Fixed::Always, ..self }
+    }
+
+    fn fixed_while_on(self) -> Link<'a> {
+        Link { fixed: Fixed::WhileOn, ..self }
     }
 }
 

@@ -8,6 +8,7 @@ const SHOW: Presentation<'_> = Presentation {
     providers: &[Provider::Compute, Provider::Fleet],
     verb: "GET",
     operator: false,
+    verdicts: None,
 };
 
 /// A world with one of every kind, and the URN of each.
@@ -121,7 +122,7 @@ fn the_concrete_values_are_those_of_the_contract() {
     let image = shown(&world, &Urn::tenant(Kind::Image, "t1", "i"));
     assert_eq!(image["status"]["sizeMB"], 1024);
     let host = shown(&world, &Urn::global(Kind::Host, "h1"));
-    assert_eq!(host["status"]["allocated"], json!({"vcpus": 1, "memoryMiB": 1024}));
+    assert_eq!(host["status"]["allocated"], json!({"vcpus": 1, "memoryMiB": 1024, "diskMiB": 1024}));
     assert_eq!(host["status"]["host"]["memoryMiB"], 16 << 10);
 }
 

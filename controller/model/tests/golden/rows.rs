@@ -118,6 +118,7 @@ fn objects() -> Vec<Object> {
                     placement: placement(),
                     host_generation: 7,
                     realised: realised(),
+                    request_id: None,
                 }),
                 Kind::Image => {
                     Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 })
@@ -158,6 +159,15 @@ fn objects() -> Vec<Object> {
         [OffCause::Requested, OffCause::Crashed]
             .map(|cause| Object { detail: Detail::Instance(Box::new(instance(cause))), ..template.clone() }),
     );
+    let volume = objects.iter().find(|object| object.spec.kind() == Kind::BlockStorage).unwrap().clone();
+    for mut object in [template, volume] {
+        match &mut object.detail {
+            Detail::Instance(detail) => detail.request_id = Some(uuid(9)),
+            Detail::Volume(detail) => detail.request_id = Some(uuid(9)),
+            _ => unreachable!("one of these two"),
+        }
+        objects.push(object);
+    }
     objects
 }
 
@@ -180,6 +190,8 @@ fn instance(off_cause: OffCause) -> InstanceDetail {
             memory_mib: 16_384,
             disks: vec![HardwareDisk { volume: uuid(5), slot: 0, serial: "70008000000000000005".into() }],
         }),
+        request_id: None,
+        changed_while_on: true,
     }
 }
 

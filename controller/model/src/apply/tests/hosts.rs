@@ -56,7 +56,7 @@ fn hosts_that_cannot_take_it_are_counted_by_rule_and_not_named() {
     ] {
         assert!(why.tenant.contains(words), "{words}: {}", why.tenant);
     }
-    assert!(!why.tenant.contains("secret") && why.operator.contains("Zone: 2"), "{why:?}");
+    assert!(!why.tenant.contains("secret") && why.operator.contains("secret-6 short of CPUs"), "{why:?}");
 }
 
 #[test]
@@ -80,9 +80,13 @@ fn a_proposal_that_no_longer_holds_leaves_the_instance_waiting() {
     world.deleted(&instance("vm-h1"));
     refused(world.place(&instance("vm-nobody"), "h1"), RefusalClass::Conflict, "does not fit: Memory");
     world.report("h1");
-    assert_eq!(world.state.allocated("h1"), crate::Allocation::default());
+    let volume = crate::Allocation { disk_mib: 1 << 10, volumes: 1, ..crate::Allocation::default() };
+    assert_eq!(world.state.allocated("h1"), volume, "its volume keeps its place");
     assert_eq!(world.place(&instance("vm-nobody"), "h1"), Ok(Answer::Done));
-    assert_eq!(world.state.allocated("h1"), crate::Allocation { vcpus: 1, memory_mib: 16 << 10 });
+    assert_eq!(
+        world.state.allocated("h1"),
+        crate::Allocation { vcpus: 1, memory_mib: 16 << 10, disk_mib: 2 << 10, instances: 1, volumes: 2 }
+    );
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn the_boot_volume_changes_only_while_off() {
     let mut world = World::with_running_instance();
     world.created(&volume("boot2"), volume_spec(1));
     let pointer = refused(world.put(&VM(), instance_spec("boot2")), RefusalClass::Invalid, "stop it first");
-    assert_eq!(pointer, "/spec/bootVolume");
+    assert_eq!(pointer, "/spec/bootVolume/deviceRef");
     world.stop(&VM()).unwrap();
     world.report("h1");
     world.updated(&VM(), instance_spec("boot2"));
