@@ -1,4 +1,5 @@
 use super::*;
+use crate::command::{Command, DeleteCommand, PowerAction, PowerCommand, PutCommand};
 use crate::fixture::*;
 use rempart_api::{Kind, Urn};
 use serde_json::json;
@@ -92,4 +93,37 @@ fn a_detached_volume_stays_where_it_is() {
     assert!(desired_volume(&world, "data").present);
     world.deleted(&volume("data"));
     assert!(!desired_volume(&world, "data").present);
+}
+
+#[test]
+fn the_request_that_changed_what_a_host_has_to_do_is_named() {
+    let mut world = World::new();
+    world.created(&volume("boot"), volume_spec(1));
+    let ask = |world: &mut World, command: Command, trace: bool| {
+        let mut envelope = world.envelope(command);
+        envelope.trace = trace.then(|| "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        world.apply_envelope(&envelope).outcome.expect("accepted");
+        Some(envelope.request_id)
+    };
+    let put = PutCommand { host: Some("h1".into()), ..world.put_command(&instance("vm"), instance_spec("boot")) };
+    let put = ask(&mut world, Command::Put(Box::new(put)), true);
+    assert_eq!(desired_instance(&world).request_id, put);
+    assert_eq!(desired_volume(&world, "boot").request_id, put, "it was bound by the instance's PUT");
+    // What the control plane says by itself, and what a host says, is nobody's request.
+    world.report("h1");
+    assert_eq!(desired_instance(&world).request_id, put);
+    let start = PowerCommand {
+        urn: instance("vm"),
+        if_unmodified_since: None,
+        action: PowerAction::Start,
+    };
+    let start = ask(&mut world, Command::Power(start), true);
+    assert_eq!(
+        (desired_instance(&world).request_id, desired_volume(&world, "boot").request_id),
+        (start, put)
+    );
+    // An entry of before traces were kept leads to the State that it always led to.
+    let delete = DeleteCommand { urn: instance("vm"), if_unmodified_since: None };
+    ask(&mut world, Command::Delete(delete), false);
+    assert_eq!(desired_instance(&world).request_id, start);
 }
