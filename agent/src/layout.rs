@@ -4,7 +4,8 @@
 //! data-dir/                       0711
 //!   lock                          held for as long as an agent runs
 //!   ledger/                       0700  what is desired (see `ledger`)
-//!   images/                       0700  which base images were verified (see `disk::image`)
+//!   images/<sha256>.<format>      0711  base images from the controllers (see `disk::image`); files 0444
+//!   image-records/                0700  which of them were verified
 //!   volumes/<uid>.qcow2           0711  directory; files 0600, libvirt hands them to QEMU's user
 //!   seeds/<uid>.img               0711
 //!   guests/<uid>/                 0711  serial.log, serial.sock, nvram: made by the hypervisor
@@ -85,6 +86,7 @@ impl DataDir {
         for (directory, mode) in [
             (self.ledger_dir(), 0o700),
             (self.image_records_dir(), 0o700),
+            (self.images_dir(), 0o711),
             (self.volumes_dir(), 0o711),
             (self.seeds_dir(), 0o711),
             (self.guests_dir(), 0o711),
@@ -115,9 +117,14 @@ impl DataDir {
         self.root.join("ledger")
     }
 
+    /// Base images, unless they are kept elsewhere.
+    pub fn images_dir(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
     /// Records of verified base images.
     pub fn image_records_dir(&self) -> PathBuf {
-        self.root.join("images")
+        self.root.join("image-records")
     }
 
     /// All volume files.

@@ -11,6 +11,26 @@ pub mod agent {
     }
 }
 
+/// Bytes of images (`blob/v1/blob.proto`).
+#[allow(missing_docs, unreachable_pub, clippy::all, rust_2018_idioms)]
+pub mod blob {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("rempart.blob.v1");
+    }
+}
+
+pub mod console;
+
+/// How machines come to certificates (`enrol/v1/enrol.proto`).
+#[allow(missing_docs, unreachable_pub, clippy::all, rust_2018_idioms)]
+pub mod enrol {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("rempart.enrol.v1");
+    }
+}
+
 /// Consensus and leader calls between controller replicas (`raft/v1/raft.proto`).
 #[allow(missing_docs, unreachable_pub, clippy::all, rust_2018_idioms)]
 pub mod raft {

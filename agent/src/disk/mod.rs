@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+pub mod fetch;
 pub mod image;
 pub mod seed;
 pub mod volume;
@@ -26,8 +27,8 @@ fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
 /// Why work on disks failed. The words are an operator's; `report` decides what a tenant reads.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// The base image's file is not in the image directory.
-    #[error("the base image {0} is not in the image directory")]
+    /// The base image's file is not in the cache.
+    #[error("the base image {0} is not in the cache of images")]
     ImageMissing(crate::desired::Digest),
     /// The base image's file is not what was declared.
     #[error("the base image {digest} is refused: {cause}")]
@@ -35,6 +36,14 @@ pub enum DiskError {
         /// Which image.
         digest: crate::desired::Digest,
         /// What is wrong with it.
+        cause: String,
+    },
+    /// No controller gave the base image.
+    #[error("the base image {digest} could not be fetched: {cause}")]
+    ImageFetchFailed {
+        /// Which image.
+        digest: crate::desired::Digest,
+        /// What the last controller said.
         cause: String,
     },
     /// A volume file is there already.
@@ -69,6 +78,13 @@ impl DiskError {
 
     /// Whether the file system had no room.
     pub fn is_out_of_space(&self) -> bool {
-        matches!(self, Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::StorageFull)
+        match self {
+            Self::Io { cause, .. } => {
+                matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            // The tool speaks English (LC_ALL is C); this is strerror's name of ENOSPC.
+            Self::Tool { cause, .. } => cause.contains("No space left on device"),
+            _ => false,
+        }
     }
 }

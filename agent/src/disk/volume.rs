@@ -4,7 +4,8 @@
 //! guest writes on its disk. qemu-img sees only paths made of UUIDs and digests.
 //!
 //! What never happens: an existing volume file is overwritten; a half-made file has a volume's name; a file a guest
-//! may be writing is resized (`plan` sees to it; QEMU's image lock is the last line of defence).
+//! may be writing is resized (`plan` sees to it; QEMU's image lock is the last line of defence); a volume file can be
+//! read by other users of the host (its path is in QEMU's arguments, for all to see).
 
 use super::DiskError;
 use crate::desired::ImageFormat;
@@ -12,8 +13,9 @@ use crate::durable;
 use rempart_image_format::{HEADER_WINDOW_BYTES, Header};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -61,6 +63,9 @@ pub fn create(path: &Path, size_bytes: u64, base: Option<(&Path, ImageFormat)>) 
     let at = DiskError::at(path);
     let unfinished = durable::unfinished(path);
     durable::remove(&unfinished).map_err(&at)?;
+    // qemu-img would make it readable for all; a file that is there it empties and keeps the mode of. libvirt gives the
+    // file to QEMU's user when the guest starts.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(&at)?;
     let mut command = tool("create");
     command.args(["-f", "qcow2"]);
     if let Some((base, format)) = base {

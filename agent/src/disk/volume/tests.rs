@@ -29,6 +29,21 @@ fn a_volume_on_an_image_names_it_with_its_format() {
 }
 
 #[test]
+fn a_volume_is_for_its_owner_alone_whatever_was_there_and_however_it_grows() {
+    use std::os::unix::fs::PermissionsExt;
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("v.qcow2");
+    let base = temp.path().join("base.raw");
+    std::fs::write(&base, vec![1; 1 << 20]).unwrap();
+    std::fs::write(durable::unfinished(&path), b"for all to read").unwrap();
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    create(&path, 8 * MIB, Some((&base, ImageFormat::Raw))).unwrap();
+    assert_eq!(mode(), 0o600);
+    grow(&path, 16 * MIB).unwrap();
+    assert_eq!(mode(), 0o600);
+}
+
+#[test]
 fn leftovers_of_a_crash_do_no_harm() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("v.qcow2");
