@@ -16,6 +16,9 @@ mod upload;
 /// How long a call may take, an upload aside.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a server may take to take a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a patient client tries to reach a server that does not answer at all.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -106,6 +109,7 @@ impl Client {
     ) -> Result<Client, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .timeout(CALL_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("rempart/", env!("CARGO_PKG_VERSION")));

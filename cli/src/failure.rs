@@ -177,7 +177,8 @@ impl<E: std::error::Error + 'static> TransportError for E {
             let late = one
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut);
-            if late || one.to_string() == "operation timed out" {
+            let words = one.to_string();
+            if late || words == "operation timed out" || words == "deadline has elapsed" {
                 return true;
             }
             error = one.source();

@@ -172,7 +172,9 @@ async fn send(session: &Session<'_>, disk: &DiskFile, digest: &str, volume: &Urn
             count.set_message("sent; the controllers are storing it");
         }
     };
-    let query = [("format", disk.format.name()), ("sha256", digest)];
+    let virtual_size = disk.virtual_size_bytes.to_string();
+    let query =
+        [("format", disk.format.name()), ("sha256", digest), ("virtualSizeBytes", virtual_size.as_str())];
     let done = session.client.upload(volume, "content", &query, (reader, total), sent).await;
     session.screen.clear();
     done.map_err(|error| {

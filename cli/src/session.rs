@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rempart_api::client::{Client, ClientError};
-use rempart_api::{Kind, Reference, ResourceView, Scope, Urn, check_name};
+use rempart_api::{Kind, Reference, ReferenceError, ResourceView, Scope, Urn, check_name};
 use serde_json::Value;
 
 use crate::config::{Config, Context, Secret, read_private};
@@ -230,9 +230,16 @@ impl<'a> Session<'a> {
             })?;
             network.clone_into(&mut from.network);
         }
-        let urn = reference
-            .resolve(kind, &from, "")
-            .map_err(|error| Failure::usage(format!("{name:?} names no {}: {error}", noun(kind))))?;
+        let urn = reference.resolve(kind, &from, "").map_err(|error| {
+            let failure = Failure::usage(format!("{name:?} names no {}", noun(kind)));
+            match error {
+                ReferenceError::Form(..) => failure.next(format!(
+                    "Write its name, {}/NAME behind the tenant and workspace it is in, or its whole URN",
+                    kind.info().collection
+                )),
+                other => failure.next(other.to_string()),
+            }
+        })?;
         check_segments(&urn)?;
         Ok(urn)
     }
@@ -302,6 +309,16 @@ impl<'a> Session<'a> {
                 urn.tenant
             )),
             (Exit::Refused, Some(403)) => failure.next("This is for operators of the installation"),
+            (Exit::NotFound, _) if failure.text.contains("no such path") => failure.next(
+                "This server does not know how: it may be older than this program, or no Rempart controller",
+            ),
+            // What was named may be there, but not where it was looked for.
+            (Exit::NotFound, _) if urn.kind.info().scope == Scope::Network => {
+                failure.next("What there is: rempart list networks")
+            }
+            (Exit::NotFound, _) if urn.name.is_empty() && !urn.workspace.is_empty() => {
+                failure.next("What there is: rempart list workspaces")
+            }
             (Exit::NotFound, _) if !urn.name.is_empty() => {
                 failure.next(format!("What there is: rempart list {}", plural(urn.kind)))
             }

@@ -1,0 +1,308 @@
+//! `rempart` as a person and a script use it, against a real controller.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rempart_api::{Kind, Urn};
+use rempart_tests::{Cluster, binary};
+use serde_json::{Value, json};
+
+/// Exit codes that docs/cli.md promises.
+const USAGE: i32 = 2;
+const NOT_FOUND: i32 = 3;
+const REFUSED: i32 = 4;
+const UNREACHABLE: i32 = 5;
+
+/// Somebody at a command line, with a home of his own.
+struct Person {
+    home: PathBuf,
+}
+
+/// What a command did.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Person {
+    fn config(&self) -> PathBuf {
+        self.home.join(".config/rempart/config.toml")
+    }
+
+    fn does(&self, line: &str) -> Said {
+        self.pipes("", line)
+    }
+
+    /// Runs `rempart` with the words of `line`, and `input` on its standard input.
+    fn pipes(&self, input: &str, line: &str) -> Said {
+        self.with(&[], input, line)
+    }
+
+    fn with(&self, env: &[(&str, &str)], input: &str, line: &str) -> Said {
+        let mut command = Command::new(binary("rempart").expect("it is built"));
+        command.args(line.split_whitespace()).current_dir(&self.home);
+        command.env_clear().env("HOME", &self.home).envs(env.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        // Who does not read his input closes the pipe, which is no failure of the test's.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let said = Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+        assert!(!said.err.contains("panicked"), "{line}: {said:?}");
+        said
+    }
+
+    fn good(&self, line: &str) -> String {
+        let said = self.does(line);
+        assert_eq!(said.code, Some(0), "{line}: {said:?}");
+        said.out
+    }
+
+    fn fails(&self, code: i32, line: &str, words: &[&str]) {
+        check_failure(&self.does(line), code, line, words);
+    }
+}
+
+/// One paragraph on standard error, nothing on standard output, and the promised code.
+fn check_failure(said: &Said, code: i32, line: &str, words: &[&str]) {
+    assert_eq!(said.code, Some(code), "{line}: {said:?}");
+    assert_eq!(said.out, "", "{line}");
+    assert!(said.err.starts_with("error: "), "{line}: {}", said.err);
+    for word in words {
+        assert!(said.err.contains(word), "{line}: {word:?} is missing in: {}", said.err);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("it exists").permissions().mode() & 0o777
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    cluster: Cluster,
+}
+
+impl Stage {
+    /// One controller, and tenant acme, which is alice's.
+    async fn open() -> Stage {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");
+        let operator = cluster.client(1, "operator").expect("a client");
+        let tenant = json!({ "spec": { "owners": ["alice"] } });
+        operator.put(&Urn::global(Kind::Tenant, "acme"), &tenant).await.expect("a tenant");
+        Stage { dir, cluster }
+    }
+
+    fn token(&self, subject: &str) -> String {
+        self.cluster.layout.token(subject, false).expect("a token")
+    }
+
+    /// With a context of the same name.
+    fn person(&self, name: &str) -> Person {
+        let home = self.dir.path().join(name);
+        std::fs::create_dir(&home).expect("a home");
+        let person = Person { home };
+        let line = format!(
+            "context add {name} --server {} -t acme -w demo --token-file -",
+            self.cluster.layout.url(1)
+        );
+        let said = person.pipes(&self.token(name), &line);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        person
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_does_what_it_says() {
+    let stage = Stage::open().await;
+    let alice = stage.person("alice");
+    contexts(&stage, &alice);
+    resources(&alice);
+    versions(&alice);
+    failures(&stage, &alice);
+    operators(&stage);
+}
+
+fn contexts(stage: &Stage, alice: &Person) {
+    let url = stage.cluster.layout.url(1);
+    let token = stage.token("alice");
+    assert_eq!(mode(&alice.config()), 0o600);
+    assert_eq!(mode(alice.config().parent().expect("a directory")), 0o700);
+    for line in ["context list", "context show", "context list -o json", "context show -o yaml"] {
+        let said = alice.does(line);
+        assert!(said.out.contains("alice") && said.out.contains(&url), "{said:?}");
+        assert!(!said.out.contains(&token) && !said.err.contains(&token), "{line} shows the token");
+    }
+    // The token is tried before it is kept.
+    let line = format!("context add bad --server {url} --token-file -");
+    check_failure(&alice.pipes("not-a-token", &line), REFUSED, &line, &["not a valid JWT", "--no-check"]);
+    assert!(!std::fs::read_to_string(alice.config()).expect("it").contains("bad"));
+    alice.fails(USAGE, &format!("context add alice --server {url} --token-file -"), &["--replace"]);
+    alice.fails(USAGE, &format!("context add b --server {url}"), &["--token-file"]);
+
+    // A token file that others may read is as bad as a config that they may.
+    let file = alice.home.join("token");
+    std::fs::write(&file, &token).expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("set");
+    let line = format!("context add f --server {url} --token-file token --no-use -t acme");
+    alice.fails(USAGE, &line, &["chmod 600"]);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("set");
+    alice.good(&line);
+    assert!(alice.good("--context f list skus").contains("seca.d2xs"));
+    assert!(alice.good("context list").contains("*        alice"));
+    alice.good("context use f");
+    alice.good("context remove f");
+    alice.fails(USAGE, "list skus", &["context add"]);
+    alice.fails(NOT_FOUND, "context use f", &["alice"]);
+    alice.good("context use alice");
+
+    std::fs::set_permissions(alice.config(), std::fs::Permissions::from_mode(0o640)).expect("set");
+    alice.fails(USAGE, "list skus", &["0640", "chmod 600"]);
+    std::fs::set_permissions(alice.config(), std::fs::Permissions::from_mode(0o600)).expect("set");
+
+    // The environment alone will do, and its server gets no token of a context.
+    let own = [("REMPART_SERVER", url.as_str()), ("REMPART_TOKEN", &token), ("REMPART_TENANT", "acme")];
+    let said = alice.with(&own, "", "list skus");
+    assert!(said.code == Some(0) && said.out.contains("seca.d2xs"), "{said:?}");
+    let said = alice.with(&own[..1], "", "list skus -t acme");
+    check_failure(&said, USAGE, "without a token", &["no token"]);
+}
+
+fn resources(alice: &Person) {
+    alice.fails(NOT_FOUND, "list volumes", &["acme/workspaces/demo", "list workspaces"]);
+    let said = alice.pipes("metadata: {kind: workspace, name: demo}\n", "apply -f -");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), "workspace \"demo\" in acme created, active\n"),
+        "{said:?}"
+    );
+    let said = alice.does("list volumes");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.err.contains("There are no volumes"), "{said:?}");
+    assert_eq!(alice.good("list volumes -o json"), "[]\n");
+
+    std::fs::write(
+        alice.home.join("all.yaml"),
+        "
+metadata: {kind: volume, name: data}
+labels: {tier: db}
+spec: {sizeGB: 1, skuRef: skus/le500}
+---
+metadata: {kind: VM, name: web}
+spec:
+  skuRef: skus/d2xs
+  zone: b
+  bootVolume: {deviceRef: block-storages/data}
+  userData: |
+    #cloud-config
+    on: no
+---
+metadata: {kind: network, name: n}
+spec: {cidr: {ipv4: 10.0.0.0/16}, skuRef: skus/n1k}
+---
+metadata: {kind: route-table, name: rt, network: n}
+spec: {routes: [{destinationCidrBlock: 10.0.0.0/16, targetRef: 10.0.0.1}]}
+",
+    )
+    .expect("written");
+    // Whatever the route table says to that: what stands before it is written.
+    let said = alice.does("apply -f all.yaml");
+    assert!(said.out.contains("volume \"data\" in acme/demo created, active"), "{said:?}");
+    assert!(said.out.contains("instance \"web\" in acme/demo created, pending"), "{said:?}");
+
+    let table = alice.good("list vms");
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(lines.next(), Some(vec!["NAME", "STATE", "POWER", "SKU", "ZONE", "AGE"]));
+    assert_eq!(lines.next().map(|line| line[..5].to_vec()), Some(vec!["web", "pending", "off", "d2xs", "b"]));
+    assert!(!table.contains('\u{1b}'), "no colours where nobody sees them");
+    let web: Value = serde_json::from_str(&alice.good("get vm web -o json")).expect("pure JSON");
+    assert_eq!(web["spec"]["userData"], "#cloud-config\non: no\n");
+    assert!(alice.good("get instance web").contains("No machine has joined this region yet"));
+    assert!(alice.good("explain vm web").contains("is pending, power off"));
+    assert!(alice.good("list vol").contains("1 GB"));
+    alice.fails(USAGE, "remove web", &["instance \"web\"", "volume \"data\"", "--yes"]);
+}
+
+/// What is read goes back, once, at the version it was read at.
+fn versions(alice: &Person) {
+    let read = alice.good("get volume data -o yaml");
+    assert!(read.contains("resourceVersion: 1"), "{read}");
+    let larger = read.replace("sizeGB: 1", "sizeGB: 2");
+    assert_ne!(larger, read);
+    let said = alice.pipes(&larger, "apply -f - -o json");
+    let views: Value = serde_json::from_str(&said.out).expect("pure JSON");
+    assert_eq!(views[0]["spec"]["sizeGB"], 2);
+    assert!(said.err.contains("replaced"), "{said:?}");
+    check_failure(&alice.pipes(&larger, "apply -f -"), REFUSED, "a stale version", &["changed it since"]);
+    let again = alice.pipes(&alice.good("list volumes -o yaml"), "apply -f -");
+    assert_eq!(again.code, Some(0), "{again:?}");
+
+    alice.fails(REFUSED, "delete volume data", &["volume \"data\"", "is used by"]);
+    alice.good("delete vm web");
+    let said = alice.does("delete volume data");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.err.contains("is gone"), "{said:?}");
+    alice.fails(NOT_FOUND, "get volume data", &["volume \"data\"", "list volumes"]);
+    alice.fails(NOT_FOUND, "delete volume data", &[]);
+}
+
+fn failures(stage: &Stage, alice: &Person) {
+    alice.fails(USAGE, "list instanec", &["'instance'"]);
+    alice.fails(USAGE, "get vm ../../x", &["names no instance"]);
+    alice.fails(USAGE, "get subnet s", &["--network"]);
+    alice.fails(USAGE, "apply -f missing.yaml", &["missing.yaml"]);
+    alice.fails(NOT_FOUND, "remove web", &["list instances"]);
+    alice.fails(REFUSED, "list vms -t other", &["\"other\"", "-t"]);
+    alice.fails(REFUSED, "hosts", &["operators"]);
+    alice.fails(NOT_FOUND, "run x --image nope --sku d2xs", &["no image \"nope\"", "image upload"]);
+    let bad = "metadata: {kind: vm, name: x}\nspec: {skuRef: skus/d2xs, zone: nope, bootVolume: {deviceRef: block-storages/nope}}\n";
+    check_failure(
+        &alice.pipes(bad, "apply -f -"),
+        REFUSED,
+        "a bad instance",
+        &["/spec/zone", "instance \"x\""],
+    );
+
+    let url = stage.cluster.layout.url(1);
+    let token = stage.token("alice");
+    let elsewhere = |server: &str| {
+        let env = [("REMPART_SERVER", server), ("REMPART_TOKEN", token.as_str())];
+        alice.with(&env, "", "list regions")
+    };
+    let start = Instant::now();
+    check_failure(
+        &elsewhere("http://127.0.0.1:1"),
+        UNREACHABLE,
+        "refused",
+        &["refused", "http://127.0.0.1:1"],
+    );
+    assert!(start.elapsed() < Duration::from_secs(10), "who cannot be reached is not tried for long");
+    let secure = url.replace("http:", "https:");
+    check_failure(&elsewhere(&secure), UNREACHABLE, "TLS", &["does not speak HTTPS", "http://"]);
+    let env = [("REMPART_SERVER", url.as_str()), ("REMPART_TOKEN", "x.y.z")];
+    let said = alice.with(&env, "", "list regions");
+    check_failure(&said, REFUSED, "a wrong token", &["JWT", "REMPART_TOKEN"]);
+    assert!(!said.err.contains("x.y.z"));
+
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(alice.good(&format!("completion {shell}")).contains("rempart"));
+    }
+    assert!(alice.good("version").starts_with("rempart "));
+    assert!(alice.good("--help").contains("Exit codes"));
+}
+
+fn operators(stage: &Stage) {
+    let operator = stage.person("operator");
+    let said = operator.does("hosts");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.err.contains("There are no hosts"), "{said:?}");
+    assert!(operator.good("list tenants").contains("alice"));
+    operator.fails(NOT_FOUND, "host remove h1 --yes", &["host \"h1\""]);
+    operator.fails(USAGE, "host revoke h1", &["--yes"]);
+}
