@@ -1,33 +1,34 @@
-//! The built-in issuer: Ed25519-signed tokens (RFC 8037, RFC 7519) for tenants and operators, and until mutual TLS
-//! comes with enrolment also for agents and peers. One audience each, so that none passes for another.
+//! The built-in issuer: Ed25519-signed tokens (RFC 8037, RFC 7519) for people and services that call the API, and one-time
+//! tokens for machines that join. One audience each, so that none passes for another. Machines that have joined prove
+//! themselves with certificates (`rempart_identity`).
+//!
+//! That a one-time token was not used before is not decided here: only the log can tell.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Who a token is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The REST API.
     Api,
-    /// A hypervisor agent's session; the subject is the host's name.
-    Fleet,
-    /// Another controller replica; the subject is its id.
-    Peer,
+    /// A machine that joins; the subject is its identity. One-time.
+    Join,
+    /// Whoever opens a console of an instance; what else it says is `console`'s. One-time.
+    Console,
 }
 
 impl Audience {
     fn name(self) -> &'static str {
         match self {
             Audience::Api => "rempart-api",
-            Audience::Fleet => "rempart-fleet",
-            Audience::Peer => "rempart-peer",
+            Audience::Join => "rempart-join",
+            Audience::Console => "rempart-console",
         }
     }
 }
@@ -41,28 +42,50 @@ struct Claims {
     aud: String,
     iat: u64,
     exp: u64,
+    /// Of a one-time token: a UUIDv7.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    jti: Option<Uuid>,
+    /// Where a joining host will stand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    zone: Option<String>,
 }
 
-/// Why the issuer's key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
-    /// The file.
-    #[error("signing key {path}: {error}; make one with `rempart-controller init`", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Its content or its protection.
-    #[error("signing key {path}: {why}", path = path.display())]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+/// A one-time token that is genuine and in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneTime {
+    /// Its identity, by which its use is remembered.
+    pub id: Uuid,
+    /// Who or what it is for.
+    pub subject: String,
+    /// When it was made, in milliseconds of Unix time.
+    pub issued_at_ms: i64,
+    /// When it ends, in milliseconds of Unix time.
+    pub expires_at_ms: i64,
+    /// Where a joining host will stand, if that was decided.
+    pub zone: Option<String>,
 }
+
+/// A token that says more than whose it is; see [`Authority::issue_for`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Special<T> {
+    iss: String,
+    /// Whose it is.
+    #[serde(rename = "sub")]
+    pub subject: String,
+    aud: String,
+    iat: u64,
+    /// When it ends, in seconds of Unix time.
+    #[serde(rename = "exp")]
+    pub expires_unix_s: u64,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: T,
+}
+
+/// The issuer's key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("issuer key: {0}")]
+pub struct AuthorityError(String);
 
 /// Signs and verifies tokens.
 pub struct Authority {
@@ -71,42 +94,24 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new signing key in `path` (mode 0600), which must not exist.
+    /// A new signing key (PKCS#8), to be sealed and kept.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn create(path: &Path) -> Result<(), AuthorityError> {
-        let file_error = |error| AuthorityError::File { path: path.to_owned(), error };
-        let key = Ed25519KeyPair::generate()
-            .and_then(|pair| pair.to_pkcs8v1())
-            .map_err(|error| AuthorityError::Key { path: path.to_owned(), why: error.to_string() })?;
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file_error)?;
-        file.write_all(key.as_ref()).and_then(|()| file.sync_all()).map_err(file_error)
+    /// When it cannot be made.
+    pub fn generate() -> Result<Vec<u8>, AuthorityError> {
+        let key = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
+        key.map(|key| key.as_ref().to_vec()).map_err(|error| AuthorityError(error.to_string()))
     }
 
-    /// Reads a signing key.
+    /// With this signing key (PKCS#8).
     ///
     /// # Errors
-    /// When it is missing, readable by others, or no Ed25519 key.
-    pub fn open(path: &Path) -> Result<Authority, AuthorityError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file_error = |error| AuthorityError::File { path: path.to_owned(), error };
-        let bytes = fs::read(path).map_err(file_error)?;
-        let mode = fs::metadata(path).map_err(file_error)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let why = format!(
-                "others may read it (mode {:04o}); chmod 0600 it and replace it if they did",
-                mode & 0o7777
-            );
-            return Err(AuthorityError::Key { path: path.to_owned(), why });
-        }
-        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|error| AuthorityError::Key {
-            path: path.to_owned(),
-            why: format!("no Ed25519 key: {error}"),
-        })?;
+    /// When it is no Ed25519 key.
+    pub fn from_pkcs8(key: &[u8]) -> Result<Authority, AuthorityError> {
+        let pair = Ed25519KeyPair::from_pkcs8(key);
+        let pair = pair.map_err(|error| AuthorityError(format!("no Ed25519 key: {error}")))?;
         Ok(Authority {
-            encoding: EncodingKey::from_ed_der(&bytes),
+            encoding: EncodingKey::from_ed_der(key),
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
         })
     }
@@ -118,6 +123,28 @@ impl Authority {
         subject: &str,
         lifetime: Duration,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(audience, subject, None, None, lifetime)
+    }
+
+    /// A token that is meant to be used once; see [`OneTime`].
+    pub fn issue_once(
+        &self,
+        audience: Audience,
+        subject: &str,
+        zone: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(audience, subject, Some(Uuid::now_v7()), zone, lifetime)
+    }
+
+    fn sign(
+        &self,
+        audience: Audience,
+        subject: &str,
+        jti: Option<Uuid>,
+        zone: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -125,20 +152,75 @@ impl Authority {
             aud: audience.name().to_owned(),
             iat: now,
             exp: now + lifetime.as_secs(),
+            jti,
+            zone: zone.map(str::to_owned),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.encoding)
+    }
+
+    /// A token that says `extra` beside the usual, and when it ends in seconds of Unix time.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn issue_for<T: Serialize>(
+        &self,
+        audience: Audience,
+        subject: &str,
+        lifetime: Duration,
+        extra: &T,
+    ) -> Result<(String, u64), jsonwebtoken::errors::Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let claims = Special {
+            iss: ISSUER.to_owned(),
+            subject: subject.to_owned(),
+            aud: audience.name().to_owned(),
+            iat: now,
+            expires_unix_s: now + lifetime.as_secs(),
+            extra,
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.encoding)?;
+        Ok((token, claims.expires_unix_s))
+    }
+
+    /// A token of [`issue_for`](Self::issue_for), as [`verify`](Self::verify), with no leeway after its end.
+    pub fn verify_for<T: DeserializeOwned>(&self, audience: Audience, token: &str) -> Result<Special<T>, String> {
+        self.decode(audience, token, 0)
     }
 
     /// The subject of a token, if it is ours, meant for `audience`, and in force. The error says why not, and holds
     /// nothing of the token.
     pub fn verify(&self, audience: Audience, token: &str) -> Result<String, String> {
+        self.claims(audience, token).map(|claims| claims.sub)
+    }
+
+    /// A one-time token, if it is ours, meant for `audience`, and in force. As [`verify`](Self::verify).
+    pub fn verify_once(&self, audience: Audience, token: &str) -> Result<OneTime, String> {
+        let claims = self.claims(audience, token)?;
+        let id = claims.jti.ok_or("the token is not one that is used once")?;
+        let (seconds, nanos) = id.get_timestamp().map(|at| at.to_unix()).unwrap_or_default();
+        let issued_at_ms = seconds.saturating_mul(1000) + u64::from(nanos / 1_000_000);
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        Ok(OneTime {
+            id,
+            subject: claims.sub,
+            issued_at_ms: signed(issued_at_ms),
+            expires_at_ms: signed(claims.exp.saturating_mul(1000)),
+            zone: claims.zone,
+        })
+    }
+
+    fn claims(&self, audience: Audience, token: &str) -> Result<Claims, String> {
+        self.decode(audience, token, 5)
+    }
+
+    fn decode<C: DeserializeOwned>(&self, audience: Audience, token: &str, leeway_s: u64) -> Result<C, String> {
         // The algorithm is pinned: a token cannot choose how it is checked.
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[audience.name()]);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "sub", "aud", "iss"]);
-        validation.leeway = 5;
-        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).map_err(|error| {
+        validation.leeway = leeway_s;
+        let data = jsonwebtoken::decode::<C>(token, &self.decoding, &validation).map_err(|error| {
             use jsonwebtoken::errors::ErrorKind;
             match error.kind() {
                 ErrorKind::ExpiredSignature => "the token has expired; get a new one".to_owned(),
@@ -148,7 +230,7 @@ impl Authority {
                 _ => "the token is not a valid JWT of this installation".to_owned(),
             }
         })?;
-        Ok(data.claims.sub)
+        Ok(data.claims)
     }
 
     /// The subject of an `authorization` header's value.
@@ -166,22 +248,17 @@ impl Authority {
 mod tests {
     use super::*;
 
-    fn authority() -> (tempfile::TempDir, Authority) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("issuer.key");
-        Authority::create(&path).unwrap();
-        let authority = Authority::open(&path).unwrap();
-        (dir, authority)
+    fn authority() -> Authority {
+        Authority::from_pkcs8(&Authority::generate().unwrap()).unwrap()
     }
 
     #[test]
     fn a_token_holds_for_its_audience_key_and_time_only() {
-        let (_dir, authority) = authority();
-        let (_other_dir, other) = self::authority();
+        let (authority, other) = (authority(), authority());
         let hour = Duration::from_secs(3600);
         let token = authority.issue(Audience::Api, "alice", hour).unwrap();
         assert_eq!(authority.verify(Audience::Api, &token).as_deref(), Ok("alice"));
-        assert!(authority.verify(Audience::Fleet, &token).unwrap_err().contains("another audience"));
+        assert!(authority.verify(Audience::Join, &token).unwrap_err().contains("another audience"));
         assert!(other.verify(Audience::Api, &token).unwrap_err().contains("signature"));
         let mut parts: Vec<&str> = token.split('.').collect();
         // {"typ":"JWT","alg":"none"}
@@ -194,9 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn expired_tokens_and_exposed_keys_are_refused() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let (dir, authority) = authority();
+    fn expired_tokens_are_refused() {
+        let authority = authority();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -204,13 +280,28 @@ mod tests {
             aud: Audience::Api.name().to_owned(),
             iat: now - 100,
             exp: now - 50,
+            jti: None,
+            zone: None,
         };
         let token =
             jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &authority.encoding).unwrap();
         assert!(authority.verify(Audience::Api, &token).unwrap_err().contains("expired"));
+    }
 
-        let path = dir.path().join("issuer.key");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(Authority::open(&path).err().unwrap().to_string().contains("0600"));
+    #[test]
+    fn a_one_time_token_says_which_it_is_and_since_when() {
+        let authority = authority();
+        let hour = Duration::from_secs(3600);
+        let before = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let token = authority.issue_once(Audience::Join, "host:h1", Some("a"), hour).unwrap();
+        let known = authority.verify_once(Audience::Join, &token).unwrap();
+        assert_eq!((known.subject.as_str(), known.zone.as_deref()), ("host:h1", Some("a")));
+        assert!((before..before + 60_000).contains(&known.issued_at_ms), "{known:?}");
+        assert!((known.expires_at_ms - known.issued_at_ms - 3_600_000).abs() <= 1000, "{known:?}");
+        let other = authority.issue_once(Audience::Join, "host:h1", None, hour).unwrap();
+        assert_ne!(authority.verify_once(Audience::Join, &other).unwrap().id, known.id);
+        let many = authority.issue(Audience::Join, "host:h1", hour).unwrap();
+        assert!(authority.verify_once(Audience::Join, &many).is_err());
+        assert!(authority.verify_once(Audience::Api, &token).unwrap_err().contains("audience"));
     }
 }

@@ -6,14 +6,28 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use rempart_daemon::log::LogSettings;
+use rempart_daemon::metrics::MetricsListen;
+use rempart_daemon::settings::Program;
 
 use crate::http::StatusTable;
 
+mod identity;
+
+pub use identity::{Certificates, Init, Join, JoinFor, Token, TokenSort};
+
+/// Where a controller's settings are.
+pub const PROGRAM: Program =
+    Program { subcommand: Some("run"), default_file: "/etc/rempart/controller.toml" };
+
 /// The Rempart controller.
 #[derive(Debug, Parser)]
-#[command(name = "rempart-controller", version)]
+#[command(
+    name = "rempart-controller",
+    version,
+    after_help = "rempart-controller config check|show|reference [FLAGS OF run]: says whether the settings that `run` would \
+                  use are right, what they are and where each comes from, or all there are"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -23,49 +37,24 @@ pub struct Cli {
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes the identity of a new cluster: DIR/cluster.json and DIR/issuer.key. Copy both to every controller.
+    /// Makes a new cluster, and this machine its first controller.
     Init(Init),
+    /// Makes this machine a controller of a cluster, with a join token from one of its controllers.
+    Join(Join),
     /// Runs a controller.
     Run(Box<Run>),
-    /// Prints a token signed with the cluster's key.
+    /// Prints a token: for the REST API, or with `join` for a machine that joins.
     Token(Token),
 }
 
-/// See [`Command::Init`].
-#[derive(Debug, Args)]
-pub struct Init {
-    /// Where to write the two files; created if missing.
-    #[arg(long)]
-    pub dir: PathBuf,
-    /// Name of the region.
-    #[arg(long, default_value = "local")]
-    pub region: String,
-    /// Zones of the region.
-    #[arg(long, value_delimiter = ',', default_value = "a")]
-    pub zones: Vec<String>,
-}
-
-/// See [`Command::Token`].
-#[derive(Debug, Args)]
-pub struct Token {
-    /// Directory with issuer.key.
-    #[arg(long, env = "REMPART_CLUSTER_DIR")]
-    pub cluster_dir: PathBuf,
-    /// Subject: the name of a person or service; with --fleet that of a host.
-    #[arg(long)]
-    pub subject: String,
-    /// A hypervisor agent's token instead of one for the REST API.
-    #[arg(long)]
-    pub fleet: bool,
-    /// How long it holds, in seconds.
-    #[arg(long, default_value_t = 3600)]
-    pub lifetime_seconds: u64,
-}
-
-/// See [`Command::Run`].
+/// See [`Command::Run`]. The one list of a controller's settings: each is a flag, a key of the file and an environment
+/// variable (`rempart_daemon::settings`).
 #[derive(Debug, Clone, Args)]
 pub struct Run {
-    /// Directory with cluster.json and issuer.key.
+    /// File with settings, in TOML: the names of these flags without their dashes.
+    #[arg(long, env = "REMPART_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Directory with this controller's identity, made by `init` or `join`.
     #[arg(long, env = "REMPART_CLUSTER_DIR")]
     pub cluster_dir: PathBuf,
     /// This replica's id; never reused for another replica.
@@ -98,9 +87,20 @@ pub struct Run {
     /// HTTP statuses for refused requests: as the released SECA client expects, or as the specification says.
     #[arg(long, env = "REMPART_STATUS_TABLE", value_enum, default_value_t)]
     pub status_table: StatusTable,
-    /// Log lines as JSON.
-    #[arg(long, env = "REMPART_LOG_JSON")]
-    pub log_json: bool,
+    /// Connections to the REST API at a time; one more is closed at once.
+    #[arg(
+        long,
+        env = "REMPART_HTTP_CONNECTIONS",
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(16..=100_000)
+    )]
+    pub http_connections: u32,
+    /// Where metrics are read, at /metrics; nowhere if empty.
+    #[arg(long, env = "REMPART_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
+    pub metrics_listen: MetricsListen,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogSettings,
     /// Silence of the leader after which the others hold an election, in milliseconds.
     #[arg(
         long,
@@ -109,6 +109,37 @@ pub struct Run {
         value_parser = clap::value_parser!(u64).range(200..=60_000)
     )]
     pub election_ms: u64,
+    /// How long a console's token holds, in seconds.
+    #[arg(
+        long,
+        env = "REMPART_CONSOLE_TOKEN_SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=60)
+    )]
+    pub console_token_seconds: u64,
+    /// Bytes of images.
+    #[command(flatten)]
+    pub blobs: Blobs,
+    /// Certificates and TLS.
+    #[command(flatten)]
+    pub certificates: Certificates,
+}
+
+/// What [`Run`] says of the bytes of images.
+#[derive(Debug, Clone, Args)]
+pub struct Blobs {
+    /// Largest upload, in bytes.
+    #[arg(long, env = "REMPART_UPLOAD_MAX_BYTES", default_value_t = 1 << 40)]
+    pub upload_max_bytes: u64,
+    /// How long the sender of an upload may be silent, in seconds.
+    #[arg(long, env = "REMPART_UPLOAD_IDLE_SECONDS", default_value_t = 30)]
+    pub upload_idle_seconds: u64,
+    /// Space that uploads leave free where the data is, in bytes; 5 % of it or 2 GiB, whichever is less, when absent.
+    #[arg(long, env = "REMPART_BLOB_FLOOR_BYTES")]
+    pub blob_floor_bytes: Option<u64>,
+    /// How long bytes are kept that no volume or image refers to, in seconds.
+    #[arg(long, env = "REMPART_BLOB_GRACE_SECONDS", default_value_t = 3600)]
+    pub blob_grace_seconds: u64,
 }
 
 impl Run {
@@ -119,11 +150,11 @@ impl Run {
     pub fn members(&self) -> Result<BTreeMap<u64, String>, String> {
         let members: BTreeMap<u64, String> = self.peers.iter().cloned().collect();
         if members.len() != self.peers.len() {
-            return Err("--peers names a replica id twice; each replica has its own".to_owned());
+            return Err("peers names a replica id twice; each replica has its own".to_owned());
         }
         if !members.contains_key(&self.replica_id) {
             return Err(format!(
-                "--peers does not name this replica; add {}=HOST:PORT with the address peers reach {} at",
+                "peers does not name this replica; add {}=HOST:PORT with the address peers reach {} at",
                 self.replica_id, self.internal_listen
             ));
         }
@@ -150,18 +181,6 @@ fn parse_peer(text: &str) -> Result<(u64, String), String> {
         return Err(bad());
     }
     Ok((id.parse().map_err(|_| bad())?, address.to_owned()))
-}
-
-/// `cluster.json`: what `init` decided.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cluster {
-    /// Identity of the cluster.
-    pub cluster_id: Uuid,
-    /// Name of its region.
-    pub region: String,
-    /// Zones of the region.
-    pub zones: Vec<String>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rempart_api::{Timestamp, Urn};
+use rempart_api::{Kind, Timestamp, Urn};
 use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, State};
 use tokio::sync::{Notify, watch};
 
@@ -59,6 +59,12 @@ impl Changes {
     }
 
     fn note(&self, object: &Object) {
+        if object.urn.kind == Kind::Host
+            && let Some(pending) = self.hosts().get_mut(&object.urn.name)
+        {
+            // What it may do at all may have changed.
+            pending.objects.insert(object.urn.clone());
+        }
         if let Some(placement) = object.placement()
             && let Some(pending) = self.hosts().get_mut(&placement.host)
         {
@@ -108,6 +114,16 @@ impl Drop for HostChanges {
 /// What was loaded does not make a State.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// An object this version cannot read.
+    #[error(
+        "row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica"
+    )]
+    Object {
+        /// Which row.
+        what: String,
+        /// Why not.
+        error: rempart_model::ReadError,
+    },
     /// A row this version cannot read.
     #[error(
         "row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica"
@@ -144,7 +160,7 @@ impl Applier {
     /// When a row cannot be read.
     pub fn new(loaded: Loaded, projection: Arc<Projection>) -> Result<(Applier, Replica), LoadError> {
         let read = |what: String, text: &str| {
-            serde_json::from_str::<Object>(text).map_err(|error| LoadError::Row { what, error })
+            Object::read(text).map_err(|error| LoadError::Object { what, error })
         };
         let mut objects = Vec::with_capacity(loaded.resources.len());
         for row in loaded.resources {
@@ -248,6 +264,13 @@ impl Machine for Applier {
             Payload::Proposal(bytes) => {
                 let envelope = Envelope::decode(bytes).map_err(io::Error::other)?;
                 let applied = self.state.apply(entry.index, &envelope);
+                tracing::debug!(
+                    request_id = %envelope.request_id,
+                    index = entry.index,
+                    accepted = applied.outcome.is_ok(),
+                    repeated = applied.repeated,
+                    "applied"
+                );
                 self.record(entry.index, &envelope, &applied);
                 Response(Some(Arc::new(applied.outcome)))
             }

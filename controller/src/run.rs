@@ -5,36 +5,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rempart_identity::Identity as Machine;
+use rempart_identity::{Accepted, accept, peer};
+use rempart_daemon::http::TowerToHyperService;
+use rempart_daemon::{signals, systemd};
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::{InterceptedService, InterceptorLayer};
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-use crate::authority::{Audience, Authority};
-use crate::config::{Cluster, Run};
+use crate::config::Run;
+use crate::blob::{self, Blobs};
+use crate::console::{self, Consoles};
 use crate::fleet::Fleet;
-use crate::raft::{self, Node, PeerCredential};
+use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};
+use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
 use crate::replica::{Applier, Replica};
 use crate::service::{Service, Settings as ServiceSettings};
 use crate::store::{self, Identity, Source, embedded, projection};
+use crate::telemetry::Telemetry;
 use crate::{http, service};
-
-/// A peer's token lives this long; a new one is signed for every call, so clocks may differ by about as much.
-const PEER_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Runs a controller until SIGTERM or SIGINT, or until it cannot go on.
 ///
 /// # Errors
 /// What kept it from starting, or from going on.
 pub async fn run(settings: Run) -> anyhow::Result<()> {
+    // First of all: a SIGTERM while this still starts is heard, too.
+    let told = signals::listen().context("listening to signals")?;
     let members = settings.members().map_err(|why| anyhow!(why))?;
-    let cluster = read_cluster(&settings)?;
-    let authority = Arc::new(Authority::open(&settings.cluster_dir.join("issuer.key"))?);
+    let cluster_dir = ClusterDir::new(&settings.cluster_dir);
+    let lifetime = Duration::from_secs(settings.certificates.certificate_lifetime_seconds);
+    let keys = Arc::new(cluster_dir.open(lifetime)?);
+    if keys.replica_id != settings.replica_id {
+        return Err(anyhow!(
+            "{} belongs to controller {}, and this is to be controller {}: join it with a token of its own",
+            settings.cluster_dir.display(),
+            keys.replica_id,
+            settings.replica_id
+        ));
+    }
+    let cluster = keys.cluster.clone();
+    let peers = Peers::new(settings.replica_id, members.clone(), keys.credentials.clone());
     fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("creating data directory {}", settings.data_dir.display()))?;
 
@@ -42,22 +56,39 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
     let internal_listener = listen(settings.internal_listen, "peers and agents", "--internal-listen").await?;
 
-    let store = Arc::new(open_store(&settings, &cluster).await?);
-    let loaded = store.load().await?;
+    let metrics_listener = match settings.metrics_listen.0 {
+        Some(address) => Some(listen(address, "metrics", "--metrics-listen").await?),
+        None => None,
+    };
+
+    let starting = async {
+        let store = open_store(&settings, &cluster).await?;
+        let loaded = store.load().await?;
+        anyhow::Ok((Arc::new(store), loaded))
+    };
+    let (store, loaded) = tokio::select! {
+        started = starting => started?,
+        // The private Postgres stops with what is dropped here.
+        () = told.to_end() => return not_started(),
+    };
     let applied = loaded.mark.as_ref().map(|mark| mark.applied_index);
     tracing::info!(resources = loaded.resources.len(), applied_index = applied, "State loaded from Postgres");
     let projection =
         Arc::new(projection::Projection::start(store.clone(), applied, projection::Limits::default()));
     let (applier, replica) = Applier::new(loaded, projection.clone())?;
 
-    let credential = peer_credential(authority.clone(), settings.replica_id);
     let raft_settings = raft::Settings {
         timing: settings.timing(),
         ..raft::Settings::new(settings.replica_id, settings.data_dir.join("log"))
     };
-    let token = credential.clone();
-    let node = Node::start(raft_settings, applier, move || token.token()).await?;
-    let fleet = Fleet::new(node.clone(), replica.clone(), authority.clone());
+    let node = tokio::select! {
+        started = Node::start(raft_settings, applier, keys.credentials.clone()) => started?,
+        () = told.to_end() => {
+            store.close().await;
+            return not_started();
+        }
+    };
+    let fleet = Fleet::new(node.clone(), replica.clone(), keys.sealer.clone());
     let public_url =
         settings.public_url.clone().unwrap_or_else(|| format!("http://{}", settings.http_listen));
     let public_url = public_url.trim_end_matches('/').to_owned();
@@ -65,30 +96,80 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         node.clone(),
         replica.clone(),
         projection.pressure(),
-        credential,
+        peers.clone(),
+        keys.sealer.clone(),
         ServiceSettings { public_url: public_url.clone(), operators: settings.operators.clone() },
+    );
+
+    let enrolment =
+        Enrolment::new(node.clone(), replica.clone(), peers.clone(), cluster_dir.clone(), keys.clone())?;
+    let blob_settings = blob::Settings {
+        dir: settings.data_dir.join("blobs"),
+        floor_bytes: settings.blobs.blob_floor_bytes,
+        grace: Duration::from_secs(settings.blobs.blob_grace_seconds),
+    };
+    let blobs = Blobs::open(blob_settings, peers.clone(), replica.clone(), service.clone())?;
+    let uploads = http::Uploads::new(
+        blobs.clone(),
+        settings.blobs.upload_max_bytes,
+        Duration::from_secs(settings.blobs.upload_idle_seconds),
     );
 
     let (stop, stopping) = watch::channel(false);
     let (serving, serves) = watch::channel(false);
+    let consoles = Consoles::new(
+        node.clone(),
+        replica.clone(),
+        service.clone(),
+        fleet.clone(),
+        keys.issuer.clone(),
+        peers,
+        console::Settings {
+            public_url: public_url.clone(),
+            token_lifetime: Duration::from_secs(settings.console_token_seconds),
+            stopping: stopping.clone(),
+        },
+    );
     let probing = tokio::spawn(probe(service.clone(), serving));
     let internal = serve_internal(
-        internal_listener,
         node.clone(),
         service.clone(),
         fleet.clone(),
-        authority.clone(),
+        blobs.clone(),
+        consoles.server(),
+        enrolment,
+        replica.clone(),
+        accept(internal_listener, &keys.credentials)?,
         stopping.clone(),
     );
     let app = http::router(http::Settings {
-        authority,
+        authority: keys.issuer.clone(),
         service: service.clone(),
+        uploads,
+        consoles,
         statuses: settings.status_table,
         public_url,
         ready: Arc::new(readiness(serves, projection.clone(), replica.clone())),
     });
-    let served = axum::serve(http_listener, app).with_graceful_shutdown(stopped(stopping.clone()));
-    let mut http_task = tokio::spawn(async move { served.await });
+    let limits = rempart_daemon::http::Limits {
+        connections: usize::try_from(settings.http_connections).unwrap_or(usize::MAX),
+        ..rempart_daemon::http::Limits::new("rest")
+    };
+    let app = TowerToHyperService::new(app);
+    let mut http_task =
+        tokio::spawn(rempart_daemon::http::serve(http_listener, limits, app, stopping.clone()));
+    if let Some(listener) = metrics_listener {
+        let telemetry = Telemetry {
+            node: node.clone(),
+            replica: replica.clone(),
+            projection: projection.clone(),
+            fleet: fleet.clone(),
+            counted: std::sync::Mutex::default(),
+        };
+        let handle = rempart_daemon::metrics::keep("rempart-controller", env!("CARGO_PKG_VERSION"))?;
+        let look = move || telemetry.look();
+        tokio::spawn(rempart_daemon::metrics::serve(listener, handle, look, stopping.clone()));
+    }
     let mut internal_task = tokio::spawn(internal);
     node.initialize_if_empty(members);
     let founding = Founding {
@@ -96,11 +177,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         region: cluster.region.clone(),
         zones: cluster.zones.clone(),
     };
+    let tending = tokio::spawn(blobs.tend());
+    let renewing = tokio::spawn(pki::keep_certificate(cluster_dir, keys));
     let reconciling = tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding));
     tracing::info!(replica_id = settings.replica_id, http = %settings.http_listen, internal = %settings.internal_listen, "serving");
 
+    systemd::notify("READY=1");
+
     let ended = tokio::select! {
-        () = signalled() => Ok(()),
+        () = told.to_end() => Ok(()),
         why = node.failed() => Err(anyhow!("consensus cannot go on: {why}")),
         why = projection_failed(&projection) => Err(anyhow!("Postgres cannot go on: {why}")),
         result = &mut http_task => Err(anyhow!("the REST listener ended: {result:?}")),
@@ -111,6 +196,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     node.stop().await;
     stop.send_replace(true);
     reconciling.abort();
+    tending.abort();
+    renewing.abort();
     probing.abort();
     for task in [("REST", http_task.abort_handle()), ("internal", internal_task.abort_handle())] {
         let grace = tokio::time::sleep(Duration::from_secs(2));
@@ -128,14 +215,6 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     }
     store.close().await;
     ended
-}
-
-fn read_cluster(settings: &Run) -> anyhow::Result<Cluster> {
-    let path = settings.cluster_dir.join("cluster.json");
-    let text = fs::read(&path).with_context(|| {
-        format!("reading {}; make a cluster with `rempart-controller init`", path.display())
-    })?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not what `init` wrote", path.display()))
 }
 
 async fn listen(address: std::net::SocketAddr, purpose: &str, flag: &str) -> anyhow::Result<TcpListener> {
@@ -157,34 +236,21 @@ async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::
     Ok(store::open(&source, identity).await?)
 }
 
-fn peer_credential(authority: Arc<Authority>, replica_id: u64) -> Arc<dyn PeerCredential> {
-    let subject = replica_id.to_string();
-    Arc::new(move || {
-        authority.issue(Audience::Peer, &subject, PEER_TOKEN_LIFETIME).unwrap_or_else(|error| {
-            tracing::error!(%error, "signing a peer token");
-            String::new()
-        })
-    })
-}
-
-/// The listener for peers and agents: both gRPC, each with its own audience of tokens.
+/// The listener for peers and agents: gRPC over mutual TLS. Who calls is in the connection's certificate, and is judged by
+/// State as it is at each call; only enrolment answers those who have none in force.
 async fn serve_internal(
-    listener: TcpListener,
     node: Node,
     service: Service,
     fleet: Fleet,
-    authority: Arc<Authority>,
+    blobs: Blobs,
+    consoles: console::Server,
+    enrolment: Enrolment,
+    replica: Replica,
+    connections: ReceiverStream<std::io::Result<Accepted>>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    // Until connections carry certificates: the token says who calls. Services ask `rempart_identity::identity`.
-    let known = move |mut request: Request<()>| -> Result<Request<()>, Status> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let peer = authority.verify_header(Audience::Peer, header).ok().and_then(|id| id.parse().ok());
-        let host = || authority.verify_header(Audience::Fleet, header).ok();
-        if let Some(identity) = peer.map(Machine::Controller).or_else(|| host().map(Machine::Host)) {
-            request.extensions_mut().insert(identity);
-        }
-        Ok(request)
+    let known = move |request: Request<()>| -> Result<Request<()>, Status> {
+        Ok(peer::admit(request, |shown| pki::judge(&replica.state(), shown)))
     };
     let check = |request: Request<()>| -> Result<Request<()>, Status> {
         rempart_identity::require_controller(&request)?;
@@ -194,12 +260,15 @@ async fn serve_internal(
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(4)))
-        .tcp_nodelay(true)
         .layer(InterceptorLayer::new(known))
         .add_service(InterceptedService::new(raft::services(node), check))
         .add_service(InterceptedService::new(leader, check))
         .add_service(fleet.server())
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped(stopping))
+        .add_service(blobs.server())
+        .add_service(consoles.for_agents())
+        .add_service(consoles.for_replicas())
+        .add_service(enrolment.server())
+        .serve_with_incoming_shutdown(connections, stopped(stopping))
         .await
 }
 
@@ -207,16 +276,10 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Told to end before there was anything to end.
+fn not_started() -> anyhow::Result<()> {
+    tracing::info!("told to end while starting");
+    Ok(())
 }
 
 async fn projection_failed(projection: &projection::Projection) -> String {

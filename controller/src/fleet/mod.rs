@@ -22,15 +22,16 @@ use futures::Stream;
 use rempart_model::{Answer, Command, Envelope, Outcome};
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::fleet_server::{Fleet as FleetRpc, FleetServer};
-use rempart_proto::agent::v1::{AgentMessage, ControllerMessage, NotLeader};
+use rempart_proto::agent::v1::{AgentMessage, ControllerMessage, NotLeader, OpenConsole};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use crate::authority::{Audience, Authority};
+use crate::pki::Sealer;
 use crate::raft::{Node, Proposal};
 use crate::replica::Replica;
+use session::Outgoing;
 
 /// How often an agent says that it is there.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -47,21 +48,24 @@ pub struct Fleet {
 struct Inner {
     node: Node,
     replica: Replica,
-    authority: Arc<Authority>,
-    /// Host to the number of its newest session here.
-    sessions: Mutex<BTreeMap<String, u64>>,
+    sealer: Arc<Sealer>,
+    /// Host to its newest session here.
+    sessions: Mutex<BTreeMap<String, Newest>>,
     /// Counts all sessions, so that no number is given twice.
     opened: AtomicU64,
 }
 
+/// A host's newest session: its number, and the way to the agent.
+struct Newest(u64, Outgoing);
+
 impl Fleet {
     /// On `node` and `replica`.
-    pub fn new(node: Node, replica: Replica, authority: Arc<Authority>) -> Fleet {
+    pub fn new(node: Node, replica: Replica, sealer: Arc<Sealer>) -> Fleet {
         Fleet {
             inner: Arc::new(Inner {
                 node,
                 replica,
-                authority,
+                sealer,
                 sessions: Mutex::default(),
                 opened: AtomicU64::new(0),
             }),
@@ -78,26 +82,30 @@ impl Fleet {
         self.sessions().contains_key(host)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Newest>> {
         self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a session; the newest of a host wins.
-    fn open(&self, host: &str) -> u64 {
-        let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(host.to_owned(), number);
-        number
+    /// How many hosts have a session here.
+    pub fn session_count(&self) -> usize {
+        self.sessions().len()
     }
 
-    fn close(&self, host: &str, number: u64) {
-        let mut sessions = self.sessions();
-        if sessions.get(host) == Some(&number) {
-            sessions.remove(host);
+    /// Asks the agent of `host` to dial back for a console. False when it is not in touch with this replica, or does
+    /// not listen; nothing else is waited for.
+    pub fn ask_for_console(&self, host: &str, asked: OpenConsole) -> bool {
+        let message = ControllerMessage { message: Some(ControllerSays::OpenConsole(asked)) };
+        match self.sessions().get(host) {
+            Some(Newest(_, outgoing)) => outgoing.try_send(Ok(message)).is_ok(),
+            None => false,
         }
     }
 
-    fn is_newest(&self, host: &str, number: u64) -> bool {
-        self.sessions().get(host) == Some(&number)
+    /// Registers a session; the newest of a host wins.
+    fn open(&self, host: &str, outgoing: &Outgoing) -> Open {
+        let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
+        self.sessions().insert(host.to_owned(), Newest(number, outgoing.clone()));
+        Open { fleet: self.clone(), host: host.to_owned(), number }
     }
 
     /// Puts a command of the control plane itself into the log.
@@ -111,6 +119,28 @@ impl Fleet {
 
     fn leader_address(&self) -> String {
         self.inner.node.leader().map(|(_, address)| address).unwrap_or_default()
+    }
+}
+
+/// A session that is registered; however its task ends, the host is then in touch no more.
+struct Open {
+    fleet: Fleet,
+    host: String,
+    number: u64,
+}
+
+impl Open {
+    fn is_newest(&self) -> bool {
+        self.fleet.sessions().get(&self.host).is_some_and(|newest| newest.0 == self.number)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut sessions = self.fleet.sessions();
+        if sessions.get(&self.host).is_some_and(|newest| newest.0 == self.number) {
+            sessions.remove(&self.host);
+        }
     }
 }
 
@@ -137,14 +167,14 @@ impl FleetRpc for Fleet {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let host =
-            self.inner.authority.verify_header(Audience::Fleet, header).map_err(Status::unauthenticated)?;
+        let host = rempart_identity::require_host(&request)?;
+        let shown = rempart_identity::peer::certificate(&request);
+        let shown = shown.ok_or_else(|| Status::unauthenticated("a session needs a certificate"))?;
         let (sender, receiver) = mpsc::channel(64);
         if self.inner.node.is_leader() {
             let fleet = self.clone();
             let incoming = request.into_inner();
-            tokio::spawn(async move { session::run(fleet, host, incoming, sender).await });
+            tokio::spawn(async move { session::run(fleet, host, shown, incoming, sender).await });
         } else {
             let redirect = NotLeader { leader_address: self.leader_address() };
             let message = ControllerMessage { message: Some(ControllerSays::NotLeader(redirect)) };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rempart_api::fleet::Virtualization;
 use rempart_api::{Kind, Urn};
-use rempart_model::{Command, DesiredObject, Detail, HostSeen, ReportCommand, State};
+use rempart_identity::Certificate;
+use rempart_model::{Command, DesiredObject, Detail, HostSeen, Object, ReportCommand, State};
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
@@ -18,24 +19,26 @@ use tonic::{Status, Streaming};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{Fleet, HEARTBEAT, SILENCE, wire};
+use super::{Fleet, HEARTBEAT, Open, SILENCE, wire};
 
 /// A report is at most some 6 KiB (its failure's words are bounded), an entry 2 MiB.
 const REPORTS_PER_ENTRY: usize = 200;
 
-type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
+/// Messages to an agent.
+pub(super) type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
 
 /// Runs a session until the agent, the connection or this replica's leadership goes.
 pub(super) async fn run(
     fleet: Fleet,
     host: String,
+    shown: Arc<Certificate>,
     mut incoming: Streaming<AgentMessage>,
     outgoing: Outgoing,
 ) {
     let span = tracing::info_span!("session", host = %host);
-    let number = fleet.open(&host);
-    let result = serve(&fleet, &host, number, &mut incoming, &outgoing).instrument(span.clone()).await;
-    fleet.close(&host, number);
+    let open = fleet.open(&host, &outgoing);
+    let result = serve(&fleet, &host, &shown, &open, &mut incoming, &outgoing).instrument(span.clone()).await;
+    drop(open);
     span.in_scope(|| match result {
         Ok(why) => tracing::info!(why, "session ended"),
         Err(status) => {
@@ -49,7 +52,8 @@ pub(super) async fn run(
 async fn serve(
     fleet: &Fleet,
     host: &str,
-    number: u64,
+    shown: &Certificate,
+    open: &Open,
     incoming: &mut Streaming<AgentMessage>,
     outgoing: &Outgoing,
 ) -> Result<&'static str, Status> {
@@ -72,7 +76,7 @@ async fn serve(
             },
         };
     let mut known = wire::host_report(&hello, &before)?;
-    see(fleet, &hello, known.clone()).await?;
+    see(fleet, &hello, shown, known.clone()).await?;
     tracing::info!(boot_id = hello.boot_id, "host in touch");
 
     // Listen before reading State, so that no change falls between.
@@ -81,7 +85,7 @@ async fn serve(
     let cluster_id = state.core().cluster_id.map(|id| id.to_string()).unwrap_or_default();
     let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(2);
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
-    send(outgoing, ControllerSays::Desired(whole(&state, host))).await?;
+    send(outgoing, ControllerSays::Desired(whole(fleet, &state, host)?)).await?;
 
     let mut leadership = fleet.inner.node.leadership();
     let mut last_word = Instant::now();
@@ -93,7 +97,7 @@ async fn serve(
                 last_word = Instant::now();
                 match message.message {
                     Some(AgentSays::Observed(observed)) => {
-                        take(fleet, host, &hello, &mut known, observed, outgoing).await?;
+                        take(fleet, host, &hello, shown, &mut known, observed, outgoing).await?;
                     }
                     Some(AgentSays::Heartbeat(_)) | None => {}
                     Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
@@ -101,8 +105,11 @@ async fn serve(
             }
             () = changes.rung() => {
                 let state = fleet.inner.replica.state();
-                let desired = difference(&state, &changes.take());
+                // A host that was revoked, or enrolled anew elsewhere, changed: its bell has rung.
+                crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
+                let desired = difference(fleet, &state, &changes.take())?;
                 if !desired.volumes.is_empty() || !desired.instances.is_empty() {
+                    log_requests(&desired);
                     send(outgoing, ControllerSays::Desired(desired)).await?;
                 }
             }
@@ -114,9 +121,18 @@ async fn serve(
                 }
             }
         }
-        if !fleet.is_newest(host, number) {
+        if !open.is_newest() {
             return Ok("a newer session of the same host took over");
         }
+    }
+}
+
+/// Says whose requests go to the agent.
+fn log_requests(desired: &Desired) {
+    let volumes = desired.volumes.iter().map(|volume| ("volume", &volume.uid, &volume.request_id));
+    let instances = desired.instances.iter().map(|guest| ("instance", &guest.uid, &guest.request_id));
+    for (kind, uid, request_id) in volumes.chain(instances) {
+        tracing::info!(request_id, kind, uid, "sent to the agent");
     }
 }
 
@@ -130,14 +146,18 @@ async fn send(outgoing: &Outgoing, message: ControllerSays) -> Result<(), Status
     }
 }
 
-async fn see(fleet: &Fleet, hello: &Hello, report: rempart_api::fleet::HostReport) -> Result<(), Status> {
+async fn see(
+    fleet: &Fleet,
+    hello: &Hello,
+    shown: &Certificate,
+    report: rempart_api::fleet::HostReport) -> Result<(), Status> {
     let seen = HostSeen {
         host: hello.host.clone(),
         uid: Uuid::now_v7(),
         zone: hello.zone.clone(),
         report,
         at: Some(crate::replica::now()),
-        key_sha256: None,
+        key_sha256: Some(shown.key_sha256.clone()),
     };
     fleet.propose(Command::HostSeen(Box::new(seen))).await
 }
@@ -147,6 +167,7 @@ async fn take(
     fleet: &Fleet,
     host: &str,
     hello: &Hello,
+    shown: &Certificate,
     known: &mut rempart_api::fleet::HostReport,
     observed: Observed,
     outgoing: &Outgoing,
@@ -159,10 +180,11 @@ async fn take(
         report.unexpected_domains = wire::unexpected(unexpected);
     }
     if report != *known {
-        see(fleet, hello, report.clone()).await?;
+        see(fleet, hello, shown, report.clone()).await?;
         *known = report;
     }
     let sequence = observed.sequence;
+    metrics::counter!("rempart_reports_total").increment(1);
     let objects = wire::reports(observed)?;
     // In pieces: an entry has a size limit, and failures may be wordy.
     for piece in objects.chunks(REPORTS_PER_ENTRY) {
@@ -184,23 +206,30 @@ fn stamp(state: &State) -> Stamp {
     }
 }
 
-fn whole(state: &State, host: &str) -> Desired {
-    compile(state, true, state.on_host(host).filter_map(|object| state.desired(object)))
+fn whole(fleet: &Fleet, state: &State, host: &str) -> Result<Desired, Status> {
+    compile(fleet, state, true, state.on_host(host))
 }
 
-fn difference(state: &State, changed: &BTreeSet<Arc<Urn>>) -> Desired {
-    let objects = changed.iter().filter_map(|urn| state.get(urn));
-    compile(state, false, objects.filter_map(|object| state.desired(object)))
+fn difference(fleet: &Fleet, state: &State, changed: &BTreeSet<Arc<Urn>>) -> Result<Desired, Status> {
+    compile(fleet, state, false, changed.iter().filter_map(|urn| state.get(urn)))
 }
 
-fn compile(state: &State, whole: bool, objects: impl Iterator<Item = DesiredObject>) -> Desired {
+/// What is desired of these objects, with their secrets in clear: a guest reads them.
+fn compile<'a>(
+    fleet: &Fleet,
+    state: &State,
+    whole: bool,
+    objects: impl Iterator<Item = &'a Arc<Object>>,
+) -> Result<Desired, Status> {
     let mut desired =
         Desired { stamp: Some(stamp(state)), whole, volumes: Vec::new(), instances: Vec::new() };
     for object in objects {
-        match object {
-            DesiredObject::Volume(volume) => desired.volumes.push(wire::volume(volume)),
-            DesiredObject::Instance(instance) => desired.instances.push(wire::instance(*instance)),
+        let object = fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;
+        match state.desired(&object) {
+            Some(DesiredObject::Volume(volume)) => desired.volumes.push(wire::volume(volume)),
+            Some(DesiredObject::Instance(instance)) => desired.instances.push(wire::instance(*instance)),
+            None => {}
         }
     }
-    desired
+    Ok(desired)
 }

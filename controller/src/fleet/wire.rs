@@ -77,6 +77,7 @@ pub(super) fn volume(volume: DesiredVolume) -> proto::Volume {
             size_bytes: blob.size_bytes,
             virtual_size_bytes: blob.virtual_size_bytes,
         }),
+        request_id: request_id(volume.request_id),
     }
 }
 
@@ -119,7 +120,12 @@ pub(super) fn instance(instance: DesiredInstance) -> proto::Instance {
             generation: instance.power.generation,
             restart: instance.power.restart,
         }),
+        request_id: request_id(instance.request_id),
     }
+}
+
+fn request_id(id: Option<Uuid>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 fn presence(present: bool) -> i32 {

@@ -1,6 +1,49 @@
-//! Identity of the cluster's machines, on the controllers' side: connections to the other replicas ([`Peers`]), and who
-//! calls (`rempart_identity::require_host` and kin).
+//! Identity of the cluster's machines, on the controllers' side.
+//!
+//! ```text
+//!   ClusterDir ── open ──> Keys { CA, issuer, Sealer, own certificate } ── renewal (own, offline)
+//!                               │
+//!   joiner ── token ──> Enrolment ── Enrol, Redeem (log) ──> certificate, and for a controller the Keys (transfer)
+//!   listener ── judge(State, certificate) ──> who is admitted;   Peers ── connections to the other replicas
+//! ```
+//!
+//! What always holds: private keys are on disk in clear in `root.key` and `controller.key` alone; a token lets in one
+//! machine, once; a host is who State says, and a revoked one is nobody. What a service asks about its caller is in
+//! `rempart_identity` (`require_host` and kin).
 
+pub mod cluster_dir;
+pub mod enrolment;
+mod founding_tokens;
+mod join;
 mod peers;
+mod renewal;
+pub mod seal;
+pub mod token;
+mod transfer;
 
+pub use cluster_dir::{Cluster, ClusterDir, Keys, PkiError};
+pub use enrolment::Enrolment;
+pub use join::join;
 pub use peers::{Connection, Peers};
+pub use renewal::run as keep_certificate;
+pub use seal::Sealer;
+
+use rempart_identity::{Certificate, Identity};
+use rempart_model::State;
+
+/// Whether State has anything against the holder of this certificate. Controllers are believed for their certificate:
+/// whoever can sign one has all there is already.
+///
+/// # Errors
+/// What it has.
+pub fn judge(state: &State, shown: &Certificate) -> Result<(), String> {
+    let Identity::Host(host) = &shown.identity else { return Ok(()) };
+    match state.host_identity(host) {
+        Some(known) if known.revoked_at.is_some() => {
+            Err(format!("host {host} was revoked; to take it in again, enrol it with a new token"))
+        }
+        Some(known) if known.key_sha256 == shown.key_sha256 => Ok(()),
+        Some(_) => Err(format!("host {host} is another machine since: one has enrolled under its name")),
+        None => Err(format!("host {host} is not enrolled, or was deleted")),
+    }
+}

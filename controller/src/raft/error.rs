@@ -78,3 +78,14 @@ pub enum WaitError {
     #[error("consensus has stopped on this replica")]
     Stopped,
 }
+
+/// Why a replica does not know whether it has seen everything.
+#[derive(Debug, thiserror::Error)]
+pub enum SeeError {
+    /// A quorum has not said that it leads.
+    #[error(transparent)]
+    Leads(ProposeError),
+    /// It did not apply in time what was committed, or stopped.
+    #[error("this replica has not applied in time what was committed before")]
+    Late,
+}

@@ -48,12 +48,12 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ProposeError, StartError, TransferError, WaitError};
+pub use error::{ProposeError, SeeError, StartError, TransferError, WaitError};
 pub use leadership::{Leadership, Role, Status};
 pub use machine::{Committed, Machine, Members, Payload, Position, Proposal, Response};
 pub use node::Node;
 pub use server::{RaftService, services};
-pub use settings::{Limits, PeerCredential, Settings, Timing};
+pub use settings::{Limits, Settings, Timing};
 
 /// The largest proposal in bytes; a larger one is refused before it reaches the log.
 pub const MAX_PROPOSAL_BYTES: usize = 2 << 20;

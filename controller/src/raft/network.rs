@@ -1,7 +1,8 @@
 //! Calls to the other replicas.
 //!
 //! Each peer has two connections, shared by all of openraft's clients for it: one for entries, one for everything that
-//! must not wait behind 4 MiB of them (heartbeats, votes). They are made when first needed. A connection that a
+//! must not wait behind 4 MiB of them (heartbeats, votes). They are made when first needed, and the peer has to show the
+//! certificate of the replica that was meant. A connection that a
 //! peer's restart broke is made anew by the next call; calls to a peer that is away are spaced by openraft (heartbeats
 //! by their interval, entries by its backoff), so there is no storm of attempts.
 //!
@@ -29,17 +30,12 @@ use openraft::{
         TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
+use rempart_identity::{Credentials, Expect, Lane, Pool, pool::Behaviour};
 use rempart_proto::raft::v1::{Payload, raft_client::RaftClient};
-use tonic::{
-    Request, Response, Status,
-    metadata::MetadataValue,
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use tonic::{Response, Status, transport::Channel};
 
 use super::{
     engine::{Types, Vote},
-    settings::PeerCredential,
     state_machine::NoSnapshot,
     wire::{self, Description, MAX_MESSAGE_BYTES},
 };
@@ -53,28 +49,12 @@ const NEWS: Duration = Duration::from_secs(1);
 /// How much of a stream may be under way unacknowledged: a whole batch, so that it crosses the line in one go.
 const WINDOW_BYTES: u32 = 8 << 20;
 
-type Client = RaftClient<InterceptedService<Channel, Credential>>;
+type Client = RaftClient<Channel>;
 type RpcError = RPCError<Types>;
 
-/// Puts the token on every call.
-#[derive(Clone)]
-struct Credential(Arc<dyn PeerCredential>);
-
-impl Interceptor for Credential {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let mut token = MetadataValue::try_from(format!("Bearer {}", self.0.token()))
-            .map_err(|_| Status::internal("the peer token has characters that a header cannot carry"))?;
-        token.set_sensitive(true);
-        request.metadata_mut().insert("authorization", token);
-        Ok(request)
-    }
-}
-
-/// The connections to one peer, and what it said over them.
-#[derive(Clone)]
+/// What is known of one peer.
+#[derive(Clone, Default)]
 struct Lines {
-    entries: Client,
-    control: Client,
     acked: Arc<Mutex<Acked>>,
     silence: Arc<Mutex<Silence>>,
 }
@@ -149,53 +129,32 @@ struct Sent {
 pub(super) struct Network {
     replica_id: u64,
     append_timeout: Duration,
-    credential: Credential,
+    pool: Pool,
     lines: Arc<Mutex<HashMap<(u64, String), Lines>>>,
 }
 
 impl Network {
-    pub(super) fn new(
-        replica_id: u64,
-        append_timeout: Duration,
-        credential: Arc<dyn PeerCredential>,
-    ) -> Self {
-        Self { replica_id, append_timeout, credential: Credential(credential), lines: Arc::default() }
+    pub(super) fn new(replica_id: u64, append_timeout: Duration, credentials: Credentials) -> Self {
+        let behaviour = Behaviour {
+            connect_timeout: CONNECT_TIMEOUT,
+            keepalive_interval: KEEPALIVE,
+            keepalive_timeout: KEEPALIVE,
+            window_bytes: Some(WINDOW_BYTES),
+        };
+        Self { replica_id, append_timeout, pool: Pool::new(credentials, behaviour), lines: Arc::default() }
     }
 
     /// A client for one peer. Connects when first used.
     pub(super) fn peer(&self, target: u64, address: &str) -> Peer {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (target, address.to_owned());
-        let lines = match lines.get(&key) {
-            Some(lines) => Ok(lines.clone()),
-            None => self.connect(address).inspect(|made| {
-                lines.insert(key, made.clone());
-            }),
-        };
         Peer {
             from: self.replica_id,
             target,
+            address: address.to_owned(),
             append_timeout: self.append_timeout,
-            lines: lines.map_err(Arc::new),
+            pool: self.pool.clone(),
+            lines: lines.entry((target, address.to_owned())).or_default().clone(),
         }
-    }
-
-    fn connect(&self, address: &str) -> io::Result<Lines> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{address}: {error}")))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES);
-        let client = || {
-            RaftClient::with_interceptor(endpoint.connect_lazy(), self.credential.clone())
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES)
-        };
-        Ok(Lines { entries: client(), control: client(), acked: Arc::default(), silence: Arc::default() })
     }
 }
 
@@ -211,15 +170,24 @@ impl RaftNetworkFactory<Types> for Network {
 pub(super) struct Peer {
     from: u64,
     target: u64,
+    address: String,
     append_timeout: Duration,
-    /// The error is an address that is none.
-    lines: Result<Lines, Arc<io::Error>>,
+    pool: Pool,
+    lines: Lines,
 }
 
 impl Peer {
+    /// A client on one of the peer's connections. It is taken anew for each call: a renewed certificate makes a new one.
+    fn client(&self, lane: Lane) -> io::Result<Client> {
+        let channel = self.pool.lazy(Expect::Controller(self.target), &self.address, lane)?;
+        Ok(RaftClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
     /// Asks the peer who it is, for [`bootstrap`](super::bootstrap).
     pub(super) async fn describe(&self, within: Duration) -> Result<Description, String> {
-        let mut client = self.lines.as_ref().map_err(ToString::to_string)?.control.clone();
+        let mut client = self.client(Lane::Control).map_err(|error| error.to_string())?;
         let call = client.describe(Payload { bytes: Bytes::new() });
         let answer = tokio::time::timeout(within, call).await.map_err(|_| "no answer in time".to_owned())?;
         let payload = answer.map_err(|status| describe_status(&status))?.into_inner();
@@ -231,22 +199,22 @@ impl Peer {
         &self,
         action: RPCTypes,
         timeout: Duration,
+        lane: Lane,
         body: io::Result<Bytes>,
-        call: impl FnOnce(Lines, Payload) -> F,
+        call: impl FnOnce(Client, Payload) -> F,
     ) -> Result<Bytes, RpcError>
     where
         F: Future<Output = Result<Response<Payload>, Status>>,
     {
-        let lines = self.lines.clone().map_err(|error| unreachable(&error))?;
+        let client = self.client(lane).map_err(|error| unreachable(&error))?;
         let body = body.map_err(|error| unreachable(&error))?;
-        let silence = lines.silence.clone();
-        let answer = match tokio::time::timeout(timeout, call(lines, Payload { bytes: body })).await {
+        let answer = match tokio::time::timeout(timeout, call(client, Payload { bytes: body })).await {
             Ok(Ok(answer)) => Ok(answer.into_inner().bytes),
             Ok(Err(status)) => Err(unreachable(&describe_status(&status))),
             Err(_) => Err(Timeout { action, id: self.from, target: self.target, timeout }.into()),
         };
         let heard = answer.as_ref().map(|_| ());
-        silence.lock().unwrap_or_else(PoisonError::into_inner).note(self.target, heard);
+        self.lines.silence.lock().unwrap_or_else(PoisonError::into_inner).note(self.target, heard);
         answer
     }
 }
@@ -280,17 +248,15 @@ impl RaftNetworkV2<Types> for Peer {
         // fsynced; to give up on it too early would be to send it again, for ever.
         let timeout =
             if is_heartbeat { option.soft_ttl() } else { option.soft_ttl().max(self.append_timeout) };
+        let lane = if is_heartbeat { Lane::Control } else { Lane::Entries };
         let answer = self
-            .call(RPCTypes::AppendEntries, timeout, body, |lines, payload| async move {
-                let mut client = if is_heartbeat { lines.control } else { lines.entries };
+            .call(RPCTypes::AppendEntries, timeout, lane, body, |mut client, payload| async move {
                 client.append_entries(payload).await
             })
             .await?;
         let answer = wire::decode_appended(&answer).map_err(|error| unreachable(&error))?;
-        if let Ok(lines) = &self.lines {
-            let noted = lines.acked.lock().unwrap_or_else(PoisonError::into_inner).note(&sent, &answer);
-            noted.map_err(|why| unreachable(&why))?;
-        }
+        let noted = self.lines.acked.lock().unwrap_or_else(PoisonError::into_inner).note(&sent, &answer);
+        noted.map_err(|why| unreachable(&why))?;
         Ok(answer)
     }
 
@@ -301,8 +267,8 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<VoteResponse<Types>, RpcError> {
         let body = wire::encode_vote(self.target, &request);
         let answer = self
-            .call(RPCTypes::Vote, option.hard_ttl(), body, |mut lines, payload| async move {
-                lines.control.vote(payload).await
+            .call(RPCTypes::Vote, option.hard_ttl(), Lane::Control, body, |mut client, payload| async move {
+                client.vote(payload).await
             })
             .await?;
         wire::decode_voted(&answer).map_err(|error| unreachable(&error))
@@ -315,8 +281,8 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<VoteResponse<Types>, RpcError> {
         let body = wire::encode_vote(self.target, &request);
         let answer = self
-            .call(RPCTypes::Vote, option.hard_ttl(), body, |mut lines, payload| async move {
-                lines.control.pre_vote(payload).await
+            .call(RPCTypes::Vote, option.hard_ttl(), Lane::Control, body, |mut client, payload| async move {
+                client.pre_vote(payload).await
             })
             .await?;
         wire::decode_voted(&answer).map_err(|error| unreachable(&error))
@@ -329,8 +295,8 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<TransferLeaderResponse<Types>, RpcError> {
         let body = wire::encode_transfer(self.target, &request);
         let answer = self
-            .call(RPCTypes::TransferLeader, option.hard_ttl(), body, |mut lines, payload| async move {
-                lines.control.transfer_leader(payload).await
+            .call(RPCTypes::TransferLeader, option.hard_ttl(), Lane::Control, body, |mut client, payload| async move {
+                client.transfer_leader(payload).await
             })
             .await?;
         wire::decode_transferred(&answer).map_err(|error| unreachable(&error))

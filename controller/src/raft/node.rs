@@ -15,6 +15,7 @@ use openraft::{
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
 };
+use rempart_identity::Credentials;
 use rempart_model::Outcome;
 use tokio::{
     sync::{Semaphore, oneshot, watch},
@@ -22,9 +23,9 @@ use tokio::{
 };
 
 use super::{
-    Leadership, MAX_PROPOSAL_BYTES, Machine, PeerCredential, Proposal, Response, Settings, Status, bootstrap,
+    Leadership, MAX_PROPOSAL_BYTES, Machine, Proposal, Response, Settings, Status, bootstrap,
     engine::{Raft, Reply, Types},
-    error::{ProposeError, StartError, TransferError, WaitError},
+    error::{ProposeError, SeeError, StartError, TransferError, WaitError},
     leadership,
     log_store::{LogStore, WriterThread},
     log_tail::Durable,
@@ -60,7 +61,7 @@ struct Inner {
 impl Node {
     /// Opens the log, brings the machine up to what is known to be committed, and takes part from then on.
     ///
-    /// Serve [`services`](super::services) for the peers. A replica whose log is empty waits to be added by a leader;
+    /// `credentials` are what it shows its peers. Serve [`services`](super::services) for them. A replica whose log is empty waits to be added by a leader;
     /// see [`Node::initialize_if_empty`].
     ///
     /// # Errors
@@ -69,7 +70,7 @@ impl Node {
     pub async fn start(
         settings: Settings,
         machine: impl Machine,
-        credential: impl PeerCredential,
+        credentials: Credentials,
     ) -> Result<Self, StartError> {
         let config = Arc::new(settings.timing.to_config()?);
         let (dir, tail_bytes) = (settings.log_dir.clone(), settings.limits.tail_bytes);
@@ -83,7 +84,7 @@ impl Node {
         let (applied_sender, applied) = watch::channel(None);
         let (machine, machine_thread) =
             StateMachine::start(machine, durable.clone(), applied_sender).map_err(StartError::Thread)?;
-        let network = Network::new(settings.replica_id, settings.timing.append_timeout, Arc::new(credential));
+        let network = Network::new(settings.replica_id, settings.timing.append_timeout, credentials);
         let threads = (writer_thread, machine_thread);
         let raft = match Raft::new(settings.replica_id, config, network.clone(), log, machine).await {
             Ok(raft) => raft,
@@ -212,6 +213,24 @@ impl Node {
             Ok(Err(_)) => Err(WaitError::Stopped),
             Err(_) => Err(WaitError::Late),
         }
+    }
+
+    /// Returns once a quorum has said that this replica leads, and everything acknowledged before is in its published
+    /// state.
+    ///
+    /// # Errors
+    ///
+    /// [`SeeError`].
+    pub async fn see_everything(&self, deadline: Instant) -> Result<(), SeeError> {
+        let index = self.read_index().await.map_err(SeeError::Leads)?;
+        self.wait_applied(index, deadline).await.map_err(|_| SeeError::Late)
+    }
+
+    /// What proposals under way take of the queue, in bytes.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> usize {
+        let free = self.0.room.available_permits() * ROOM_BYTES;
+        self.0.settings.limits.in_flight_bytes.saturating_sub(free)
     }
 
     /// The index up to which this replica's published state contains the log.
@@ -356,7 +375,9 @@ impl Node {
         self.0.left.load(Ordering::Relaxed)
     }
 
-    pub(super) fn founder(&self) -> Option<u64> {
+    /// The lowest id of the members it was told of: it alone founds the cluster.
+    #[must_use]
+    pub fn founder(&self) -> Option<u64> {
         self.0.founder.get().copied()
     }
 

@@ -15,10 +15,8 @@ use super::{
 
 /// The peers' side of `node`, for a tonic router.
 ///
-/// It believes every caller. Wrap it in an interceptor that checks what the peers' [`PeerCredential`] sends:
-/// `InterceptedService::new(raft::services(node), check)`.
-///
-/// [`PeerCredential`]: super::PeerCredential
+/// It believes every caller. Wrap it in an interceptor that lets in controllers alone:
+/// `InterceptedService::new(raft::services(node), check)` with `rempart_identity::require_controller`.
 #[must_use]
 pub fn services(node: Node) -> raft_server::RaftServer<RaftService> {
     raft_server::RaftServer::new(RaftService { node })

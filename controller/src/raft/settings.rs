@@ -103,17 +103,5 @@ impl Default for Limits {
     }
 }
 
-/// How this replica proves to its peers that it is one of them.
-pub trait PeerCredential: Send + Sync + 'static {
-    /// The token for the next call, sent as `authorization: Bearer <token>`. Asked for every call, so it may change.
-    fn token(&self) -> String;
-}
-
-impl<F: Fn() -> String + Send + Sync + 'static> PeerCredential for F {
-    fn token(&self) -> String {
-        self()
-    }
-}
-
 #[cfg(test)]
 mod tests;

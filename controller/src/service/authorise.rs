@@ -32,7 +32,7 @@ pub(super) fn authorise(
         Kind::Host => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
         // Naming a digest would give access to bytes that others uploaded.
-        _ if matches!(call, Call::Fill { .. }) => false,
+        _ if matches!(call, Call::Fill { uploaded: false, .. }) => false,
         _ if urn.kind.info().verbs == Verbs::ReadOnly => !call.is_write() && owns(state, &urn.tenant, caller),
         _ => owns(state, &urn.tenant, caller),
     };
@@ -49,3 +49,6 @@ fn owns(state: &State, tenant: &str, caller: &Caller) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

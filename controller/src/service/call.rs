@@ -70,12 +70,16 @@ pub enum Call {
         /// What to do.
         action: HostAction,
     },
-    /// Say what a blank volume contains. Operators only: naming a digest must not give access to its bytes.
+    /// Say what a blank volume contains. Without the bytes, operators only: naming a digest must not give access to
+    /// them.
     Fill {
         /// Which block storage.
         urn: Urn,
         /// Its content.
         content: BlobSpec,
+        /// The caller brought the bytes to the replica that asks.
+        #[serde(default)]
+        uploaded: bool,
     },
 }
 

@@ -1,81 +1,58 @@
 //! Passing a call to the leader, once. The payloads are JSON of the service's own types: both ends are replicas of one
 //! cluster, at most one version apart.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use rempart_proto::raft::v1::leader_client::LeaderClient;
 use rempart_proto::raft::v1::leader_server::{Leader, LeaderServer};
 use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse};
-use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tracing::Instrument as _;
 
 use super::Service;
 use super::call::{Reply, Request};
 use super::error::{Fault, ServiceError};
-use crate::raft::PeerCredential;
+use crate::pki::Peers;
 
 /// A body of 1 MiB, escaped and wrapped, stays well below this.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// Reaches whichever replica leads.
 pub(super) struct Forwarder {
-    credential: Arc<dyn PeerCredential>,
-    channels: Mutex<BTreeMap<String, Channel>>,
+    peers: Peers,
 }
 
 impl Forwarder {
-    pub(super) fn new(credential: Arc<dyn PeerCredential>) -> Forwarder {
-        Forwarder { credential, channels: Mutex::default() }
+    pub(super) fn new(peers: Peers) -> Forwarder {
+        Forwarder { peers }
     }
 
-    fn client(&self, address: &str) -> Result<LeaderClient<Channel>, ServiceError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = match channels.get(address) {
-            Some(channel) => channel.clone(),
-            None => {
-                let endpoint = Endpoint::from_shared(format!("http://{address}"))
-                    .map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?;
-                let channel = endpoint
-                    .connect_timeout(Duration::from_secs(1))
-                    .http2_keep_alive_interval(Duration::from_secs(1))
-                    .keep_alive_timeout(Duration::from_secs(2))
-                    .keep_alive_while_idle(true)
-                    .tcp_nodelay(true)
-                    .connect_lazy();
-                channels.insert(address.to_owned(), channel.clone());
-                channel
-            }
-        };
-        Ok(LeaderClient::new(channel)
+    fn client(&self, leader: u64, address: &str) -> Result<LeaderClient<Channel>, ServiceError> {
+        let connection = self.peers.at(leader, address);
+        let connection = connection.map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?;
+        Ok(LeaderClient::new(connection)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
 
-    fn signed<T>(&self, message: T) -> Result<tonic::Request<T>, ServiceError> {
-        let mut request = tonic::Request::new(message);
-        let value = MetadataValue::try_from(format!("Bearer {}", self.credential.token()))
-            .map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?;
-        request.metadata_mut().insert("authorization", value);
-        Ok(request)
-    }
-
     /// Has the leader at `address` execute `request`.
-    pub(super) async fn execute(&self, address: &str, request: &Request) -> Result<Reply, ServiceError> {
-        let bytes = encode(request)?;
-        let signed = self.signed(Payload { bytes: bytes.into() })?;
-        let answer = self.client(address)?.execute(signed).await.map_err(|status| fault_of(&status))?;
+    pub(super) async fn execute(
+        &self,
+        leader: u64,
+        address: &str,
+        request: &Request,
+    ) -> Result<Reply, ServiceError> {
+        let payload = Payload { bytes: encode(request)?.into() };
+        let mut client = self.client(leader, address)?;
+        let answer = client.execute(payload).await.map_err(|status| fault_of(&status))?;
         let answer: Result<Reply, ServiceError> = serde_json::from_slice(&answer.into_inner().bytes)
             .map_err(|error| ServiceError::Fault(Fault::Internal(format!("the leader's answer: {error}"))))?;
         answer
     }
 
     /// Asks the leader at `address` what a read has to wait for.
-    pub(super) async fn read_index(&self, address: &str) -> Result<u64, ServiceError> {
-        let signed = self.signed(ReadIndexRequest {})?;
-        let answer = self.client(address)?.read_index(signed).await.map_err(|status| fault_of(&status))?;
+    pub(super) async fn read_index(&self, leader: u64, address: &str) -> Result<u64, ServiceError> {
+        let mut client = self.client(leader, address)?;
+        let answer = client.read_index(ReadIndexRequest {}).await.map_err(|status| fault_of(&status))?;
         Ok(answer.into_inner().index)
     }
 }
@@ -123,7 +100,9 @@ impl Leader for LeaderService {
     async fn execute(&self, request: tonic::Request<Payload>) -> Result<tonic::Response<Payload>, Status> {
         let request: Request = serde_json::from_slice(&request.into_inner().bytes)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let answer = self.service.execute_as_leader(&request).await;
+        let span = tracing::info_span!("forwarded", request_id = %request.id);
+        let answer = self.service.execute_as_leader(&request).instrument(span.clone()).await;
+        span.in_scope(|| tracing::debug!(accepted = answer.is_ok(), "answered to a follower"));
         let bytes = encode(&answer).map_err(|error| Status::internal(error.to_string()))?;
         Ok(tonic::Response::new(Payload { bytes: bytes.into() }))
     }

@@ -5,6 +5,8 @@ use rempart_model::placement::Verdicts;
 use rempart_model::{Presentation, SHARED_TENANT, State, view_of};
 
 use super::call::Page;
+use super::opened;
+use crate::pki::Sealer;
 use super::error::ServiceError;
 
 /// One page. Reads no more of the collection than it shows.
@@ -13,6 +15,7 @@ pub(super) fn list(
     from: &Urn,
     page: &Page,
     show: Presentation<'_>,
+    sealer: &Sealer,
 ) -> Result<ResourceList, ServiceError> {
     if let Some(parent) = from.parent()
         && state.get(&parent).is_none()
@@ -53,7 +56,7 @@ pub(super) fn list(
             break;
         }
         let asked = Urn { name: object.urn.name.clone(), ..from.clone() };
-        items.push(view_of(state, object, &asked, show));
+        items.push(view_of(state, &*opened(sealer, object)?, &asked, show));
     }
     let last = items.last().map(|item| item.metadata.name.clone());
     let info = from.kind.info();

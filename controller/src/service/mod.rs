@@ -11,7 +11,10 @@ mod call;
 mod error;
 mod forward;
 mod list;
+mod trace;
+mod upload;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,8 +31,11 @@ use uuid::Uuid;
 pub use authorise::Caller;
 pub use call::{Body, Call, Page, Reply, Request};
 pub use error::{Fault, ServiceError};
+pub use trace::traceparent;
+pub use upload::UploadTarget;
 
-use crate::raft::{Node, PeerCredential, Proposal, ProposeError};
+use crate::pki::{Peers, Sealer};
+use crate::raft::{Node, Proposal, ProposeError, SeeError};
 use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 
@@ -57,6 +63,7 @@ struct Inner {
     node: Node,
     replica: Replica,
     forwarder: Forwarder,
+    sealer: Arc<Sealer>,
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
     /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
@@ -73,20 +80,22 @@ pub struct Settings {
 }
 
 impl Service {
-    /// On `node` and `replica`, reaching the leader with `credential`.
+    /// On `node` and `replica`, reaching the leader among `peers`, and sealing secrets on their way into the log.
     pub fn new(
         node: Node,
         replica: Replica,
         pressure: tokio::sync::watch::Receiver<Pressure>,
-        credential: Arc<dyn PeerCredential>,
+        peers: Peers,
+        sealer: Arc<Sealer>,
         settings: Settings,
     ) -> Service {
-        let forwarder = Forwarder::new(credential);
+        let forwarder = Forwarder::new(peers);
         Service {
             inner: Arc::new(Inner {
                 node,
                 replica,
                 forwarder,
+                sealer,
                 pressure,
                 settings,
                 caught_up_term: AtomicU64::new(0),
@@ -120,7 +129,7 @@ impl Service {
                 let Some((leader, address)) = self.inner.node.leader() else {
                     return Err(ServiceError::Fault(Fault::NoLeader));
                 };
-                self.while_it_leads(leader, self.inner.forwarder.execute(&address, &request)).await
+                self.while_it_leads(leader, self.inner.forwarder.execute(leader, &address, &request)).await
             };
             let mut leadership = self.inner.node.leadership();
             leadership.mark_unchanged();
@@ -187,7 +196,7 @@ impl Service {
                 let Some((leader, address)) = self.inner.node.leader() else {
                     return Err(ServiceError::Fault(Fault::NoLeader));
                 };
-                self.while_it_leads(leader, self.inner.forwarder.read_index(&address)).await
+                self.while_it_leads(leader, self.inner.forwarder.read_index(leader, &address)).await
             };
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
@@ -243,13 +252,13 @@ impl Service {
 
     /// Returns once a quorum has said that this replica leads, and everything acknowledged before is in its State.
     async fn see_everything(&self) -> Result<(), ServiceError> {
-        let index = self.inner.node.read_index().await.map_err(|error| match error {
+        let seen = self.inner.node.see_everything(Instant::now() + PATIENCE).await;
+        seen.map_err(|error| match error {
+            SeeError::Late => ServiceError::Fault(Fault::Behind),
             // Of a proposal it would mean doubt; nothing was proposed.
-            ProposeError::Unknown => ServiceError::Fault(Fault::NoLeader),
-            other => other.into(),
-        })?;
-        let applied = self.inner.node.wait_applied(index, Instant::now() + PATIENCE).await;
-        applied.map_err(|_| ServiceError::Fault(Fault::Behind))
+            SeeError::Leads(ProposeError::Unknown) => ServiceError::Fault(Fault::NoLeader),
+            SeeError::Leads(other) => other.into(),
+        })
     }
 
     fn read(&self, request: &Request) -> Result<Reply, ServiceError> {
@@ -259,11 +268,13 @@ impl Service {
             Call::Get { urn } => {
                 let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
                 let asked = if object.urn.tenant == urn.tenant { &object.urn } else { urn };
-                let view = view_of(&state, object, asked, self.presentation("GET", operator));
+                let object = opened(&self.inner.sealer, object)?;
+                let view = view_of(&state, &object, asked, self.presentation("GET", operator));
                 Ok(Reply::Resource { created: false, view: Box::new(view) })
             }
             Call::List { from, page } => {
-                list::list(&state, from, page, self.presentation("GET", operator)).map(Reply::List)
+                let show = self.presentation("GET", operator);
+                list::list(&state, from, page, show, &self.inner.sealer).map(Reply::List)
             }
             _ => Err(ServiceError::Fault(Fault::Internal("a write was taken for a read".to_owned()))),
         }
@@ -302,7 +313,8 @@ impl Service {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,
             actor: request.caller.subject.clone(),
-            trace: request.trace.clone(),
+            // Every request of the API has one: the model notes requests by it.
+            trace: Some(traceparent(request.trace.as_deref(), request.id)),
             time: now(),
             command: self.command(&state, request)?,
         };
@@ -315,7 +327,7 @@ impl Service {
             Ok(Answer::Put { created, object }) => {
                 let state = self.inner.replica.state();
                 let show = self.presentation("PUT", operator);
-                let view = put_view(&state, object, show);
+                let view = put_view(&state, &*opened(&self.inner.sealer, object)?, show);
                 Ok(Reply::Resource { created: *created, view: Box::new(view) })
             }
             Ok(Answer::Accepted | Answer::Done) => {
@@ -339,6 +351,9 @@ impl Service {
                     uid: Uuid::now_v7(),
                     host: None,
                 };
+                // Once, here: a call that is passed on or tried again carries its secrets in clear, below TLS.
+                put.spec.check_clear_secrets()?;
+                self.inner.sealer.seal(&put.urn, &mut put.spec);
                 put.host = propose_host(state, &put);
                 Command::Put(Box::new(put))
             }
@@ -355,7 +370,7 @@ impl Service {
                 if_unmodified_since: *if_unmodified_since,
                 action: *action,
             }),
-            Call::Fill { urn, content } => {
+            Call::Fill { urn, content, .. } => {
                 Command::Fill(FillCommand { urn: urn.clone(), content: content.clone() })
             }
             Call::Get { .. } | Call::List { .. } => {
@@ -365,7 +380,7 @@ impl Service {
     }
 
     fn presentation<'a>(&'a self, verb: &'a str, operator: bool) -> Presentation<'a> {
-        Presentation { public_url: &self.inner.settings.public_url, providers: &ADVERTISED, verb, operator }
+        Presentation { public_url: &self.inner.settings.public_url, providers: &ADVERTISED, verb, operator, verdicts: None }
     }
 
     fn authorise(&self, state: &State, request: &Request) -> Result<bool, ServiceError> {
@@ -374,8 +389,13 @@ impl Service {
 }
 
 /// The object as this PUT left it; explanations look at the State as it is now.
-fn put_view(state: &State, object: &Arc<Object>, show: Presentation<'_>) -> ResourceView {
+fn put_view(state: &State, object: &Object, show: Presentation<'_>) -> ResourceView {
     view_of(state, object, &object.urn, show)
+}
+
+/// The object as its owner and its operators see it: with its secrets in clear.
+fn opened<'a>(sealer: &Sealer, object: &'a Object) -> Result<Cow<'a, Object>, ServiceError> {
+    sealer.open(object).map_err(|closed| ServiceError::Fault(Fault::Internal(closed.to_string())))
 }
 
 /// The host for a new instance, on the State as it is now; verified when applied.

@@ -13,10 +13,11 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, time::Instant};
+use rempart_identity::{Ca, Credentials, Identity, Key, accept, peer, require_controller};
 use tonic::{
     Request, Status,
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
+    service::interceptor::{InterceptedService, InterceptorLayer},
+    transport::Server,
 };
 
 use super::machine::Journal;
@@ -55,6 +56,19 @@ pub(super) struct Cluster {
     journals: BTreeMap<u64, Journal>,
     running: BTreeMap<u64, Running>,
     cut_off: BTreeMap<u64, Arc<AtomicBool>>,
+    ca: Ca,
+}
+
+/// What a replica shows its peers.
+pub(super) fn credentials(ca: &Ca, id: u64) -> Credentials {
+    let key = Key::generate().unwrap();
+    let certificate = ca.sign_own(&Identity::Controller(id), &key, Duration::from_secs(3600)).unwrap();
+    Credentials::new(ca.certificate().clone(), certificate, &key).unwrap()
+}
+
+/// Credentials for a replica that talks to nobody.
+pub(super) fn stranger() -> Credentials {
+    credentials(&Ca::create("another").unwrap(), 1)
 }
 
 impl Cluster {
@@ -71,7 +85,8 @@ impl Cluster {
         let journals = (1..=size).map(|id| (id, Journal::default())).collect();
         let cut_off = (1..=size).map(|id| (id, Arc::default())).collect();
         let dir = tempfile::tempdir().unwrap();
-        Self { dir, timing, addresses, journals, running: BTreeMap::new(), cut_off }
+        let ca = Ca::create("test").unwrap();
+        Self { dir, timing, addresses, journals, running: BTreeMap::new(), cut_off, ca }
     }
 
     /// `size` replicas that run and have become a cluster.
@@ -103,25 +118,24 @@ impl Cluster {
     pub(super) async fn start(&mut self, id: u64) {
         let settings = Settings { timing: self.timing.clone(), ..Settings::new(id, self.log_dir(id)) };
         let cut_off = Arc::clone(&self.cut_off[&id]);
-        let token = {
-            let cut_off = Arc::clone(&cut_off);
-            move || if cut_off.load(Ordering::Relaxed) { "stranger" } else { "friend" }.to_owned()
-        };
+        let all = self.cut_off.clone();
         let check = move |request: Request<()>| {
-            let known = request.metadata().get("authorization").is_some_and(|token| token == "Bearer friend");
-            match known && !cut_off.load(Ordering::Relaxed) {
-                true => Ok(request),
-                false => Err(Status::unauthenticated("not a peer")),
+            let from = require_controller(&request)?;
+            match all[&from].load(Ordering::Relaxed) || cut_off.load(Ordering::Relaxed) {
+                true => Err(Status::unauthenticated("cut off")),
+                false => Ok(request),
             }
         };
-        let node = Node::start(settings, self.journals[&id].clone(), token).await.unwrap();
+        let credentials = credentials(&self.ca, id);
+        let node = Node::start(settings, self.journals[&id].clone(), credentials.clone()).await.unwrap();
         let listener = TcpListener::bind(&self.addresses[&id]).await.unwrap();
         let (hang_up, hung_up) = oneshot::channel();
         let service = InterceptedService::new(services(node.clone()), check);
         let served = tokio::spawn(async move {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            let incoming = accept(listener, &credentials).unwrap();
             let hung_up = async { hung_up.await.unwrap_or_default() };
             Server::builder()
+                .layer(InterceptorLayer::new(|request| Ok(peer::admit(request, |_| Ok(())))))
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, hung_up)
                 .await

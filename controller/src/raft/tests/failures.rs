@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    cluster::{Cluster, eventually, proposal},
+    cluster::{Cluster, eventually, proposal, stranger},
     machine::POISON,
 };
 use crate::raft::{Node, ProposeError, Role, Settings, WaitError};
@@ -131,7 +131,7 @@ async fn a_machine_without_its_log_does_not_start() {
     cluster.kill(1).await;
     cluster.wipe_log(1);
     let settings = Settings::new(1, cluster.log_dir(1));
-    let refused = Node::start(settings, cluster.journal(1).clone(), String::new).await.err().unwrap();
+    let refused = Node::start(settings, cluster.journal(1).clone(), stranger()).await.err().unwrap();
     assert!(refused.to_string().contains("snapshots come with"), "{refused}");
 }
 

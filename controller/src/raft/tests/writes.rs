@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::cluster::{Cluster, eventually, proposal};
+use super::cluster::{Cluster, eventually, proposal, stranger};
 use crate::raft::{MAX_PROPOSAL_BYTES, Node, Proposal, ProposeError, Settings, WaitError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +86,7 @@ async fn a_full_queue_refuses_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(1, dir.path());
     settings.limits.in_flight_bytes = 1 << 20;
-    let small = Node::start(settings, super::machine::Journal::default(), String::new).await.unwrap();
+    let small = Node::start(settings, super::machine::Journal::default(), stranger()).await.unwrap();
     let over = Proposal(Bytes::from(vec![0; (1 << 20) + 1]));
     assert_eq!(small.propose(over).await.unwrap_err(), ProposeError::Overloaded);
     assert!(matches!(
