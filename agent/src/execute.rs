@@ -2,6 +2,7 @@
 //!
 //! What never happens: a step is taken that was not planned; a step leaves something half-done under its final name.
 
+use crate::disk::fetch::ImageSource;
 use crate::disk::image::ImageState;
 use crate::disk::{DiskError, seed, volume};
 use crate::layout::{self, LayoutError};
@@ -12,6 +13,7 @@ use crate::world::Host;
 use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The ledger, shared between the session that fills it and the core that acts upon it. Its lock is held while the
@@ -38,6 +40,10 @@ pub struct Executor {
     pub host: Host,
     /// The hypervisor.
     pub hypervisor: Arc<dyn Hypervisor>,
+    /// Where base images come from.
+    pub source: ImageSource,
+    /// How long base images stay that no volume needs.
+    pub image_grace: Duration,
     /// Where power is recorded.
     pub ledger: SharedLedger,
 }
@@ -66,6 +72,7 @@ impl Executor {
     /// Takes one step.
     pub fn run(&self, action: &Action) -> Result<(), ActionError> {
         match action {
+            Action::FetchImage(blob) => Ok(self.source.fetch(&self.host.images, blob)?),
             Action::VerifyBase(blob) => Ok(self.host.images.verify(blob)?),
             Action::CreateVolume { volume, size_bytes, base } => {
                 let path = self.host.data.volume_file(*volume);
@@ -82,6 +89,10 @@ impl Executor {
             Action::GrowVolume { volume, size_bytes } => {
                 Ok(volume::grow(&self.host.data.volume_file(*volume), *size_bytes)?)
             }
+            Action::GrowRunning { instance, volume, size_bytes } => {
+                let path = self.host.data.volume_file(*volume);
+                Ok(self.hypervisor.grow_disk(*instance, &path, *size_bytes)?)
+            }
             Action::DeleteVolume(uid) => Ok(volume::delete(&self.host.data.volume_file(*uid))?),
             Action::CreateRunDir(uid) => Ok(layout::make_directory(&self.host.data.run_dir(*uid), 0o711)?),
             Action::WriteSeed(uid, shared) => {
@@ -93,6 +104,7 @@ impl Executor {
             }
             Action::RecordPower(uid, record) => Ok(self.ledger.lock().record_power(*uid, record.clone())?),
             Action::Start(uid) => Ok(self.hypervisor.start(*uid)?),
+            Action::Resume(uid) => Ok(self.hypervisor.resume(*uid)?),
             Action::PressPowerButton(uid, _) => Ok(self.hypervisor.press_power_button(*uid)?),
             Action::PowerOff(uid) => Ok(self.hypervisor.power_off(*uid)?),
             Action::Undefine(uid) => Ok(self.hypervisor.undefine(*uid)?),

@@ -4,8 +4,9 @@
 //! means that planning starts again from what is really there (the tests try every point).
 //!
 //! ```text
-//! volume    PRESENT  VerifyBase -> CreateVolume            no file
-//!                    GrowVolume                            too small, and no guest has it open
+//! volume    PRESENT  FetchImage                            no file, nor its image
+//!                    VerifyBase -> CreateVolume            no file
+//!                    GrowVolume or GrowRunning             too small; a guest that has it open sees it at once
 //!           ABSENT   DeleteVolume                          no domain may use it
 //! instance  PRESENT  CreateRunDir -> WriteSeed -> Define   off, volumes ready; then power (`plan::power`)
 //!           ABSENT   PowerOff -> Undefine -> RemoveSeed -> RemoveRunDir
@@ -50,13 +51,17 @@ pub struct Input<'a> {
 pub struct Pressed {
     /// For which power generation.
     pub generation: u64,
-    /// How long ago.
+    /// How long ago for the first time.
     pub ago: Duration,
+    /// How long ago for the last time.
+    pub last_ago: Duration,
 }
 
 /// One idempotent step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Brings a base image from the controllers into the cache, verified.
+    FetchImage(Blob),
     /// Reads a base image and compares its digest, header and size with what is declared.
     VerifyBase(Blob),
     /// Makes a volume's file.
@@ -75,6 +80,15 @@ pub enum Action {
         /// The new size.
         size_bytes: u64,
     },
+    /// Makes a volume larger that a running guest has open.
+    GrowRunning {
+        /// Which guest.
+        instance: Uuid,
+        /// Which volume.
+        volume: Uuid,
+        /// The new size.
+        size_bytes: u64,
+    },
     /// Deletes a volume's file.
     DeleteVolume(Uuid),
     /// Makes the directory for a guest's sockets, serial log and firmware variables.
@@ -85,8 +99,10 @@ pub enum Action {
     Define(Guest),
     /// Writes to the ledger how far a power generation got.
     RecordPower(Uuid, PowerRecord),
-    /// Starts a guest.
+    /// Gives a guest a QEMU, paused.
     Start(Uuid),
+    /// Lets a guest execute.
+    Resume(Uuid),
     /// Presses the ACPI power button, for this power generation.
     PressPowerButton(Uuid, u64),
     /// Turns a guest off at once.
@@ -103,15 +119,18 @@ impl Action {
     /// Its name, for logs.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::FetchImage(_) => "fetch image",
             Self::VerifyBase(_) => "verify base image",
             Self::CreateVolume { .. } => "create volume",
             Self::GrowVolume { .. } => "grow volume",
+            Self::GrowRunning { .. } => "grow running volume",
             Self::DeleteVolume(_) => "delete volume",
             Self::CreateRunDir(_) => "create run directory",
             Self::WriteSeed(..) => "write seed",
             Self::Define(_) => "define",
             Self::RecordPower(..) => "record power",
             Self::Start(_) => "start",
+            Self::Resume(_) => "resume",
             Self::PressPowerButton(..) => "press power button",
             Self::PowerOff(_) => "power off",
             Self::Undefine(_) => "undefine",
@@ -152,7 +171,7 @@ pub enum Claim {
     Instance(Uuid),
     /// A volume: held by its own steps and by those of instances that use it.
     Volume(Uuid),
-    /// A base image that is being verified.
+    /// A base image that is being fetched or verified.
     Image(Digest),
 }
 
@@ -172,16 +191,12 @@ pub enum Progress {
 /// Why nothing can be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The base image is not on this host.
-    ImageMissing(Digest),
     /// The volume's file cannot be read; in an operator's words.
     VolumeUnreadable(String),
     /// The volume's file stands on another image than desired.
     VolumeMismatch,
     /// The volume is larger than desired; data would be lost.
     ShrinkRefused,
-    /// The volume grows when no guest has it open.
-    GrowNeedsPowerOff,
     /// A domain uses the volume that should go.
     VolumeInUse,
     /// A domain of ours that the ledger does not hold might use the volume.

@@ -29,16 +29,20 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+mod cache;
 mod retry;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use cache::{Cache, Look};
 use retry::Retries;
 
 /// How often the host is looked at even if nothing rings.
 pub const SAFETY_POLL: Duration = Duration::from_secs(10);
 /// Objects whose steps run at the same time.
 const CONCURRENT_OBJECTS: usize = 8;
+/// Images that are fetched at the same time. They wait for a network, and must not keep steps that do not.
+const CONCURRENT_FETCHES: usize = 2;
 /// Bells that ring closer together than this share a round.
 const ROUND_GAP: Duration = Duration::from_millis(20);
 /// How long steps under way may take to end when the agent stops.
@@ -46,6 +50,14 @@ const FAREWELL: Duration = Duration::from_secs(20);
 
 /// The newest observation; none until the host was looked at for the first time.
 pub type Observations = watch::Receiver<Option<Arc<Observation>>>;
+
+/// A power button that was pressed for a stop.
+#[derive(Debug, Clone, Copy)]
+struct Button {
+    generation: u64,
+    first: Instant,
+    last: Instant,
+}
 
 /// The core of an agent.
 pub struct Core {
@@ -56,10 +68,13 @@ pub struct Core {
     running: JoinSet<Ended>,
     claimed: BTreeSet<Claim>,
     retries: Retries,
-    pressed: BTreeMap<Uuid, (u64, Instant)>,
+    pressed: BTreeMap<Uuid, Button>,
     hypervisor: HypervisorHealth,
     /// Bounds how many objects' steps run side by side.
     turns: Arc<Semaphore>,
+    /// Bounds how many images are fetched side by side.
+    fetch_turns: Arc<Semaphore>,
+    cache: Cache,
 }
 
 /// Steps of one object that ended.
@@ -74,6 +89,7 @@ impl Core {
     pub fn new(executor: Executor) -> (Self, Arc<Notify>, Observations) {
         let bell = Arc::new(Notify::new());
         let (published, observations) = watch::channel(None);
+        let image_grace = executor.image_grace;
         let core = Self {
             executor,
             bell: bell.clone(),
@@ -84,6 +100,8 @@ impl Core {
             pressed: BTreeMap::new(),
             hypervisor: HypervisorHealth { available: true, reason: String::new(), since_unix_ms: unix_ms() },
             turns: Arc::new(Semaphore::new(CONCURRENT_OBJECTS)),
+            fetch_turns: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
+            cache: Cache::new(image_grace),
         };
         (core, bell, observations)
     }
@@ -144,6 +162,7 @@ impl Core {
             self.hand_out(*object, plan, &ledger, now);
         }
         self.publish(&ledger, &world, &plans);
+        self.drop_unneeded_images(&ledger, now).await;
         if self.forget_closed(&ledger, &plans).await { Duration::ZERO } else { pause }
     }
 
@@ -156,17 +175,21 @@ impl Core {
         self.retries.attempt(object, ledger);
         for action in &plan.actions {
             // Counted from the attempt: a guest whose button cannot even be pressed is turned off all the same.
-            if let Action::PressPowerButton(uid, generation) = action
-                && self.pressed.get(uid).is_none_or(|(pressed, _)| pressed != generation)
-            {
-                self.pressed.insert(*uid, (*generation, now));
+            if let Action::PressPowerButton(uid, generation) = action {
+                let first = Button { generation: *generation, first: now, last: now };
+                let button = self.pressed.entry(*uid).or_insert(first);
+                *button = if button.generation == *generation { Button { last: now, ..*button } } else { first };
             }
         }
         self.claimed.extend(plan.claims.iter().cloned());
         let executor = self.executor.clone();
         let (actions, claims) = (plan.actions.clone(), plan.claims.clone());
-        let span = tracing::info_span!("steps", %object);
-        let turns = self.turns.clone();
+        let span = tracing::info_span!("steps", %object, request_id = tracing::field::Empty);
+        if let Some(request_id) = request_of(object, ledger) {
+            span.record("request_id", tracing::field::display(request_id));
+        }
+        let fetches = actions.iter().any(|action| matches!(action, Action::FetchImage(_)));
+        let turns = if fetches { self.fetch_turns.clone() } else { self.turns.clone() };
         self.running.spawn(async move {
             // The semaphore is never closed; without a permit the steps would merely run unbounded.
             let _permit = turns.acquire_owned().await;
@@ -192,6 +215,27 @@ impl Core {
             Err(error) => {
                 tracing::warn!(%object, %error, "a step failed");
                 self.retries.failed(&object, &error, Instant::now());
+            }
+        }
+    }
+
+    /// Drops images that no volume has needed for their grace. Nothing is fetched or made meanwhile that the ledger, as it
+    /// was just read, does not hold; and what comes into it later finds its image gone and fetches it.
+    async fn drop_unneeded_images(&mut self, ledger: &Snapshot, now: Instant) {
+        if !self.cache.is_due(now) {
+            return;
+        }
+        let (host, ledger) = (self.executor.host.clone(), ledger.clone());
+        let looked = tokio::task::spawn_blocking(move || Look::at(&host, &ledger)).await;
+        let unneeded = match looked {
+            Ok(Ok(look)) => self.cache.unneeded(&look, now),
+            Ok(Err(error)) => return tracing::warn!(%error, "images are not looked through; all stay"),
+            Err(error) => return tracing::error!(%error, "looking through the images failed"),
+        };
+        for file in unneeded {
+            match self.executor.host.images.remove(&file) {
+                Ok(()) => tracing::info!(file = %file.display(), "removed an image that no volume needs"),
+                Err(error) => tracing::warn!(%error, "removing an image"),
             }
         }
     }
@@ -222,7 +266,10 @@ impl Core {
         let ago = |at: &Instant| now.saturating_duration_since(*at);
         self.pressed
             .iter()
-            .map(|(uid, (generation, at))| (*uid, Pressed { generation: *generation, ago: ago(at) }))
+            .map(|(uid, button)| {
+                let (ago, last_ago) = (ago(&button.first), ago(&button.last));
+                (*uid, Pressed { generation: button.generation, ago, last_ago })
+            })
             .collect()
     }
 
@@ -276,9 +323,21 @@ fn take_steps(executor: &Executor, actions: &[Action]) -> Result<(), ActionError
             ok = outcome.is_ok(),
             "step"
         );
+        let result = if outcome.is_ok() { "ok" } else { "failed" };
+        metrics::counter!("rempart_agent_steps_total", "step" => action.name(), "outcome" => result).increment(1);
+        metrics::histogram!("rempart_agent_step_seconds", "step" => action.name())
+            .record(begun.elapsed().as_secs_f64());
         outcome?;
     }
     Ok(())
+}
+
+/// The request that an object's steps are due to.
+fn request_of(object: Object, ledger: &Snapshot) -> Option<Uuid> {
+    match object {
+        Object::Volume(uid) => ledger.volumes.get(&uid)?.volume.request_id,
+        Object::Instance(uid) => ledger.instances.get(&uid)?.instance.request_id,
+    }
 }
 
 fn unix_ms() -> i64 {

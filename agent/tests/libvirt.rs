@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod crash;
 mod private_host;
 
 use private_host::PrivateHost;
@@ -80,6 +81,11 @@ impl Bench {
         self.libvirt.domains().unwrap().into_iter().find(|domain| domain.uuid == uuid)
     }
 
+    /// The domain's state in virsh's words.
+    fn state(&self, uuid: Uuid) -> String {
+        self.host.virsh(&["domstate", &uuid.to_string()]).trim().to_owned()
+    }
+
     fn check(&self, guest: &Guest, running: bool, off_cause: Option<OffCause>) {
         let domain = self.domain(guest.uuid).unwrap();
         assert_eq!(domain.name, format!("rempart-{}", guest.uuid));
@@ -104,6 +110,15 @@ impl Bench {
         self.ringing("start", || timed("start", || self.libvirt.start(uuid).unwrap()));
         self.check(guest, true, None);
         self.libvirt.start(uuid).unwrap();
+        assert_eq!(self.state(uuid), "paused", "it executes nothing yet");
+        self.ringing("resume", || self.libvirt.resume(uuid).unwrap());
+        assert_eq!(self.state(uuid), "running");
+        self.libvirt.resume(uuid).unwrap();
+        let disk = &guest.disks[0].path;
+        self.libvirt.grow_disk(uuid, disk, 64 << 20).unwrap();
+        self.libvirt.grow_disk(uuid, disk, 64 << 20).unwrap();
+        let other = refusal(self.libvirt.grow_disk(uuid, &guest.seed.with_extension("none"), 64 << 20));
+        assert!(other.contains("not found"), "{other}");
         for file in ["serial.sock", "serial.log"] {
             assert!(guest.run_dir.join(file).exists(), "{file}");
         }
@@ -157,6 +172,7 @@ impl Bench {
         }
         self.libvirt.define(&guest).unwrap();
         self.libvirt.start(guest.uuid).unwrap();
+        self.libvirt.resume(guest.uuid).unwrap();
         self.check(&guest, true, None);
         self.remove(&guest);
     }
@@ -194,11 +210,13 @@ impl Bench {
         let guest = self.guest("crash", machine, Firmware::Bios);
         self.libvirt.define(&guest).unwrap();
         self.libvirt.start(guest.uuid).unwrap();
+        self.libvirt.resume(guest.uuid).unwrap();
         let qemu = self.host.guest_pid(&format!("rempart-{}", guest.uuid));
         self.ringing("crash", || signal(qemu, Signal::KILL));
         await_that("crash", Duration::from_secs(5), || (!self.domain(guest.uuid)?.running).then_some(()));
         self.check(&guest, false, Some(OffCause::Crashed));
         self.libvirt.start(guest.uuid).unwrap();
+        self.libvirt.resume(guest.uuid).unwrap();
         self.check(&guest, true, None);
         self.remove(&guest);
     }
@@ -209,6 +227,7 @@ impl Bench {
         for guest in [&guest, &crashed] {
             self.libvirt.define(guest).unwrap();
             self.libvirt.start(guest.uuid).unwrap();
+        self.libvirt.resume(guest.uuid).unwrap();
         }
         let before = Usage::now();
         for round in 0..3 {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Lab, PATIENCE, console, instance, until, volume};
+use rempart_tests::{Lab, PATIENCE, console, instance, until, until_some, volume};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +17,8 @@ async fn guests_live_through_everything() {
     let start = Instant::now();
     let uid = a_guest_boots_and_reads_exactly_what_was_asked(&lab).await;
     story("booted with hostile strings", start);
+    a_volume_grows_under_its_guest(&lab, &uid).await;
+    story("volume grown", start);
     libvirtd_comes_and_goes(&lab, &uid).await;
     story("libvirtd stopped and started", start);
     controllers_come_and_go(&mut lab, &uid).await;
@@ -96,6 +98,19 @@ async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
     let twice = lab.alice.act(&urn, "start").await;
     assert_eq!(twice.expect_err("it is on").status(), Some(412));
     uid
+}
+
+async fn a_volume_grows_under_its_guest(lab: &Lab, uid: &str) {
+    let spec =
+        json!({ "sizeGB": 2, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+    lab.alice.put(&volume("web-1"), &json!({ "spec": spec })).await.expect("it may grow");
+    until_some("the guest's disk to be larger", PATIENCE, || async {
+        let info = lab.hypervisor.virsh(&["domblkinfo", uid, "vda"]).expect("it runs");
+        if info.contains("2147483648") { Ok(()) } else { Err(info) }
+    })
+    .await;
+    let quiet = |status: &serde_json::Value| status["state"] == "active" && status["powerState"] == "on";
+    lab.status(&instance("web-1"), "to run as if nothing had been", quiet).await;
 }
 
 async fn libvirtd_comes_and_goes(lab: &Lab, uid: &str) {

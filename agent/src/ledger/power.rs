@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// The newest power generation taken up here, and how far it got.
 ///
 /// It is written before each step. What a crash leaves is therefore a step that may or may not have been taken:
-/// every step is idempotent and is taken again, but for one that reached [`PowerStep::Settled`], which is never
-/// taken again under the same boot of the host.
+/// every step is idempotent and is taken again, but a generation that reached [`PowerStep::Started`] is never
+/// started again under the same boot of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PowerRecord {
     /// Incarnation of the cluster that asked.
@@ -30,8 +30,11 @@ pub struct PowerRecord {
 pub enum PowerStep {
     /// The guest is being turned off, to stay so or to be started again.
     Stopping,
-    /// The guest is about to be started.
+    /// The guest is about to get a QEMU, in which it does not execute yet.
     Starting,
+    /// The guest is about to execute, or does. From here on it is not started again for this generation: one that is
+    /// off has had its time, however short.
+    Started,
     /// The generation was executed; whatever the guest does from here on is its own doing.
     Settled,
 }

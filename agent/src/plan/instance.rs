@@ -39,13 +39,14 @@ fn absent(input: Input<'_>, record: &InstanceRecord, domain: Option<&Domain>) ->
 fn present(input: Input<'_>, record: &Arc<InstanceRecord>, domain: Option<&Domain>) -> ObjectPlan {
     let uid = record.instance.uid;
     let running = domain.is_some_and(|domain| domain.running);
-    let waiting: Vec<Uuid> =
-        record.instance.volumes().filter(|volume| !volume::is_ready(input, *volume)).collect();
+    let good = if running { volume::is_usable } else { volume::is_ready };
+    let waiting: Vec<Uuid> = record.instance.volumes().filter(|volume| !good(input, *volume)).collect();
     let power = power::plan(power::Input {
         desired: record.instance.power,
         incarnation: record.stamp.incarnation,
         record: input.ledger.power.get(&uid),
         running,
+        paused: domain.is_some_and(|domain| domain.paused),
         off_cause: domain.and_then(|domain| domain.off_cause),
         boot_id: &input.world.boot_id,
         pressed: input.pressed.get(&uid).copied(),
@@ -98,6 +99,7 @@ fn power_actions(uid: Uuid, moves: Vec<PowerMove>) -> Vec<Action> {
     let action = |power_move| match power_move {
         PowerMove::Record(record) => Action::RecordPower(uid, record),
         PowerMove::Start => Action::Start(uid),
+        PowerMove::Resume => Action::Resume(uid),
         PowerMove::PressButton(generation) => Action::PressPowerButton(uid, generation),
         PowerMove::PowerOff => Action::PowerOff(uid),
     };

@@ -1,19 +1,20 @@
 //! Which power step comes next.
 //!
 //! ```text
-//!            new generation, on, off now           guest runs
-//!          +------------------------> STARTING ------------------+
-//!          |                             ^                       v
-//!  (none or older)                       | off, should be on  SETTLED   whatever happens now is the guest's doing
-//!          |                             |                       ^
-//!          +------------------------> STOPPING ------------------+
+//!            new generation, on, off now        QEMU is there, paused            let go
+//!          +------------------------> STARTING ---------------------> STARTED ---------+
+//!          |                             ^                                             v
+//!  (none or older)                       | off, should be on                        SETTLED   the guest's own doing
+//!          |                             |                                             ^
+//!          +------------------------> STOPPING ----------------------------------------+
 //!            new generation, runs and    |   off, should be off
-//!            should be off or restart    +-- button, then after the grace power off
+//!            should be off or restart    +-- button, again and again, then after the grace power off
 //!
-//!  SETTLED --- another boot of the host, should be on ---> STARTING
+//!  STARTED, SETTLED --- another boot of the host, should be on ---> STARTING
 //! ```
 //!
-//! Each state is written to the ledger before it is acted upon. What never happens: a settled generation is taken
+//! Each state is written to the ledger before it is acted upon; a guest executes nothing before STARTED is written, so
+//! that one which shut itself down while the agent was away is told from one that never ran. What never happens: a settled generation is taken
 //! up again under the same boot; a guest that ended by itself is started again by anything but a new generation or
 //! a new boot of the host; a start overtakes a stop that is under way (the guest would go down after it, and that
 //! would look like its own will).
@@ -29,6 +30,8 @@ mod tests;
 
 /// How long a guest has between the power button and being turned off.
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// How long until the button is pressed again: a guest that still boots does not hear it the first time.
+const PRESS_AGAIN: Duration = Duration::from_secs(3);
 
 /// What the decision depends on.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +44,8 @@ pub struct Input<'a> {
     pub record: Option<&'a PowerRecord>,
     /// Whether the guest runs.
     pub running: bool,
+    /// Whether there is a QEMU in which nothing executes.
+    pub paused: bool,
     /// Why it does not.
     pub off_cause: Option<OffCause>,
     /// The present boot of the host.
@@ -63,8 +68,10 @@ pub struct PowerPlan {
 pub enum PowerMove {
     /// Writes to the ledger.
     Record(PowerRecord),
-    /// Starts the guest.
+    /// Gives the guest a QEMU, paused.
     Start,
+    /// Lets the guest execute.
+    Resume,
     /// Presses the power button for this generation.
     PressButton(u64),
     /// Turns the guest off.
@@ -94,6 +101,8 @@ fn take_up(input: Input<'_>, older: Option<&PowerRecord>) -> PowerPlan {
     let restart_is_new = older.is_some_and(|record| input.desired.generation > record.generation);
     if !input.desired.on || stop_is_under_way || input.desired.restart && restart_is_new {
         stop(input)
+    } else if older.is_some_and(|record| record.step != PowerStep::Settled) {
+        let_go(input)
     } else {
         settle(input, None)
     }
@@ -106,8 +115,11 @@ fn resume(input: Input<'_>, record: &PowerRecord) -> PowerPlan {
         (PowerStep::Stopping, true) if same_boot || !input.desired.on => keep_stopping(input),
         // The host went down in between: the guest runs afresh, as asked.
         (PowerStep::Stopping, true) => settle(input, None),
+        (PowerStep::Starting | PowerStep::Started, true) => let_go(input),
         (PowerStep::Stopping | PowerStep::Starting, false) if input.desired.on => start(input),
         (PowerStep::Stopping | PowerStep::Starting, _) => settle(input, None),
+        (PowerStep::Started, false) if input.desired.on && !same_boot => start(input),
+        (PowerStep::Started, false) => settle(input, Ended::from_cause(input.off_cause)),
         (PowerStep::Settled, false) if input.desired.on && !same_boot => start(input),
         (PowerStep::Settled, true) if input.desired.on && !same_boot => settle(input, None),
         (PowerStep::Settled, false) if input.desired.on && record.ended.is_none() => {
@@ -123,11 +135,23 @@ fn resume(input: Input<'_>, record: &PowerRecord) -> PowerPlan {
 
 fn start(input: Input<'_>) -> PowerPlan {
     let starting = record(input, PowerStep::Starting, None);
+    let known = input.record == Some(&starting);
+    let mut moves = if known { Vec::new() } else { vec![PowerMove::Record(starting)] };
+    moves.push(PowerMove::Start);
+    moves.extend(let_go(input).moves);
+    PowerPlan { moves, wake_after: None }
+}
+
+/// The guest has a QEMU and may be paused.
+fn let_go(input: Input<'_>) -> PowerPlan {
+    let started = record(input, PowerStep::Started, None);
     let settled = record(input, PowerStep::Settled, None);
-    let mut moves = vec![PowerMove::Start, PowerMove::Record(settled)];
-    if input.record != Some(&starting) {
-        moves.insert(0, PowerMove::Record(starting));
+    let known = input.record == Some(&started);
+    let mut moves = if known { Vec::new() } else { vec![PowerMove::Record(started)] };
+    if input.paused || !input.running {
+        moves.push(PowerMove::Resume);
     }
+    moves.push(PowerMove::Record(settled));
     PowerPlan { moves, wake_after: None }
 }
 
@@ -141,10 +165,18 @@ fn keep_stopping(input: Input<'_>) -> PowerPlan {
     let pressed = input.pressed.filter(|pressed| pressed.generation == input.desired.generation);
     match pressed {
         None => PowerPlan { moves: vec![PowerMove::PressButton(input.desired.generation)], wake_after: None },
-        Some(Pressed { ago, .. }) => match STOP_GRACE.checked_sub(ago) {
-            Some(left) if !left.is_zero() => PowerPlan { moves: Vec::new(), wake_after: Some(left) },
-            _ => PowerPlan { moves: vec![PowerMove::PowerOff], wake_after: None },
-        },
+        Some(Pressed { ago, last_ago, .. }) => {
+            let left = STOP_GRACE.saturating_sub(ago);
+            let pause = PRESS_AGAIN.saturating_sub(last_ago);
+            if left.is_zero() {
+                PowerPlan { moves: vec![PowerMove::PowerOff], wake_after: None }
+            } else if pause.is_zero() {
+                let again = PowerMove::PressButton(input.desired.generation);
+                PowerPlan { moves: vec![again], wake_after: None }
+            } else {
+                PowerPlan { moves: Vec::new(), wake_after: Some(left.min(pause)) }
+            }
+        }
     }
 }
 

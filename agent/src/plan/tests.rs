@@ -32,6 +32,7 @@ pub(crate) fn volume() -> Volume {
         presence: Presence::Present,
         size_bytes: GIB,
         source: Some(blob()),
+        request_id: None,
     }
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn instance() -> Instance {
         }),
         seed: Seed { hostname: "web-1".into(), ..Seed::default() },
         power: Power { on: true, generation: 1, restart: false },
+        request_id: None,
     }
 }
 
@@ -62,6 +64,8 @@ pub(super) struct Stage {
     pub(super) world: World,
     pub(super) host: Host,
     pub(super) pressed: BTreeMap<Uuid, Pressed>,
+    /// The guest shuts itself down as soon as it executes.
+    pub(super) brief: bool,
     /// The guest heeds its power button.
     pub(super) polite: bool,
     pub(super) starts: usize,
@@ -75,10 +79,10 @@ impl Stage {
         let host = Host {
             boot_id: "boot-1".into(),
             data: DataDir::new("/data"),
-            images: ImageStore::new("/images", "/data/images"),
+            images: ImageStore::new("/images", "/data/image-records"),
         };
         let (ledger, pressed) = (Snapshot::default(), BTreeMap::new());
-        Self { ledger, world, host, pressed, polite: true, starts: 0 }
+        Self { ledger, world, host, pressed, brief: false, polite: true, starts: 0 }
     }
 
     /// With the volume and the instance desired.
@@ -151,7 +155,10 @@ impl Stage {
                 let Some(grace) = self.plan().values().filter_map(|plan| plan.wake_after).min() else {
                     return taken;
                 };
-                self.pressed.values_mut().for_each(|pressed| pressed.ago += grace);
+                for pressed in self.pressed.values_mut() {
+                    pressed.ago += grace;
+                    pressed.last_ago += grace;
+                }
             }
             let action = self.next().unwrap();
             self.take(&action);
@@ -162,6 +169,9 @@ impl Stage {
 
     pub(super) fn take(&mut self, action: &Action) {
         match action {
+            Action::FetchImage(blob) => {
+                assert_eq!(self.world.images.insert(blob.clone(), ImageState::Verified), Some(ImageState::Missing));
+            }
             Action::VerifyBase(blob) => _ = self.world.images.insert(blob.clone(), ImageState::Verified),
             Action::CreateVolume { volume, size_bytes, base } => {
                 let base = base.as_ref().map(|blob| {
@@ -174,6 +184,11 @@ impl Stage {
             }
             Action::GrowVolume { volume, size_bytes } => {
                 assert!(!self.is_running(), "resized under a guest");
+                let Some(VolumeState::File(file)) = self.world.volumes.get_mut(volume) else { panic!() };
+                file.virtual_size_bytes = *size_bytes;
+            }
+            Action::GrowRunning { instance, volume, size_bytes } => {
+                assert!(self.is_running() && *instance == INSTANCE, "no guest to tell");
                 let Some(VolumeState::File(file)) = self.world.volumes.get_mut(volume) else { panic!() };
                 file.virtual_size_bytes = *size_bytes;
             }
@@ -196,10 +211,26 @@ impl Stage {
                     assert!(ready, "started without its disk or seed");
                 }
                 let domain = self.domain();
-                (domain.running, domain.off_cause) = (true, None);
+                (domain.paused, domain.running) = (!domain.running || domain.paused, true);
+                domain.off_cause = None;
+            }
+            Action::Resume(_) => {
+                let step = self.step();
+                assert_eq!(step, Some(PowerStep::Started), "executes before that is written");
+                self.domain().paused = false;
+                if self.brief {
+                    self.go_off(OffCause::Shutdown);
+                }
             }
             Action::PressPowerButton(uid, generation) => {
-                self.pressed.insert(*uid, Pressed { generation: *generation, ago: Duration::ZERO });
+                let ago = Duration::ZERO;
+                let first = Pressed { generation: *generation, ago, last_ago: ago };
+                let pressed = self.pressed.entry(*uid).or_insert(first);
+                *pressed = if pressed.generation == *generation {
+                    Pressed { last_ago: ago, ..*pressed }
+                } else {
+                    first
+                };
                 if self.polite {
                     self.go_off(OffCause::Shutdown);
                 }
@@ -219,20 +250,20 @@ impl Stage {
         let domains = self.world.domains.as_mut().unwrap();
         let off_cause = domains.get(&guest.uuid).and_then(|domain| domain.off_cause);
         let (name, definition) = (guest.uuid.to_string(), Some(guest.digest()));
-        domains.insert(guest.uuid, Domain { uuid: guest.uuid, name, running: false, off_cause, definition });
+        domains.insert(guest.uuid, Domain { uuid: guest.uuid, name, running: false, paused: false, off_cause, definition });
     }
 
     pub(super) fn go_off(&mut self, cause: OffCause) {
         if self.is_running() {
             let domain = self.domain();
-            (domain.running, domain.off_cause) = (false, Some(cause));
+            (domain.running, domain.paused, domain.off_cause) = (false, false, Some(cause));
         }
     }
 
     /// The host went down and came up again.
     pub(super) fn reboot(&mut self, boot_id: &str) {
         for domain in self.world.domains.as_mut().unwrap().values_mut() {
-            (domain.running, domain.off_cause) = (false, None);
+            (domain.running, domain.paused, domain.off_cause) = (false, false, None);
         }
         self.pressed.clear();
         self.world.boot_id = boot_id.into();

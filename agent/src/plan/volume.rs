@@ -28,10 +28,19 @@ pub(super) fn plan(input: Input<'_>, volume: &Volume) -> ObjectPlan {
 
 /// Whether a guest may be started on the volume.
 pub(super) fn is_ready(input: Input<'_>, volume: Uuid) -> bool {
+    stands(input, volume, |fault| fault.is_none())
+}
+
+/// Whether a guest may run on the volume: one that has yet to grow is no reason to call the guest's disks missing.
+pub(super) fn is_usable(input: Input<'_>, volume: Uuid) -> bool {
+    stands(input, volume, |fault| !matches!(fault, Some(Fault::Obstacle(_))))
+}
+
+fn stands(input: Input<'_>, volume: Uuid, good: impl FnOnce(Option<Fault>) -> bool) -> bool {
     let Some(record) = input.ledger.volumes.get(&volume) else { return false };
     record.volume.presence == Presence::Present
         && match input.world.volumes.get(&volume) {
-            Some(VolumeState::File(file)) => fault(input, &record.volume, file).is_none(),
+            Some(VolumeState::File(file)) => good(fault(input, &record.volume, file)),
             _ => false,
         }
 }
@@ -65,7 +74,9 @@ fn create(input: Input<'_>, volume: &Volume) -> ObjectPlan {
                 claims.insert(Claim::Image(blob.sha256.clone()));
             }
             Some(ImageState::Missing) | None => {
-                return ObjectPlan::blocked(Obstacle::ImageMissing(blob.sha256.clone()));
+                // The volume is not claimed: it may be wanted no more long before a large image is here.
+                let claims = [Claim::Image(blob.sha256.clone())].into();
+                return ObjectPlan::new(vec![Action::FetchImage(blob.clone())], claims);
             }
         }
     }
@@ -80,7 +91,10 @@ fn create(input: Input<'_>, volume: &Volume) -> ObjectPlan {
 fn grow(input: Input<'_>, volume: &Volume) -> ObjectPlan {
     let Some(domains) = &input.world.domains else { return ObjectPlan::idle(Progress::Unknown) };
     match users(input, domains, volume.uid) {
-        Users { running: true, .. } => ObjectPlan::blocked(Obstacle::GrowNeedsPowerOff),
+        Users { running: Some(instance), .. } => ObjectPlan::new(
+            vec![Action::GrowRunning { instance, volume: volume.uid, size_bytes: volume.size_bytes }],
+            [Claim::Volume(volume.uid), Claim::Instance(instance)].into(),
+        ),
         Users { perhaps: true, .. } => ObjectPlan::blocked(Obstacle::UnexpectedDomain),
         _ => ObjectPlan::new(
             vec![Action::GrowVolume { volume: volume.uid, size_bytes: volume.size_bytes }],
@@ -103,7 +117,7 @@ fn delete(input: Input<'_>, volume: &Volume) -> ObjectPlan {
 #[derive(Default)]
 struct Users {
     /// A running one.
-    running: bool,
+    running: Option<Uuid>,
     /// One that is to stay on this host.
     staying: bool,
     /// One that is on its way out.
@@ -123,7 +137,9 @@ fn users(input: Input<'_>, domains: &BTreeMap<Uuid, Domain>, volume: Uuid) -> Us
         let uses = record.instance.volumes().any(|used| used == volume)
             || record.former_volumes.contains(&volume) && domain.definition != current();
         if uses {
-            users.running |= domain.running;
+            if domain.running {
+                users.running = Some(*uid);
+            }
             let leaving = record.instance.presence == Presence::Absent;
             users.staying |= !leaving;
             users.leaving |= leaving;

@@ -17,11 +17,6 @@ fn failure(reason: &str, message: &str, detail: impl ToString) -> Failure {
 /// Why nothing can be done until something else changes.
 pub fn of_obstacle(obstacle: &Obstacle) -> Failure {
     match obstacle {
-        Obstacle::ImageMissing(digest) => failure(
-            "ImageMissing",
-            "The image is not available where the volume is to be made; it is tried again.",
-            format!("no file for image {digest} in the image directory"),
-        ),
         Obstacle::VolumeUnreadable(why) => {
             failure("VolumeUnreadable", "The volume cannot be read. An operator has to look at it.", why)
         }
@@ -34,11 +29,6 @@ pub fn of_obstacle(obstacle: &Obstacle) -> Failure {
             "VolumeShrinkRefused",
             "The volume is larger than requested, and volumes never shrink.",
             "the file's virtual size is above the desired size",
-        ),
-        Obstacle::GrowNeedsPowerOff => failure(
-            "VolumeGrowWaits",
-            "The volume grows once its instance is stopped.",
-            "a running domain has the volume open",
         ),
         Obstacle::VolumeInUse => {
             failure("VolumeInUse", "The volume is still attached to an instance.", "a domain uses the volume")
@@ -80,23 +70,28 @@ pub fn of_error(error: &ActionError) -> Failure {
 fn refusal(action: &str) -> &'static str {
     match action {
         "define" => "DefineFailed",
-        "start" => "StartFailed",
+        "start" | "resume" => "StartFailed",
         "undefine" => "UndefineFailed",
+        "grow a disk" => "VolumeGrowFailed",
         _ => "PowerFailed",
     }
 }
 
 fn of_disk_error(error: &DiskError) -> Failure {
     match error {
-        DiskError::ImageMissing(digest) => of_obstacle(&Obstacle::ImageMissing(digest.clone())),
+        _ if error.is_out_of_space() => {
+            failure("PoolFull", "The host's volume pool is full; it is tried again.", error)
+        }
+        DiskError::ImageMissing(_) | DiskError::ImageFetchFailed { .. } => failure(
+            "ImageFetchFailed",
+            "The image could not be brought to where the volume is to be made; it is tried again.",
+            error,
+        ),
         DiskError::ImageRefused { .. } => {
             failure("ImageRefused", "The image is not what it was declared to be.", error)
         }
         DiskError::SeedTooLarge(_) => {
             failure("SeedTooLarge", "User data and SSH keys are too large together.", error)
-        }
-        _ if error.is_out_of_space() => {
-            failure("StorageFull", "There is no room for the volume at the moment; it is tried again.", error)
         }
         DiskError::VolumeExists(_) | DiskError::Tool { .. } | DiskError::Io { .. } => {
             failure("StorageFailed", "Storage failed; it is tried again.", error)

@@ -41,6 +41,7 @@ fn scene() -> Scene {
         uuid: INSTANCE,
         name: "x".into(),
         running: true,
+        paused: false,
         off_cause: None,
         definition: Some("d".into()),
     };

@@ -10,7 +10,8 @@ pub mod libvirt;
 pub mod simulated;
 pub mod virtualization;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
 use uuid::Uuid;
 
 /// What the agent asks of a hypervisor. Every call is idempotent: repeating it after a crash reaches the same state.
@@ -21,12 +22,20 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn domains(&self) -> Result<Vec<Domain>, HypervisorError>;
     /// Makes `guest` known without starting it; redefines it when it is known already.
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError>;
-    /// Starts a defined guest. A running guest is left alone.
+    /// Gives a defined guest a QEMU, in which it does not execute until [`Hypervisor::resume`]. One that has a QEMU is
+    /// left alone.
     fn start(&self, uuid: Uuid) -> Result<(), HypervisorError>;
+    /// Lets a guest execute. One that does, or is off, is left alone.
+    fn resume(&self, uuid: Uuid) -> Result<(), HypervisorError>;
     /// Presses the ACPI power button. The guest may take its time, or ignore it. An off guest is left alone.
     fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError>;
     /// Turns a guest off at once, as pulling the plug would. An off guest is left alone.
     fn power_off(&self, uuid: Uuid) -> Result<(), HypervisorError>;
+    /// Makes the disk at `path` of a running guest larger; the file grows with it, and the guest sees it at once. A disk
+    /// that has the size is left alone. An off guest is refused: its file is nobody's but ours.
+    fn grow_disk(&self, uuid: Uuid, path: &Path, size_bytes: u64) -> Result<(), HypervisorError>;
+    /// A new connection to a running guest's screen, as a VNC client has one after its password. None while it is off.
+    fn open_screen(&self, uuid: Uuid) -> Result<Option<UnixStream>, HypervisorError>;
     /// Forgets a guest that is off, with its firmware variables. An unknown guest is fine.
     fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError>;
     /// A bell: rings (at least once) after any domain changed state, and when the connection was lost or came back.
@@ -67,6 +76,8 @@ pub struct Domain {
     pub name: String,
     /// Whether it executes, or is paused on its way to or from executing.
     pub running: bool,
+    /// Whether it is paused: there is a QEMU, in which nothing executes.
+    pub paused: bool,
     /// Why it is off, where the hypervisor still knows.
     pub off_cause: Option<OffCause>,
     /// [`Guest::digest`] of the definition we made it from; `None` for a domain that is not ours.

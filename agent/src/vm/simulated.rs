@@ -4,6 +4,8 @@
 
 use super::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -65,7 +67,7 @@ impl Simulated {
     /// The host restarts: all guests are off, and nobody knows why.
     pub fn reboot_host(&self) {
         for domain in self.lock().domains.values_mut() {
-            domain.running = false;
+            (domain.running, domain.paused) = (false, false);
             domain.off_cause = None;
         }
         self.ring();
@@ -110,6 +112,7 @@ impl Hypervisor for Simulated {
             uuid: guest.uuid,
             name: super::definition::domain_name(guest),
             running: false,
+            paused: false,
             off_cause: None,
             definition: None,
         });
@@ -130,9 +133,17 @@ impl Hypervisor for Simulated {
                 cause: "it is not defined".into(),
             });
         };
-        domain.running = true;
+        (domain.paused, domain.running) = (!domain.running || domain.paused, true);
         domain.off_cause = None;
         drop(state);
+        self.ring();
+        Ok(())
+    }
+
+    fn resume(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        if let Some(domain) = self.available()?.domains.get_mut(&uuid) {
+            domain.paused = false;
+        }
         self.ring();
         Ok(())
     }
@@ -158,6 +169,29 @@ impl Hypervisor for Simulated {
         Ok(())
     }
 
+    fn grow_disk(&self, uuid: Uuid, path: &Path, size_bytes: u64) -> Result<(), HypervisorError> {
+        let refused = |cause: String| HypervisorError::Refused { action: "grow a disk", uuid, cause };
+        let state = self.available()?;
+        if !state.domains.get(&uuid).is_some_and(|domain| domain.running) {
+            return Err(refused("it is not running".into()));
+        }
+        crate::disk::volume::grow(path, size_bytes).map_err(|error| refused(error.to_string()))
+    }
+
+    /// A screen that shows nothing: its other end is closed.
+    fn open_screen(&self, uuid: Uuid) -> Result<Option<UnixStream>, HypervisorError> {
+        let state = self.available()?;
+        if !state.domains.get(&uuid).is_some_and(|domain| domain.running) {
+            return Ok(None);
+        }
+        let refused = |cause: std::io::Error| HypervisorError::Refused {
+            action: "show the screen",
+            uuid,
+            cause: cause.to_string(),
+        };
+        UnixStream::pair().map(|(ours, _)| Some(ours)).map_err(refused)
+    }
+
     fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         let mut state = self.available()?;
         if state.domains.get(&uuid).is_some_and(|domain| domain.running) {
@@ -176,7 +210,7 @@ impl Hypervisor for Simulated {
 
 fn switch_off(domain: &mut Domain, cause: OffCause) {
     if domain.running {
-        domain.running = false;
+        (domain.running, domain.paused) = (false, false);
         domain.off_cause = Some(cause);
     }
 }

@@ -8,7 +8,8 @@ struct Situation {
     desired: Power,
     record: Option<PowerRecord>,
     running: bool,
-    pressed_s: Option<u64>,
+    paused: bool,
+    pressed_s: Option<(u64, u64)>,
 }
 
 fn done(generation: u64, step: PowerStep, boot_id: &str) -> Option<PowerRecord> {
@@ -25,14 +26,19 @@ fn check(situation: Situation, expected: &str) {
         incarnation: 1,
         record: situation.record.as_ref(),
         running: situation.running,
+        paused: situation.paused,
         off_cause: None,
         boot_id: "now",
-        pressed: situation.pressed_s.map(|s| Pressed { generation, ago: Duration::from_secs(s) }),
+        pressed: situation.pressed_s.map(|(first, last)| {
+            let (ago, last_ago) = (Duration::from_secs(first), Duration::from_secs(last));
+            Pressed { generation, ago, last_ago }
+        }),
     };
     let planned = plan(input);
     let word = |power_move: &PowerMove| match power_move {
         PowerMove::Record(record) => format!("{:?}", record.step),
         PowerMove::Start => "start".into(),
+        PowerMove::Resume => "resume".into(),
         PowerMove::PressButton(_) => "press".into(),
         PowerMove::PowerOff => "off".into(),
     };
@@ -42,16 +48,20 @@ fn check(situation: Situation, expected: &str) {
 }
 
 fn situation(desired: Power, record: Option<PowerRecord>, running: bool) -> Situation {
-    Situation { desired, record, running, pressed_s: None }
+    Situation { desired, record, running, paused: false, pressed_s: None }
+}
+
+fn paused(situation: Situation) -> Situation {
+    Situation { paused: true, ..situation }
 }
 
 #[test]
 fn a_new_generation_is_written_before_it_is_executed() {
-    check(situation(ON, None, false), "Starting start Settled");
+    check(situation(ON, None, false), "Starting start Started resume Settled");
     check(situation(OFF, None, true), "Stopping press");
     check(situation(OFF, None, false), "Settled");
     check(situation(RESTART, done(1, PowerStep::Settled, "now"), true), "Stopping press");
-    check(situation(RESTART, done(1, PowerStep::Settled, "now"), false), "Starting start Settled");
+    check(situation(RESTART, done(1, PowerStep::Settled, "now"), false), "Starting start Started resume Settled");
 }
 
 #[test]
@@ -72,8 +82,8 @@ fn a_settled_generation_is_never_repeated() {
 
 #[test]
 fn another_boot_brings_back_what_should_be_on() {
-    check(situation(ON, done(1, PowerStep::Settled, "before"), false), "Starting start Settled");
-    check(situation(ON, done(1, PowerStep::Starting, "before"), false), "Starting start Settled");
+    check(situation(ON, done(1, PowerStep::Settled, "before"), false), "Starting start Started resume Settled");
+    check(situation(ON, done(1, PowerStep::Starting, "before"), false), "Starting start Started resume Settled");
     check(situation(ON, done(1, PowerStep::Settled, "before"), true), "Settled");
     check(situation(OFF, done(1, PowerStep::Settled, "before"), false), "");
     check(situation(RESTART, done(2, PowerStep::Stopping, "before"), true), "Settled");
@@ -81,28 +91,33 @@ fn another_boot_brings_back_what_should_be_on() {
 
 #[test]
 fn what_a_crash_left_is_continued() {
-    check(situation(ON, done(1, PowerStep::Starting, "now"), false), "start Settled");
-    check(situation(ON, done(1, PowerStep::Starting, "now"), true), "Settled");
+    check(situation(ON, done(1, PowerStep::Starting, "now"), false), "start Started resume Settled");
+    check(paused(situation(ON, done(1, PowerStep::Starting, "now"), true)), "Started resume Settled");
+    check(paused(situation(ON, done(1, PowerStep::Started, "now"), true)), "resume Settled");
+    check(situation(ON, done(1, PowerStep::Started, "now"), true), "Settled");
+    check(paused(situation(ON, done(1, PowerStep::Settled, "now"), true)), "");
+    check(situation(ON, done(1, PowerStep::Started, "now"), false), "Settled");
     check(situation(OFF, done(1, PowerStep::Stopping, "now"), true), "press");
     check(situation(OFF, done(1, PowerStep::Stopping, "now"), false), "Settled");
-    check(situation(RESTART, done(2, PowerStep::Stopping, "now"), false), "Starting start Settled");
+    check(situation(RESTART, done(2, PowerStep::Stopping, "now"), false), "Starting start Started resume Settled");
 }
 
 #[test]
 fn a_deaf_guest_is_turned_off_after_the_grace() {
-    let stopping = |pressed_s| Situation {
-        pressed_s: Some(pressed_s),
+    let stopping = |first, last| Situation {
+        pressed_s: Some((first, last)),
         ..situation(OFF, done(1, PowerStep::Stopping, "now"), true)
     };
-    check(stopping(0), "30s");
-    check(stopping(29), "1s");
-    check(stopping(30), "off");
-    check(stopping(3000), "off");
+    check(stopping(0, 0), "3s");
+    check(stopping(3, 3), "press");
+    check(stopping(29, 0), "1s");
+    check(stopping(30, 1), "off");
+    check(stopping(3000, 3000), "off");
 }
 
 #[test]
 fn a_start_does_not_overtake_a_stop() {
     let again = Power { generation: 2, ..ON };
     check(situation(again, done(1, PowerStep::Stopping, "now"), true), "Stopping press");
-    check(situation(again, done(1, PowerStep::Stopping, "now"), false), "Starting start Settled");
+    check(situation(again, done(1, PowerStep::Stopping, "now"), false), "Starting start Started resume Settled");
 }

@@ -46,6 +46,11 @@ fn from_nothing_to_one_running_domain_on_the_right_disk() {
 }
 
 #[test]
+fn a_guest_that_shuts_itself_down_at_once_is_not_started_again() {
+    check(|| Stage { brief: true, ..Stage::desired() }, 1..=1);
+}
+
+#[test]
 fn from_running_to_nothing() {
     let gone = |stage: &mut Stage| {
         stage.want(|instance| instance.presence = Presence::Absent);

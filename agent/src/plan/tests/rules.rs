@@ -23,19 +23,21 @@ fn a_fresh_pair_is_prepared_in_order() {
     let mut stage = Stage::desired();
     check(&stage, &["verify base image", "create volume"]);
     stage.drive_for(2);
-    let rest = ["create run directory", "write seed", "define", "record power", "start", "record power"];
+    let rest = ["create run directory", "write seed", "define", "record power", "start", "record power", "resume", "record power"];
     check(&stage, &rest);
     stage.drive();
     check(&stage, &[]);
 }
 
 #[test]
-fn a_missing_image_is_waited_for() {
+fn a_missing_image_is_fetched_and_holds_up_nobody_else() {
     let mut stage = Stage::desired();
     stage.world.images.insert(blob(), ImageState::Missing);
-    check(&stage, &[]);
-    assert_eq!(obstacle(&stage, Object::Volume(VOLUME)), Some(Obstacle::ImageMissing(blob().sha256)));
+    check(&stage, &["fetch image"]);
+    assert_eq!(stage.plan()[&Object::Volume(VOLUME)].claims, [Claim::Image(blob().sha256)].into());
     assert_eq!(obstacle(&stage, Object::Instance(INSTANCE)), Some(Obstacle::Volumes(vec![VOLUME])));
+    stage.drive();
+    assert!(stage.is_running());
 }
 
 #[test]
@@ -76,10 +78,11 @@ fn a_volume_outlives_every_domain_that_may_use_it() {
 }
 
 #[test]
-fn a_volume_grows_only_when_closed_and_never_shrinks() {
+fn a_volume_grows_under_its_guest_and_never_shrinks() {
     let mut stage = Stage::settled();
     stage.want_volume(|volume| volume.size_bytes *= 2);
-    assert_eq!(obstacle(&stage, Object::Volume(VOLUME)), Some(Obstacle::GrowNeedsPowerOff));
+    check(&stage, &["grow running volume"]);
+    assert_eq!(obstacle(&stage, Object::Instance(INSTANCE)), None, "the guest is where it should be");
     stage.go_off(OffCause::Shutdown);
     check(&stage, &["grow volume", "record power"]);
     stage.want_volume(|volume| volume.size_bytes /= 4);
@@ -95,7 +98,7 @@ fn a_running_guest_keeps_its_definition_and_seed() {
     stage.power(true, 2, true);
     check(&stage, &["record power", "press power button"]);
     stage.drive_for(2);
-    check(&stage, &["write seed", "define", "record power", "start", "record power"]);
+    check(&stage, &["write seed", "define", "record power", "start", "record power", "resume", "record power"]);
 }
 
 #[test]

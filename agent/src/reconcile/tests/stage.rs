@@ -37,7 +37,14 @@ impl StageHypervisor {
 
     pub(crate) fn add_foreign(&self, uuid: Uuid) {
         let name = "foreign".into();
-        self.simulated.add_foreign(Domain { uuid, name, running: true, off_cause: None, definition: None });
+        self.simulated.add_foreign(Domain {
+            uuid,
+            name,
+            running: true,
+            paused: false,
+            off_cause: None,
+            definition: None,
+        });
     }
 
     pub(crate) fn go_off(&self, uuid: Uuid, cause: OffCause) {
@@ -99,6 +106,10 @@ impl Hypervisor for StageHypervisor {
         self.simulated.start(uuid)
     }
 
+    fn resume(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        self.simulated.resume(uuid)
+    }
+
     fn press_power_button(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         self.presses.fetch_add(1, SeqCst);
         self.simulated.press_power_button(uuid)
@@ -106,6 +117,19 @@ impl Hypervisor for StageHypervisor {
 
     fn power_off(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         self.simulated.power_off(uuid)
+    }
+
+    fn grow_disk(
+        &self,
+        uuid: Uuid,
+        path: &std::path::Path,
+        size_bytes: u64,
+    ) -> Result<(), HypervisorError> {
+        self.simulated.grow_disk(uuid, path, size_bytes)
+    }
+
+    fn open_screen(&self, uuid: Uuid) -> Result<Option<std::os::unix::net::UnixStream>, HypervisorError> {
+        self.simulated.open_screen(uuid)
     }
 
     fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError> {

@@ -52,7 +52,9 @@ fn describe(link: &Link, handle: &Handle) -> Result<Domain, Described> {
         Err(error) => return Err(error.into()),
     };
     let (running, off_cause) = power(state, reason);
-    Ok(Domain { uuid: handle.get_uuid()?, name: handle.get_name()?, running, off_cause, definition })
+    let paused = state == sys::VIR_DOMAIN_PAUSED;
+    let (uuid, name) = (handle.get_uuid()?, handle.get_name()?);
+    Ok(Domain { uuid, name, running, paused, off_cause, definition })
 }
 
 /// libvirt's state and reason in our terms.
