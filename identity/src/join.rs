@@ -61,7 +61,8 @@ pub enum JoinError {
     Identity(#[from] IdentityError),
 }
 
-/// Joins with `token` and `key`. Tries again while no controller can take it in, for `patience`.
+/// Joins with `token` and `key`: what was asked, and what was given. Tries again while no controller can take it in,
+/// for `patience`.
 ///
 /// # Errors
 /// [`JoinError`].
@@ -70,7 +71,7 @@ pub async fn join(
     key: &Key,
     exchange_key: Vec<u8>,
     patience: Duration,
-) -> Result<Joined, JoinError> {
+) -> Result<(EnrolRequest, Joined), JoinError> {
     let request = EnrolRequest {
         token: token.secret.clone(),
         certificate_request: key.certificate_request()?,
@@ -92,7 +93,7 @@ pub async fn join(
                         let why = format!("{address} answered with a certificate that is not ours to use");
                         return Err(JoinError::Stranger(why));
                     }
-                    return Ok(Joined { certificate, ca, keys: enrolled.keys });
+                    return Ok((request, Joined { certificate, ca, keys: enrolled.keys }));
                 }
                 Outcome::NotLeader(there) => {
                     elsewhere = Some(there.leader_address).filter(|address| !address.is_empty());
