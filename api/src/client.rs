@@ -334,3 +334,6 @@ fn decode<T: serde::de::DeserializeOwned>(
     let body = body.unwrap_or_default();
     serde_json::from_value(body.clone()).map_err(|_| unexpected(status, url, &body.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
