@@ -15,6 +15,7 @@
 //! What never happens: a session's end stops a guest; controllers are dialled in a tight loop; more than
 //! [`UNACKNOWLEDGED_MAX`] reports are under way (they wait, and the newest of each object replaces older ones).
 
+use crate::console::Consoles;
 use crate::desired::wire as door;
 use crate::execute::SharedLedger;
 use crate::ledger::LedgerError;
@@ -74,6 +75,8 @@ pub struct Context {
     pub bell: Arc<Notify>,
     /// What there is to report.
     pub observations: Observations,
+    /// Shows guests' consoles.
+    pub consoles: Consoles,
     /// Rings when the agent stops.
     pub stop: Stop,
 }
@@ -146,6 +149,10 @@ impl Session {
                 Ok(())
             }
             Some(Message::NotLeader(not_leader)) => Err(End::not_leader(not_leader)),
+            Some(Message::OpenConsole(asked)) => {
+                self.context.consoles.open(asked);
+                Ok(())
+            }
             Some(Message::Welcome(_)) => Err(End::Lost("a second Welcome".into())),
             None => {
                 tracing::debug!("a message of a kind this agent does not know; ignored");
