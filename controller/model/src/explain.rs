@@ -12,8 +12,8 @@ use crate::object::{Detail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
 use crate::state::State;
 
-use host::host_trouble;
 pub(crate) use host::host_state;
+use host::host_trouble;
 
 /// Why, for each audience.
 #[derive(Debug, Clone, PartialEq, Eq)]

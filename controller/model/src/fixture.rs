@@ -309,8 +309,13 @@ impl World {
     }
 
     pub(crate) fn status(&self, urn: &Urn) -> Value {
-        let show =
-            crate::Presentation { public_url: "http://x", providers: &[], verb: "GET", operator: false, verdicts: None };
+        let show = crate::Presentation {
+            public_url: "http://x",
+            providers: &[],
+            verb: "GET",
+            operator: false,
+            verdicts: None,
+        };
         crate::view(&self.state, self.get(urn), show).status.unwrap()
     }
 

@@ -38,9 +38,9 @@ pub use explain::{Explanation, explain};
 pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength};
 pub use object::{
     Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
-    OffCause, Placement, Power, Realised, VolumeDetail,
+    OffCause, Placement, Power, ReadError, Realised, VolumeDetail,
 };
-pub use refusal::{Fault, Refusal, RefusalClass};
 pub use occupancy::Allocation;
+pub use refusal::{Fault, Refusal, RefusalClass};
 pub use state::{Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
 pub use view::{Presentation, view, view_of};

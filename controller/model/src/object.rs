@@ -53,7 +53,39 @@ pub struct Object {
 /// Layout of [`Object`] that this version writes.
 pub(crate) const OBJECT_SCHEMA: u32 = 1;
 
+/// A stored object that this version cannot read. The replica must not start: what it does not understand it would
+/// apply entries to differently from the others.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not JSON, or not an object as this version knows it.
+    #[error("{0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another layout.
+    #[error("it has layout {0}, this version reads layout {OBJECT_SCHEMA}")]
+    Schema(u32),
+}
+
 impl Object {
+    /// Reads an object as it was stored.
+    ///
+    /// # Errors
+    /// When this version does not know its layout, or it has none.
+    pub fn read(text: &str) -> Result<Object, ReadError> {
+        /// What every layout has; the rest of another one need not be readable.
+        #[derive(Deserialize)]
+        struct AnySchema {
+            schema: u32,
+        }
+        match serde_json::from_str::<Object>(text) {
+            Ok(object) if object.schema == OBJECT_SCHEMA => Ok(object),
+            Ok(object) => Err(ReadError::Schema(object.schema)),
+            Err(error) => match serde_json::from_str::<AnySchema>(text) {
+                Ok(other) if other.schema != OBJECT_SCHEMA => Err(ReadError::Schema(other.schema)),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
     /// Deletion was requested.
     pub fn is_deleting(&self) -> bool {
         self.deleted_at.is_some()
@@ -319,3 +351,6 @@ pub struct Identity {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub revoked_at: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests;

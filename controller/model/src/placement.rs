@@ -191,6 +191,11 @@ pub fn choose(state: &State, instance: &Object) -> Result<String, BTreeMap<Rule,
     verdict.host.ok_or(verdict.refusals)
 }
 
+/// The same for a demand: the host, if there is one.
+pub fn choose_for(state: &State, demand: &Demand) -> Option<String> {
+    judge(state, demand).host
+}
+
 /// What all hosts say to one demand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {

@@ -175,6 +175,11 @@ impl State {
         self.waiting.iter().filter_map(|urn| self.objects.get(urn))
     }
 
+    /// How many instances wait for a host.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Instances that wait for a host: those behind `last` first, then the others.
     pub fn waiting_after<'a>(&'a self, last: &'a Arc<Urn>) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
         let behind = self.waiting.range(last.clone()..).filter(move |urn| *urn != last);

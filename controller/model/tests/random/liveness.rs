@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rempart_api::compute::PowerState;
 use rempart_api::{Kind, Phase};
 use rempart_model::placement::{self, Rule};
-use rempart_model::{Detail, Spec};
+use rempart_model::{Detail, HostAction, Spec};
 
 use crate::world::World;
 
@@ -28,7 +28,14 @@ pub(crate) fn recover(world: &mut World) {
         host.broken.clear();
     }
     for (host, zone) in &hosts {
-        world.seen(host, zone, 1 << 10, true);
+        let identity = world.log.state.host_identity(host);
+        if identity.is_some_and(|identity| identity.revoked_at.is_some()) {
+            let token = world.fresh_token();
+            world.enrol(host, 9, None, token);
+        }
+        world.host_action(host, HostAction::Uncordon);
+        let zone = if zone.is_empty() { "a" } else { zone };
+        world.seen(host, zone, 1 << 10, true, None);
     }
     for _ in 0..ROUNDS {
         for _ in 0..world.log.state.waiting().count() {
@@ -73,7 +80,8 @@ fn check_settled(world: &World) {
     for waiting in state.waiting() {
         let refusals: BTreeMap<Rule, usize> =
             placement::choose(state, waiting).expect_err("a host would take it");
-        let lacking = [Rule::Vcpus, Rule::Memory, Rule::Unreachable, Rule::Hypervisor, Rule::Firmware];
+        use Rule::{Cordoned, Disk, Firmware, Hypervisor, Joining, Memory, Revoked, Unreachable, Vcpus};
+        let lacking = [Vcpus, Memory, Disk, Unreachable, Hypervisor, Firmware, Cordoned, Revoked, Joining];
         assert!(lacking.iter().all(|rule| !refusals.contains_key(rule)), "{}: {refusals:?}", waiting.urn);
     }
 }

@@ -1,6 +1,6 @@
 //! The log, the State it leads to, and what has to hold after each entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rempart_api::{Kind, Phase, Timestamp, Urn};
@@ -9,6 +9,8 @@ use rempart_model::{
     ObjectReport, OffCause, Outcome, PowerAction, Recorded, State,
 };
 use uuid::Uuid;
+
+use crate::hosts;
 
 /// A consumer of changes, like the one that writes Postgres: it never looks into the State.
 #[derive(Clone, Default)]
@@ -58,9 +60,16 @@ pub(crate) struct Log {
     snapshot: Option<Snapshot>,
     accepted: BTreeMap<&'static str, usize>,
     clock: i64,
+    /// One-time tokens that were used.
+    used: BTreeSet<Uuid>,
 }
 
 impl Log {
+    /// What the proposer's clock shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(1_800_000_000_000 + self.clock)
+    }
+
     /// Makes an entry of a command, `later` milliseconds after the last one (or before).
     pub(crate) fn envelope(&mut self, later: i64, command: Command) -> Envelope {
         self.clock += later;
@@ -69,7 +78,7 @@ impl Log {
             request_id: Uuid::from_u128((self.entries.len() as u128 + 1) << 64),
             actor: "system".into(),
             trace: None,
-            time: Timestamp::from_unix_ms(1_800_000_000_000 + self.clock),
+            time: self.now(),
             command,
         }
     }
@@ -96,6 +105,7 @@ impl Log {
     pub(crate) fn apply(&mut self, envelope: &Envelope) -> Outcome {
         let bytes = envelope.encode();
         let before: Vec<Arc<Object>> = self.state.objects().cloned().collect();
+        let state_before = self.state.clone();
         let admitted = self.state.admit(envelope);
         let (applied, answered) = step(&mut self.state, self.entries.len() as u64 + 1, &bytes);
         self.entries.push(Some(bytes));
@@ -106,7 +116,10 @@ impl Log {
             assert!(applied.changes.is_empty());
             assert!(self.state.objects().zip(&before).all(|(after, before)| Arc::ptr_eq(after, before)));
             assert_eq!(self.state.objects().count(), before.len());
+            assert_eq!(self.state.core().redeemed, state_before.core().redeemed);
         }
+        self.check_tokens(envelope, &applied);
+        hosts::check_placements(&state_before, &self.state, &applied.changes);
         self.projection.take(self.entries.len() as u64, envelope.request_id, &applied);
         assert!(
             self.state.objects().eq(self.projection.objects.values()),
@@ -118,6 +131,21 @@ impl Log {
         applied.outcome
     }
 
+    /// A token works once, whatever is done with it, restarted or not.
+    fn check_tokens(&mut self, envelope: &Envelope, applied: &Applied) {
+        let token = match &envelope.command {
+            Command::Enrol(enrol) => &enrol.token,
+            Command::Redeem(redeem) => &redeem.token,
+            _ => return,
+        };
+        if applied.outcome.is_ok() && !applied.repeated {
+            assert!(token.expires_at > self.state.core().clock, "an expired token was taken");
+            assert!(self.used.insert(token.id), "a token worked twice");
+        } else if !applied.repeated && self.used.contains(&token.id) {
+            self.note("used token refused");
+        }
+    }
+
     /// Versions are the requests' alone, one per request; times follow them.
     fn check_versions(&self, envelope: &Envelope, applied: &Applied) {
         let target = match &envelope.command {
@@ -125,6 +153,7 @@ impl Log {
             Command::Delete(delete) => Some(&delete.urn),
             Command::Power(power) => Some(&power.urn),
             Command::Fill(fill) => Some(&fill.urn),
+            Command::Host(host) => Some(&host.urn),
             _ => None,
         };
         for change in &applied.changes {
@@ -192,6 +221,7 @@ impl Log {
             },
             (Ok(_), Command::Found(_)) => note("found"),
             (Ok(_), Command::Put(_)) => {}
+            (Ok(_), Command::Delete(delete)) if delete.urn.kind == Kind::Host => note("host removed"),
             (Ok(_), Command::Delete(_)) => note("delete"),
             (Ok(_), Command::Power(power)) => note(match power.action {
                 PowerAction::Start => "start",

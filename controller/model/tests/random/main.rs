@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test: what cannot be unwrapped fails it
 
 mod host;
+mod hosts;
 mod liveness;
 mod log;
 mod operation;
@@ -86,6 +87,11 @@ fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
         "place",
         "host seen",
         "host unreachable",
+        "host removed",
+        "host action",
+        "enrol",
+        "redeem",
+        "used token refused",
         "report that changed something",
         "report that was dropped",
         "repeated",

@@ -45,8 +45,14 @@ pub(crate) enum Operation {
     PlaceWaiting,
     /// Somebody places something somewhere.
     PlaceAnything { which: u8, host: u8 },
-    /// A host introduces itself.
-    HostSeen { host: u8, zone: u8, size: u8, healthy: bool },
+    /// A host introduces itself; 0: under a key that is not its own.
+    HostSeen { host: u8, zone: u8, size: u8, healthy: bool, key: u8 },
+    /// A machine joins with a token that is good for so many seconds; 1 or 2: the token names a zone.
+    Enrol { host: u8, key: u8, zone: u8, token: u8, seconds: i8 },
+    /// Another token, or the same, is used for an object that may be there.
+    Redeem { token: u8, seconds: i8, which: Option<u8> },
+    /// 0 cordon, 1 and 2 uncordon, 3 revoke.
+    HostAction { host: u8, action: u8 },
     /// It is judged out of touch, perhaps as it was some entries ago.
     HostUnreachable { host: u8, judged: Option<u8> },
     /// It hears part of what is desired.
@@ -129,8 +135,15 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         3 => (of(Thing::Volume), 0..4u8).prop_map(|(place, content)| Operation::Fill { place, content }),
         3 => Just(Operation::PlaceWaiting),
         1 => (any::<u8>(), host()).prop_map(|(which, host)| Operation::PlaceAnything { which, host }),
-        3 => (host(), 0..8u8, 0..4u8, prop::bool::weighted(0.9))
-            .prop_map(|(host, zone, size, healthy)| Operation::HostSeen { host, zone, size, healthy }),
+        4 => (host(), 0..8u8, 0..4u8, prop::bool::weighted(0.9), 0..8u8)
+            .prop_map(|(host, zone, size, healthy, key)| Operation::HostSeen { host, zone, size, healthy, key }),
+        2 => (0..4u8, 0..4u8, 0..8u8, 0..32u8, -1..20i8)
+            .prop_map(|(host, key, zone, token, seconds)| Operation::Enrol { host, key, zone, token, seconds }),
+        3 => (0..32u8, -1..20i8, proptest::option::of(any::<u8>()))
+            .prop_map(|(token, seconds, which)| Operation::Redeem { token, seconds, which }),
+        2 => (0..4u8, 0..4u8).prop_map(|(host, action)| Operation::HostAction { host, action }),
+        2 => put(of(Thing::Host)),
+        1 => (of(Thing::Host), Just(None)).prop_map(|(place, version)| Operation::Delete { place, version }),
         1 => (host(), proptest::option::of(0..2u8))
             .prop_map(|(host, judged)| Operation::HostUnreachable { host, judged }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Hear { host, mask }),

@@ -95,6 +95,18 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
             json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
         }
         Thing::Gateway => json!({"egressOnly": choice.is_multiple_of(2)}),
-        Thing::Host => json!({"zone": "a"}),
+        Thing::Host => {
+            let mut spec =
+                json!({"zone": if bits(0, 4) == 0 { "b" } else { "a" }, "cordoned": bits(4, 2) == 0});
+            if bits(6, 1) == 1 {
+                let percent = |some: [u32; 2], bit| some[usize::from(bits(bit, 1))];
+                spec["overcommit"] = json!({
+                    "vcpuPercent": percent([100, 300], 7),
+                    "memoryPercent": percent([50, 150], 8),
+                    "diskPercent": percent([25, 200], 9),
+                });
+            }
+            spec
+        }
     }
 }

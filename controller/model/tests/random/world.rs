@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
-use rempart_api::{Kind, StringMap, Urn};
+use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
-    Command, DeleteCommand, Failure, FillCommand, Founding, HostName, HostSeen, InstanceReport, Object,
-    ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, ReportCommand,
-    Spec, VolumeReport, placement,
+    Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction, HostCommand, HostName,
+    HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction,
+    PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport, placement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -22,12 +22,15 @@ pub(crate) struct World {
     pub(crate) log: Log,
     pub(crate) hosts: BTreeMap<String, SimulatedHost>,
     minted: u128,
+    /// When the tokens there are expire.
+    tokens: BTreeMap<u8, Timestamp>,
 }
 
 impl World {
     /// A founded region with a catalogue, two tenants with two workspaces each, some volumes, and two hosts.
     pub(crate) fn new() -> World {
-        let mut world = World { log: Log::default(), hosts: BTreeMap::new(), minted: 0 };
+        let mut world =
+            World { log: Log::default(), hosts: BTreeMap::new(), minted: 0, tokens: BTreeMap::new() };
         let catalogue = [
             (Urn::global(Kind::Tenant, "public"), json!({"owners": ["operator"]})),
             (Urn::tenant(Kind::InstanceSku, "public", "s0"), json!({"vCPU": 1, "ram": 1})),
@@ -50,7 +53,7 @@ impl World {
             world.put(urn, json!({"sizeGB": 1, "skuRef": "s0"}));
         }
         for host in ["h0", "h1"] {
-            world.seen(host, "a", 8, true);
+            world.seen(host, "a", 8, true, None);
         }
         world
     }
@@ -122,9 +125,26 @@ impl World {
                 let Some(uid) = self.any_object(which).map(|object| object.uid) else { return };
                 let _ = self.propose(Command::Place(PlaceCommand { uid, host: name_of_host(host) }));
             }
-            Operation::HostSeen { host, zone, size, healthy } => {
+            Operation::HostSeen { host, zone, size, healthy, key } => {
                 let zone = ["a", "a", "a", "a", "a", "a", "b", "c"][usize::from(zone)];
-                self.seen(&name_of_host(host), zone, [1, 4, 8, 16][usize::from(size)], healthy);
+                let foreign = (key == 0).then(|| "f".repeat(64));
+                self.seen(&name_of_host(host), zone, [1, 4, 8, 16][usize::from(size)], healthy, foreign);
+            }
+            Operation::Enrol { host, key, zone, token, seconds } => {
+                let zone = [None, Some("a"), Some("b")].get(usize::from(zone)).copied().flatten();
+                let token = self.token(token, seconds);
+                self.enrol(&name_of_host(host), key, zone, token);
+            }
+            Operation::Redeem { token, seconds, which } => {
+                let urn = which.and_then(|which| self.any_object(which)).map(|object| (*object.urn).clone());
+                let token = self.token(token, seconds);
+                let _ =
+                    self.propose(Command::Redeem(RedeemCommand { token, purpose: "console".into(), urn }));
+            }
+            Operation::HostAction { host, action } => {
+                use HostAction::{Cordon, Revoke, Uncordon};
+                let action = [Cordon, Uncordon, Uncordon, Revoke][usize::from(action)];
+                self.host_action(&name_of_host(host), action);
             }
             Operation::HostUnreachable { host, judged } => {
                 let host = name_of_host(host);
@@ -181,7 +201,42 @@ impl World {
         if objects.is_empty() {
             return;
         }
-        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects })).unwrap();
+        self.say(ReportCommand { host: name_of_host(host), objects });
+    }
+
+    /// Everybody is heard but those whose identity was revoked.
+    fn say(&mut self, report: ReportCommand) {
+        let identity = self.log.state.host_identity(&report.host);
+        let revoked = identity.is_some_and(|identity| identity.revoked_at.is_some());
+        assert_eq!(self.propose(Command::Report(report)).is_err(), revoked);
+    }
+
+    /// Token number `token`; when it is first heard of, it is good for so many seconds.
+    fn token(&mut self, token: u8, seconds: i8) -> TokenUse {
+        let expires_at = Timestamp::from_unix_ms(self.log.now().unix_ms() + i64::from(seconds) * 1000);
+        let expires_at = *self.tokens.entry(token).or_insert(expires_at);
+        TokenUse { id: Uuid::from_u128(u128::from(token) + (7 << 100)), expires_at }
+    }
+
+    pub(crate) fn enrol(&mut self, host: &str, key: u8, zone: Option<&str>, token: TokenUse) {
+        let uid = self.mint();
+        let _ = self.propose(Command::Enrol(EnrolCommand {
+            host: host.to_owned(),
+            uid,
+            zone: zone.map(str::to_owned),
+            key_sha256: key.to_string().repeat(64),
+            token,
+        }));
+    }
+
+    pub(crate) fn host_action(&mut self, host: &str, action: HostAction) {
+        let urn = Urn::global(Kind::Host, host);
+        let _ = self.propose(Command::Host(HostCommand { urn, if_unmodified_since: None, action }));
+    }
+
+    /// A token nobody has used.
+    pub(crate) fn fresh_token(&mut self) -> TokenUse {
+        TokenUse { id: self.mint(), expires_at: Timestamp::MAX }
     }
 
     /// The host catches up wholly and says what `said` selects.
@@ -201,11 +256,13 @@ impl World {
         }
     }
 
-    /// A host says that it is there, with `size` GB and CPUs.
-    pub(crate) fn seen(&mut self, host: &str, zone: &str, size: u32, healthy: bool) {
+    /// A host says that it is there, with `size` GB, CPUs and half of it in disk; under `foreign` or its own key.
+    pub(crate) fn seen(&mut self, host: &str, zone: &str, size: u32, healthy: bool, foreign: Option<String>) {
+        let own = self.log.state.host_identity(host).map(|identity| identity.key_sha256.clone());
         let report = HostReport {
             vcpus: size,
             memory_mib: u64::from(size) << 10,
+            disk_mib: u64::from(size) << 9,
             virtualization: Virtualization { uefi: true, ..Virtualization::default() },
             hypervisor: HypervisorHealth { available: healthy, ..HypervisorHealth::default() },
             ..HostReport::default()
@@ -216,8 +273,8 @@ impl World {
             uid,
             zone: zone.to_owned(),
             report,
-            at: None,
-            key_sha256: None,
+            at: Some(self.log.now()),
+            key_sha256: foreign.or(own),
         };
         let _ = self.propose(Command::HostSeen(Box::new(seen)));
     }
@@ -260,7 +317,6 @@ impl World {
                 off_cause: off_cause[usize::from(bits >> 9 & 3)],
             })
         };
-        self.propose(Command::Report(ReportCommand { host: name_of_host(host), objects: vec![report] }))
-            .unwrap();
+        self.say(ReportCommand { host: name_of_host(host), objects: vec![report] });
     }
 }
