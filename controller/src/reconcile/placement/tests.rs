@@ -78,7 +78,7 @@ impl World {
     /// Host `h` has so much memory.
     fn host(&mut self, memory_gib: u64) {
         let report = HostReport {
-            vcpus: 64,
+            vcpus: 1024,
             memory_mib: memory_gib << 10,
             virtualization: Virtualization { uefi: true, ..Virtualization::default() },
             hypervisor: HypervisorHealth { available: true, ..HypervisorHealth::default() },
