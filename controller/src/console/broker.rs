@@ -9,9 +9,8 @@
 //! only what its own host was asked for; when this replica leads no more, every console ends and says so. Deliberately
 //! absent: buffers of its own beyond a few frames (the two ends count, see `rempart_proto::console`).
 
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -24,13 +23,14 @@ use rempart_proto::console::v1::attach::What;
 use rempart_proto::console::v1::frame::Frame as Says;
 use rempart_proto::console::v1::{Close, Frame, Reason, SerialLog};
 use rempart_proto::console::{FRAMES_WAITING, close};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
+use super::callbacks::Callbacks;
 use super::refused::Refused;
 use super::slots::{Slot, Slots};
 use super::token;
@@ -62,13 +62,7 @@ pub(super) struct Broker {
     pub(super) fleet: Fleet,
     pub(super) authority: Arc<Authority>,
     slots: Slots,
-    asked: Arc<Mutex<HashMap<Vec<u8>, Asked>>>,
-}
-
-/// A host was asked for a console.
-struct Asked {
-    host: String,
-    serving: oneshot::Sender<Served>,
+    callbacks: Callbacks<Served>,
 }
 
 /// What an agent dialled back with.
@@ -76,15 +70,6 @@ pub(super) struct Served {
     pub(super) refused: Option<Close>,
     pub(super) from_agent: Streaming<Frame>,
     pub(super) to_agent: mpsc::Sender<Frame>,
-}
-
-/// Forgets that a host was asked, whatever comes of it.
-struct Forget<'a>(&'a Broker, Vec<u8>);
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.0.asked().remove(&self.1);
-    }
 }
 
 /// Whose console, and for whom.
@@ -103,8 +88,8 @@ impl Broker {
         fleet: Fleet,
         authority: Arc<Authority>,
     ) -> Broker {
-        let (slots, asked) = (Slots::default(), Arc::default());
-        Broker { node, replica, service, fleet, authority, slots, asked }
+        let (slots, callbacks) = (Slots::default(), Callbacks::default());
+        Broker { node, replica, service, fleet, authority, slots, callbacks }
     }
 
     /// Opens what is asked for; only on the leader.
@@ -189,15 +174,13 @@ impl Broker {
     ) -> Result<Line, Refused> {
         let mut leadership = self.node.leadership();
         leadership.mark_unchanged();
-        let id = Uuid::new_v4().as_bytes().to_vec();
-        let (serving, served) = oneshot::channel();
-        self.asked().insert(id.clone(), Asked { host: host.to_owned(), serving });
-        let _forget = Forget(self, id.clone());
+        let mut callback = self.callbacks.expect(host);
+        let id = callback.id.as_bytes().to_vec();
         let open = OpenConsole { id, instance_uid: seen.uid.to_string(), kind: kind.into(), tail_bytes };
         if !self.fleet.ask_for_console(host, open) {
             return Err(Refused::host_away());
         }
-        let served = timeout(DIAL_BACK_WITHIN, served).await.ok().and_then(Result::ok);
+        let served = timeout(DIAL_BACK_WITHIN, &mut callback.answer).await.ok().and_then(Result::ok);
         let served = served.ok_or_else(Refused::host_away)?;
         if let Some(refused) = served.refused {
             return Err(match refused.reason() {
@@ -273,16 +256,10 @@ impl Broker {
 
     /// Takes what an agent dialled back with to who waits for it. `host` is the agent's, as authenticated.
     pub(super) fn serve(&self, host: &str, id: &[u8], served: Served) -> Result<(), Status> {
-        let mut asked = self.asked();
-        if asked.get(id).is_none_or(|asked| asked.host != host) {
-            return Err(Status::not_found("nobody waits for this console of this host any more"));
+        if self.callbacks.answer(host, id, served) {
+            return Ok(());
         }
-        let Some(waiting) = asked.remove(id) else { return Err(Status::not_found("gone")) };
-        waiting.serving.send(served).map_err(|_| Status::not_found("who asked for this console has gone"))
-    }
-
-    fn asked(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        Err(Status::not_found("nobody waits for this console of this host any more"))
     }
 }
 

@@ -10,6 +10,7 @@
 //! Deliberately absent: the WebSocket itself (`http::console`), and what the bytes mean.
 
 mod broker;
+mod callbacks;
 mod refused;
 mod server;
 mod slots;
