@@ -100,7 +100,7 @@ impl Stage {
     }
 
     fn token(&self, subject: &str) -> String {
-        self.cluster.layout.token(subject, false).expect("a token")
+        self.cluster.layout.token(subject).expect("a token")
     }
 
     /// With a context of the same name.
@@ -125,6 +125,7 @@ async fn the_command_line_does_what_it_says() {
     contexts(&stage, &alice);
     resources(&alice);
     versions(&alice);
+    uploads(&alice);
     failures(&stage, &alice);
     operators(&stage);
 }
@@ -250,6 +251,36 @@ fn versions(alice: &Person) {
     assert!(said.err.contains("is gone"), "{said:?}");
     alice.fails(NOT_FOUND, "get volume data", &["volume \"data\"", "list volumes"]);
     alice.fails(NOT_FOUND, "delete volume data", &[]);
+}
+
+/// From a file to an image, and again.
+fn uploads(alice: &Person) {
+    let disk: Vec<u8> = (0..3_u32 << 20).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    for (name, bytes) in [("disk.raw", &disk[..]), ("disk.img", &disk[..]), ("other.raw", &disk[..1 << 20])] {
+        std::fs::write(alice.home.join(name), bytes).expect("written");
+    }
+    alice.fails(USAGE, "image upload disk.img --name disk", &["--format"]);
+    alice.fails(USAGE, "image upload disk.img --name disk --format qcow2", &["qcow2"]);
+    let said = alice.does("image upload disk.raw --name disk --boot bios --initializer none -o json");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let image: Value = serde_json::from_str(&said.out).expect("pure JSON");
+    assert_eq!(image["status"]["state"], "active");
+    assert_eq!(image["status"]["sizeMB"], 3);
+    assert_eq!(image["spec"]["boot"], "BIOS");
+    assert!(said.err.contains("Format raw, as its name says"), "{said:?}");
+    alice.fails(NOT_FOUND, "get volume disk-upload", &[]);
+    // The same bytes again are there already; others are not taken for them.
+    let again = alice.does("image upload disk.img --name disk --format raw");
+    assert!(again.code == Some(0) && again.err.contains("there already"), "{again:?}");
+    let said = alice.does("image upload other.raw --name disk");
+    assert!(said.code == Some(REFUSED) && said.err.contains("not made of this file"), "{said:?}");
+    // Interrupted before the bytes were sent: the volume waits for them.
+    let waiting = "metadata: {kind: volume, name: late-upload}\nspec: {sizeGB: 1, skuRef: skus/le500}\n";
+    assert_eq!(alice.pipes(waiting, "apply -f -").code, Some(0));
+    alice.good("image upload other.raw --name late --keep-volume");
+    assert!(alice.good("get image late").contains("active"));
+    alice.good("delete volume late-upload");
+    alice.good("delete image late disk");
 }
 
 fn failures(stage: &Stage, alice: &Person) {
