@@ -35,7 +35,7 @@ pub use command::{
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
-pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength};
+pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength, read_shape};
 pub use object::{
     Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
     OffCause, Placement, Power, ReadError, Realised, VolumeDetail,

@@ -7,11 +7,13 @@ mod image;
 mod instance;
 mod network;
 mod secret;
+mod shape;
 mod tenant;
 mod volume;
 mod workspace;
 
 pub use secret::SEALED_PREFIX;
+pub use shape::{SpecError, read_shape};
 
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
@@ -129,7 +131,7 @@ macro_rules! specs {
             /// Reads a client's `spec` for `kind`. The error points at the field.
             pub fn parse(kind: Kind, json: &serde_json::Value) -> Result<Spec, SpecError> {
                 match kind {
-                    $(Kind::$kind => read(json).map(Spec::$kind),)+
+                    $(Kind::$kind => read_shape("/spec", json).map(Spec::$kind),)+
                     other => Err(SpecError {
                         pointer: String::new(),
                         why: format!("{other} is not served by this version"),
@@ -187,33 +189,6 @@ specs! {
     InternetGateway(InternetGatewaySpec),
     Tenant(TenantSpec),
     Host(HostSpec),
-}
-
-/// A client's spec that does not have the kind's shape.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {why}")]
-pub struct SpecError {
-    /// JSON Pointer below `/spec`.
-    pub pointer: String,
-    /// What is wrong.
-    pub why: String,
-}
-
-fn read<T: serde::de::DeserializeOwned>(json: &serde_json::Value) -> Result<T, SpecError> {
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let mut pointer = String::from("/spec");
-        for segment in error.path().iter() {
-            use serde_path_to_error::Segment;
-            match segment {
-                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => {
-                    pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
-                }
-                Segment::Enum { .. } | Segment::Unknown => {}
-            }
-        }
-        SpecError { pointer, why: error.into_inner().to_string() }
-    })
 }
 
 /// Records a fault unless `value` is within `low..=high`.

@@ -1,0 +1,102 @@
+//! From JSON to a type, with errors for the client who wrote the JSON: where, what it must be, what it is.
+//!
+//! What always holds: no name of a type of ours is shown, and of what the client sent no more than a few characters.
+
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// JSON that does not have the shape it should have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {why}")]
+pub struct SpecError {
+    /// JSON Pointer of the field, from the root that was given.
+    pub pointer: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Reads `json`, an object that stands at the pointer `root` of a body.
+///
+/// # Errors
+/// When it has another shape.
+pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> Result<T, SpecError> {
+    if !json.is_object() {
+        // serde would take a list for the fields in their order.
+        let why = format!("must be an object, is {}", shown(Some(json), false));
+        return Err(SpecError { pointer: root.to_owned(), why });
+    }
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let mut below = String::new();
+        for segment in error.path().iter() {
+            use serde_path_to_error::Segment;
+            match segment {
+                Segment::Seq { index } => below.push_str(&format!("/{index}")),
+                Segment::Map { key } => below.push_str(&format!("/{}", escaped(key))),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        let text = error.into_inner().to_string();
+        if let Some(field) = quoted(&text, "missing field `") {
+            let pointer = format!("{root}{below}/{}", escaped(field));
+            return SpecError { pointer, why: "is required".to_owned() };
+        }
+        let why = words(&text, json.pointer(&below));
+        SpecError { pointer: format!("{root}{below}"), why }
+    })
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    text.strip_prefix(before)?.split('`').next()
+}
+
+/// serde's words in ours. They end with what was expected; what stands before may be the client's.
+fn words(text: &str, found: Option<&Value>) -> String {
+    if text.starts_with("data did not match any variant") {
+        // The one type that is either: a reference.
+        let must = "must be a string that names a resource, or an object with one in \"resource\"";
+        return format!("{must}, is {}", shown(found, false));
+    }
+    let Some((_, expected)) = text.rsplit_once(", expected ") else {
+        return text.chars().take(200).collect();
+    };
+    let choice = expected.contains('`');
+    format!("must be {}, is {}", expectation(expected), shown(found, choice))
+}
+
+fn expectation(expected: &str) -> String {
+    let whole = |low: i128, high: i128| format!("a whole number from {low} to {high}");
+    match expected {
+        "u8" => whole(0, u8::MAX.into()),
+        "u16" => whole(0, u16::MAX.into()),
+        "u32" => whole(0, u32::MAX.into()),
+        "u64" | "usize" => whole(0, u64::MAX.into()),
+        "i32" => whole(i32::MIN.into(), i32::MAX.into()),
+        "i64" | "isize" => whole(i64::MIN.into(), i64::MAX.into()),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a string" | "string or map" => "a string".to_owned(),
+        other if other.contains('`') => other.replace('`', "\""),
+        other if other.starts_with("struct ") || other.ends_with("map") => "an object".to_owned(),
+        _ => "of another type".to_owned(),
+    }
+}
+
+/// What a client sent, in a word. Strings only where they are a choice among words: others may be secrets.
+fn shown(value: Option<&Value>, choice: bool) -> String {
+    match value {
+        None | Some(Value::Null) => "null".to_owned(),
+        Some(Value::Bool(value)) => value.to_string(),
+        Some(Value::Number(number)) => number.to_string().chars().take(32).collect(),
+        Some(Value::String(text)) if choice => format!("{:?}", text.chars().take(32).collect::<String>()),
+        Some(Value::String(_)) => "a string".to_owned(),
+        Some(Value::Array(_)) => "a list".to_owned(),
+        Some(Value::Object(_)) => "an object".to_owned(),
+    }
+}

@@ -1,0 +1,99 @@
+use rempart_api::Kind;
+use serde_json::json;
+
+use crate::Spec;
+
+fn check(kind: Kind, spec: serde_json::Value, expected: &str) {
+    assert_eq!(Spec::parse(kind, &spec).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn errors_say_where_and_what_in_words_of_the_client() {
+    let volume = |size: serde_json::Value| json!({ "sizeGB": size, "skuRef": "skus/x" });
+    let whole = "/spec/sizeGB: must be a whole number from 0 to 4294967295, is";
+    check(Kind::BlockStorage, volume(json!("5")), &format!("{whole} a string"));
+    check(Kind::BlockStorage, volume(json!(1.5)), &format!("{whole} 1.5"));
+    check(Kind::BlockStorage, volume(json!(-1)), &format!("{whole} -1"));
+    check(Kind::BlockStorage, volume(json!(99_999_999_999_u64)), &format!("{whole} 99999999999"));
+    check(Kind::BlockStorage, volume(json!(null)), &format!("{whole} null"));
+    check(Kind::BlockStorage, volume(json!([5])), &format!("{whole} a list"));
+    check(Kind::BlockStorage, json!({ "skuRef": "skus/x" }), "/spec/sizeGB: is required");
+    check(Kind::BlockStorage, json!([5, "skus/x"]), "/spec: must be an object, is a list");
+    check(Kind::BlockStorage, json!("x"), "/spec: must be an object, is a string");
+}
+
+#[test]
+fn references_and_choices_say_what_they_take() {
+    let reference = "must be a string that names a resource, or an object with one in \"resource\"";
+    for bad in [json!(5), json!({ "name": "x" }), json!({ "resource": 5 })] {
+        let shown = if bad.is_object() { "an object" } else { "5" };
+        let spec = json!({ "sizeGB": 5, "skuRef": bad });
+        check(Kind::BlockStorage, spec, &format!("/spec/skuRef: {reference}, is {shown}"));
+    }
+    let image = json!({ "blockStorageRef": "x", "cpuArchitecture": "vax, expected u8" });
+    let error = Spec::parse(Kind::Image, &image).unwrap_err().to_string();
+    assert!(error.starts_with("/spec/cpuArchitecture: must be \"amd64\" or \"arm64\""), "{error}");
+    assert!(error.ends_with("is \"vax, expected u8\""), "{error}");
+}
+
+#[test]
+fn what_a_client_sent_is_not_repeated() {
+    let secret = "hunter2".repeat(1000);
+    let spec = json!({ "owners": secret });
+    check(Kind::Tenant, spec, "/spec/owners: must be a list, is a string");
+    let image = json!({ "blockStorageRef": "x", "cpuArchitecture": secret });
+    assert!(Spec::parse(Kind::Image, &image).unwrap_err().to_string().len() < 200);
+    let key = json!({ "owners": [{ "a/b~": 1 }] });
+    check(Kind::Tenant, key, "/spec/owners/0: must be a string, is an object");
+}
+
+/// Whatever is sent for whatever field, no name of a type gets out.
+#[test]
+fn no_kind_speaks_of_types() {
+    let wrong =
+        [json!(null), json!(true), json!(-1), json!(1.5), json!("x"), json!([[]]), json!({ "a": {} })];
+    for row in Kind::table().iter().filter(|row| row.served) {
+        for value in &wrong {
+            // Every field at once, by its name in the API's documents; the first one that is wrong is reported.
+            for field in [
+                "sizeGB",
+                "skuRef",
+                "zone",
+                "owners",
+                "cidr",
+                "routes",
+                "vCPU",
+                "ram",
+                "iops",
+                "type",
+                "bandwidth",
+                "bootVolume",
+                "dataVolumes",
+                "sshKeys",
+                "userData",
+                "boot",
+                "cpuArchitecture",
+                "overcommit",
+                "cordoned",
+            ] {
+                let Err(error) = Spec::parse(row.kind, &json!({ field: value })) else { continue };
+                let text = error.to_string();
+                for word in [
+                    "struct",
+                    "enum",
+                    "u8",
+                    "u16",
+                    "u32",
+                    "u64",
+                    "i64",
+                    "sequence",
+                    "variant",
+                    "another type",
+                    "`",
+                ] {
+                    assert!(!text.contains(word), "{} {field}: {text}", row.name);
+                }
+            }
+        }
+    }
+}
