@@ -58,6 +58,7 @@ async fn resources_live_as_the_contract_says() {
     network_records(alice).await;
     refusals(&bench).await;
     tokens(&bench).await;
+    hosts(&bench).await;
     ten_equal_puts_in_parallel(alice).await;
 }
 
@@ -157,7 +158,7 @@ async fn refusals(bench: &Bench) {
 
     let http = reqwest::Client::new();
     let url = alice.url(&volume("v"));
-    let token = bench.cluster.layout.token("alice", false).expect("a token");
+    let token = bench.cluster.layout.token("alice").expect("a token");
     let put = |body: Vec<u8>, kind: &'static str| {
         http.put(&url).bearer_auth(&token).header("content-type", kind).body(body).send()
     };
@@ -166,6 +167,50 @@ async fn refusals(bench: &Bench) {
     assert_eq!(put(vec![b' '; (1 << 20) + 1], "application/json").await.expect("an answer").status(), 413);
     let deep = "[".repeat(100_000).into_bytes();
     assert_eq!(put(deep, "application/json").await.expect("an answer").status(), 400);
+}
+
+/// Hosts as operators write them, before any machine has joined.
+async fn hosts(bench: &Bench) {
+    let operator = &bench.operator;
+    let host = Urn::global(Kind::Host, "h9");
+    let host_state = async || {
+        let status = operator.get(&host).await.expect("the host").status.unwrap_or_default();
+        status["hostState"].as_str().unwrap_or_default().to_owned()
+    };
+    let spec = json!({ "spec": { "zone": "a", "overcommit": { "vcpuPercent": 200 } } });
+    let (created, view) = operator.put(&host, &spec).await.expect("a host");
+    assert!(created);
+    assert_eq!(
+        view.spec["overcommit"],
+        json!({ "vcpuPercent": 200, "memoryPercent": 100, "diskPercent": 100 })
+    );
+    assert_eq!(host_state().await, "joining");
+    operator.act(&host, "cordon").await.expect("accepted");
+    let view = operator.get(&host).await.expect("the host");
+    assert_eq!((&view.spec["cordoned"], view.metadata.resource_version), (&json!(true), Some(2)));
+    let stale = operator.put_if(&host, &spec, Some(1)).await;
+    assert_eq!(status_of(stale), 412, "somebody cordoned it meanwhile");
+    operator.act(&host, "uncordon").await.expect("accepted");
+    assert_eq!(operator.get(&host).await.expect("the host").spec["cordoned"], Value::Null);
+    assert!(
+        operator
+            .act(&host, "revoke")
+            .await
+            .expect_err("it never joined")
+            .to_string()
+            .contains("never enrolled")
+    );
+    let collection = Urn::global(Kind::Host, "");
+    let listed = operator.list(&collection).await.expect("a list");
+    assert_eq!(listed.items.iter().map(|host| host.metadata.name.as_str()).collect::<Vec<_>>(), ["h9"]);
+    let alice = &bench.alice;
+    assert_eq!(status_of(alice.get(&host).await), 403);
+    assert_eq!(status_of(alice.list(&collection).await), 403);
+    assert_eq!(status_of(alice.put(&host, &spec).await), 403);
+    assert_eq!(status_of(alice.act(&host, "cordon").await), 403);
+    assert_eq!(status_of(alice.delete(&host).await), 403);
+    operator.delete(&host).await.expect("it is empty");
+    gone(operator, &host).await;
 }
 
 async fn tokens(bench: &Bench) {
@@ -195,8 +240,8 @@ async fn tokens(bench: &Bench) {
     );
     assert_eq!(status_of(bench.alice.get(&Urn::global(Kind::Host, "h")).await), 403);
     assert_eq!(status_of(bench.operator.get(&volume("v")).await), 403, "an operator is no owner");
-    let fleet_token = layout.token("host-1", true).expect("a token");
-    for token in ["", "garbage", fleet_token.as_str()] {
+    let join_token = layout.join_token(&["--host", "host-1"]).expect("a token");
+    for token in ["", "garbage", join_token.as_str()] {
         let client = Client::new(&layout.url(1), token).expect("a client");
         for row in Kind::table().iter().filter(|row| row.served) {
             let urn = Urn::network(row.kind, "acme", "w", "n", "x").sibling(row.kind, "x");
