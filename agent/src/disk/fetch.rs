@@ -22,6 +22,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a controller may take to send the next bytes.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Written bytes go to the disk this often: guests on the same disk must not wait behind all of them at once.
