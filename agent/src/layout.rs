@@ -3,6 +3,7 @@
 //! ```text
 //! data-dir/                       0711
 //!   lock                          held for as long as an agent runs
+//!   identity/                     0700  who this host is (see `identity`); files 0600
 //!   ledger/                       0700  what is desired (see `ledger`)
 //!   images/<sha256>.<format>      0711  base images from the controllers (see `disk::image`); files 0444
 //!   image-records/                0700  which of them were verified
@@ -84,6 +85,7 @@ impl DataDir {
         make_directory(&self.root, 0o711)?;
         let lock = self.lock()?;
         for (directory, mode) in [
+            (self.identity_dir(), 0o700),
             (self.ledger_dir(), 0o700),
             (self.image_records_dir(), 0o700),
             (self.images_dir(), 0o711),
@@ -110,6 +112,11 @@ impl DataDir {
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// This host's key and certificate.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.root.join("identity")
     }
 
     /// The ledger's directory.

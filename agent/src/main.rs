@@ -1,78 +1,60 @@
 //! `rempart-agent`: takes care of the guests of one hypervisor.
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, ValueEnum};
+use clap::CommandFactory as _;
+use rempart_agent::config::{Arguments, LOG_FILTER, PROGRAM};
+use rempart_agent::console::Consoles;
+use rempart_agent::disk::fetch::ImageSource;
 use rempart_agent::disk::image::ImageStore;
 use rempart_agent::durable;
 use rempart_agent::execute::{Executor, SharedLedger};
-use rempart_agent::identity::Controllers;
+use rempart_agent::identity::{self, Controllers, Token};
 use rempart_agent::layout::DataDir;
 use rempart_agent::ledger::Ledger;
 use rempart_agent::reconcile::Core;
 use rempart_agent::session::introduction::{Introduction, detect_capacity};
 use rempart_agent::session::{self, Context};
 use rempart_agent::stop::Stopper;
+use rempart_agent::telemetry;
 use rempart_agent::vm::Hypervisor;
 use rempart_agent::vm::libvirt::Libvirt;
 use rempart_agent::world::Host;
+use rempart_daemon::settings::{self, Asked};
+use rempart_daemon::{log, metrics, signals, systemd};
 use rempart_proto::agent::v1::Capacity;
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-/// Takes care of the guests of one hypervisor, as the controllers desire. Guests keep running when it stops.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// Name of this host; the subject of its credential.
-    #[arg(long, env = "REMPART_AGENT_HOST")]
-    host: String,
-    /// Zone this host stands in.
-    #[arg(long, env = "REMPART_AGENT_ZONE")]
-    zone: String,
-    /// Internal listeners of the controllers, host:port, separated by commas.
-    #[arg(long, env = "REMPART_AGENT_CONTROLLERS", value_delimiter = ',', required = true)]
-    controllers: Vec<String>,
-    /// File with the bearer token of this host; read again at each connect.
-    #[arg(long, env = "REMPART_AGENT_CREDENTIAL_FILE")]
-    credential_file: Option<PathBuf>,
-    /// Directory for ledger, volumes, seeds and sockets. Keep it short: Unix sockets lie below it.
-    #[arg(long, env = "REMPART_AGENT_DATA_DIR", default_value = "/var/lib/rempart/agent")]
-    data_dir: PathBuf,
-    /// Directory with base images named <sha256>.qcow2 or <sha256>.raw.
-    #[arg(long, env = "REMPART_AGENT_IMAGE_DIR", default_value = "/var/lib/rempart/images")]
-    image_dir: PathBuf,
-    /// The libvirt to drive.
-    #[arg(long, env = "REMPART_AGENT_LIBVIRT_URI", default_value = "qemu:///system")]
-    libvirt_uri: String,
-    /// Virtual CPUs to offer instead of the number detected.
-    #[arg(long, env = "REMPART_AGENT_VCPUS")]
-    vcpus: Option<u32>,
-    /// Memory to offer instead of all there is.
-    #[arg(long, env = "REMPART_AGENT_MEMORY_MIB")]
-    memory_mib: Option<u64>,
-    /// Disk space to offer instead of all that is free or used by volumes.
-    #[arg(long, env = "REMPART_AGENT_DISK_MIB")]
-    disk_mib: Option<u64>,
-    /// Where the identity of the host's boot is read; another file only where several hosts share one kernel.
-    #[arg(long, env = "REMPART_AGENT_BOOT_ID_FILE", default_value = "/proc/sys/kernel/random/boot_id")]
-    boot_id_file: PathBuf,
-    /// How to write the log (to stderr); what to write is set by RUST_LOG.
-    #[arg(long, env = "REMPART_AGENT_LOG_FORMAT", value_enum, default_value = "text")]
-    log_format: LogFormat,
+fn main() -> ExitCode {
+    let asked = match settings::load::<Arguments>(Arguments::command(), PROGRAM, std::env::args_os()) {
+        Ok(asked) => asked,
+        Err(error) => return ExitCode::from(error.report("rempart-agent")),
+    };
+    let outcome = match asked {
+        Asked::Run(arguments, _) => start(arguments),
+        Asked::Check(..) => say("the settings are right"),
+        Asked::Print(page) => say(page.trim_end()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For a person: what, where and why in one line, never a stack.
+            let _ = writeln!(std::io::stderr(), "rempart-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("writing to standard output")
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    log_to_stderr(arguments.log_format);
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    log::init(&arguments.log, LOG_FILTER);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(arguments));
     // Whatever blocks in the hypervisor's library must not keep the process alive.
@@ -81,11 +63,20 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // First of all: a SIGTERM while this still starts is heard, too.
+    let told = signals::listen().context("listening to signals")?;
+    let metrics_listener = match arguments.metrics_listen.0 {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
+            format!("listening on {address} for metrics; free that address, or choose another with --metrics-listen")
+        })?),
+        None => None,
+    };
     let data_dir = std::path::absolute(&arguments.data_dir)?;
-    let image_dir = std::path::absolute(&arguments.image_dir)?;
     let data = DataDir::new(data_dir);
     let _lock = data.prepare()?;
-    for directory in [data.volumes_dir(), data.seeds_dir(), data.image_records_dir()] {
+    let image_dir = std::path::absolute(arguments.image_dir.unwrap_or_else(|| data.images_dir()))?;
+    std::fs::create_dir_all(&image_dir).with_context(|| format!("{}", image_dir.display()))?;
+    for directory in [data.volumes_dir(), data.seeds_dir(), data.image_records_dir(), image_dir.clone()] {
         durable::sweep_unfinished(&directory).with_context(|| format!("{}", directory.display()))?;
     }
     let boot_id = std::fs::read_to_string(&arguments.boot_id_file)
@@ -108,7 +99,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tracing::info!(host = arguments.host, zone = arguments.zone, boot_id, ?capacity, "starting");
 
     let (stopper, stop) = Stopper::new();
-    let executor = Executor { host, hypervisor: hypervisor.clone(), ledger: ledger.clone() };
+    let token = arguments.join_token.map(Token::Text).or(arguments.join_token_file.map(Token::File));
+    let identity_dir = host.data.identity_dir();
+    let identity = tokio::select! {
+        established = identity::establish(&identity_dir, &arguments.host, token.as_ref()) => established?,
+        () = told.to_end() => return Ok(()),
+    };
+    let controllers = Controllers::new(arguments.controllers, identity.credentials.clone());
+    tokio::spawn(identity::keep_certificate(identity, controllers.clone(), stop.clone()));
+    let consoles = Consoles::new(host.data.clone(), hypervisor.clone(), controllers.clone());
+    let executor = Executor {
+        host,
+        hypervisor: hypervisor.clone(),
+        source: ImageSource::new(controllers.clone(), stop.clone()),
+        image_grace: Duration::from_secs(arguments.image_grace_seconds),
+        ledger: ledger.clone(),
+    };
     let (core, bell, observations) = Core::new(executor);
     let introduction = Introduction {
         host: arguments.host,
@@ -118,16 +124,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         hypervisor,
         ledger: ledger.clone(),
     };
-    let controllers = Controllers::new(arguments.controllers, arguments.credential_file);
-    let context =
-        Context { introduction: Arc::new(introduction), ledger, bell, observations, stop: stop.clone() };
+    tokio::spawn(consoles.clone().keep_logs_small(stop.clone()));
+    let introduction = Arc::new(introduction);
+    let context = Context { introduction, ledger, bell, observations, consoles, stop: stop.clone() };
+    // Never stopped: the last words of an agent that ends are worth reading.
+    let (_serving, serves) = watch::channel(false);
+    if let Some(listener) = metrics_listener {
+        let handle = metrics::keep("rempart-agent", env!("CARGO_PKG_VERSION"))?;
+        let observations = context.observations.clone();
+        tokio::spawn(metrics::serve(listener, handle, move || telemetry::look(&observations), serves));
+    }
     let mut core = tokio::spawn(core.run(stop));
     let dialling = tokio::spawn(session::run(controllers, context));
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    systemd::notify("READY=1");
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = told.to_end() => {}
         ended = &mut core => bail!("the core ended by itself: {ended:?}"),
     }
     tracing::info!("stopping; guests keep running");
@@ -135,16 +147,4 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     dialling.await?;
     core.await?;
     Ok(())
-}
-
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }

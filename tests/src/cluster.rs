@@ -37,9 +37,14 @@ impl Layout {
         Ok(Layout { dir: dir.to_owned(), ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() })
     }
 
-    /// Directory with the cluster's identity and key.
+    /// Directory with the first controller's keys, which `init` makes.
     pub fn cluster_dir(&self) -> PathBuf {
-        self.dir.join("cluster")
+        self.identity_dir(1)
+    }
+
+    /// Directory with the keys of a controller.
+    pub fn identity_dir(&self, id: usize) -> PathBuf {
+        self.dir.join(format!("k{id}"))
     }
 
     /// Base URL of a replica.
@@ -71,38 +76,74 @@ impl Layout {
         Ok(())
     }
 
-    /// A token for the REST API, or with `fleet` for an agent.
+    /// A token for the REST API.
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn token(&self, subject: &str, fleet: bool) -> anyhow::Result<String> {
+    pub fn token(&self, subject: &str) -> anyhow::Result<String> {
+        self.mint(&["token", "--lifetime-seconds", "86400", "--subject", subject])
+    }
+
+    /// A join token; `arguments` say for whom: `["--host", "h1"]`, `["--controller", "2"]`.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn join_token(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let peers = self.peers();
+        self.mint(&[&["token", "join", "--peers", &peers], arguments].concat())
+    }
+
+    fn mint(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(binary("rempart-controller")?);
-        command.args(["token", "--lifetime-seconds", "86400", "--subject", subject, "--cluster-dir"]);
-        command.arg(self.cluster_dir());
-        if fleet {
-            command.arg("--fleet");
-        }
-        let output = command.output()?;
+        let output = command.args(arguments).arg("--cluster-dir").arg(self.cluster_dir()).output()?;
         if !output.status.success() {
             bail!("rempart-controller token failed: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// The command that runs a replica.
-    ///
-    /// # Errors
-    /// When the binary is not built.
-    pub fn controller_command(&self, id: usize) -> anyhow::Result<Command> {
-        let (http, internal) = self.ports[id - 1];
+    /// All replicas: ID=HOST:PORT.
+    pub fn peers(&self) -> String {
         let peers: Vec<String> =
             (1..).zip(&self.ports).map(|(id, (_, port))| format!("{id}=127.0.0.1:{port}")).collect();
+        peers.join(",")
+    }
+
+    /// Makes a machine controller `id` with a token of the first, which runs, if it is none yet.
+    ///
+    /// # Errors
+    /// When it is not taken in.
+    pub fn join(&self, id: usize) -> anyhow::Result<()> {
+        if self.identity_dir(id).exists() {
+            return Ok(());
+        }
         let mut command = Command::new(binary("rempart-controller")?);
-        command.arg("run").arg("--cluster-dir").arg(self.cluster_dir());
-        command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(peers.join(","));
+        command.arg("join").arg("--dir").arg(self.identity_dir(id));
+        command.env("REMPART_JOIN_TOKEN", self.join_token(&["--controller", &id.to_string()])?);
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("rempart-controller join failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// The command that runs a replica. All but the first join before, with the help of the first.
+    ///
+    /// # Errors
+    /// When the binary is not built, or the first replica does not run when another one is to join.
+    pub fn controller_command(&self, id: usize) -> anyhow::Result<Command> {
+        let (http, internal) = self.ports[id - 1];
+        self.join(id)?;
+        let mut command = Command::new(binary("rempart-controller")?);
+        command.arg("run").arg("--cluster-dir").arg(self.identity_dir(id));
+        command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(self.peers());
         command.arg("--data-dir").arg(self.data_dir(id));
         command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
         command.arg("--internal-listen").arg(format!("127.0.0.1:{internal}"));
+        // Many run side by side; where this one's are is in its log.
+        command.args(["--metrics-listen", "127.0.0.1:0"]);
+        // What a failing test is understood by.
+        command.env("REMPART_LOG", "info,rempart_controller=debug,openraft=error,sqlx=warn");
         Ok(command)
     }
 
@@ -131,6 +172,8 @@ pub struct Cluster {
     pub layout: Layout,
     /// Those that run.
     pub controllers: Vec<Controller>,
+    /// Settings of every controller started from now on, as environment variables.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
@@ -139,10 +182,23 @@ impl Cluster {
     /// # Errors
     /// When one does not start.
     pub async fn start(dir: &Path, replicas: usize) -> anyhow::Result<Cluster> {
+        Cluster::start_with(dir, replicas, &[]).await
+    }
+
+    /// As [`Cluster::start`], with settings of its own.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start_with(
+        dir: &Path,
+        replicas: usize,
+        environment: &[(&'static str, &str)],
+    ) -> anyhow::Result<Cluster> {
         fs::create_dir_all(dir)?;
         let layout = Layout::new(dir, replicas)?;
         layout.init()?;
-        let mut cluster = Cluster { layout, controllers: Vec::new() };
+        let mut cluster = Cluster { layout, controllers: Vec::new(), environment: Vec::new() };
+        cluster.environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         for id in 1..=replicas {
             cluster.start_controller(id)?;
         }
@@ -157,7 +213,8 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started.
     pub fn start_controller(&mut self, id: usize) -> anyhow::Result<()> {
-        let command = self.layout.controller_command(id)?;
+        let mut command = self.layout.controller_command(id)?;
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let daemon = Daemon::spawn(&format!("controller {id}"), command, &self.layout.log(id))?;
         self.controllers.push(Controller { id, daemon });
         Ok(())
@@ -206,6 +263,6 @@ impl Cluster {
     /// # Errors
     /// When no token can be had.
     pub fn client(&self, id: usize, subject: &str) -> anyhow::Result<Client> {
-        Client::new(&self.layout.url(id), &self.layout.token(subject, false)?).context("making a client")
+        Client::new(&self.layout.url(id), &self.layout.token(subject)?).context("making a client")
     }
 }

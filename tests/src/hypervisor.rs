@@ -95,38 +95,30 @@ pub struct Agent {
     pub host: String,
     /// Where it keeps its ledger and volumes.
     pub data_dir: PathBuf,
-    /// Where it finds images.
-    pub image_dir: PathBuf,
     /// The libvirt it drives.
     pub libvirt_uri: String,
     /// Controllers.
     pub controllers: String,
-    /// Its token.
-    pub credential_file: PathBuf,
+    /// What it joins with when it first starts.
+    pub join_token_file: PathBuf,
 }
 
 impl Agent {
-    /// An agent named `host` in `dir`, with a token of `layout`'s cluster.
+    /// An agent named `host` in `dir`, with a token to join `layout`'s cluster.
     ///
     /// # Errors
     /// When its token cannot be made.
-    pub fn new(
-        dir: &Path,
-        host: &str,
-        layout: &Layout,
-        libvirt_uri: &str,
-        image_dir: &Path,
-    ) -> anyhow::Result<Agent> {
+    pub fn new(dir: &Path, host: &str, layout: &Layout, libvirt_uri: &str) -> anyhow::Result<Agent> {
         fs::create_dir_all(dir)?;
-        let credential_file = dir.join(format!("{host}.token"));
-        write_secret(&credential_file, &layout.token(host, true)?).context("writing the agent's token")?;
+        let join_token_file = dir.join(format!("{host}.token"));
+        let token = layout.join_token(&["--host", host])?;
+        write_secret(&join_token_file, &token).context("writing the agent's token")?;
         Ok(Agent {
             host: host.to_owned(),
             data_dir: dir.join(host),
-            image_dir: image_dir.to_owned(),
             libvirt_uri: libvirt_uri.to_owned(),
             controllers: layout.internal_addresses(),
-            credential_file,
+            join_token_file,
         })
     }
 
@@ -138,8 +130,9 @@ impl Agent {
         let mut command = Command::new(binary("rempart-agent")?);
         command.args(["--host", &self.host, "--zone", "a", "--controllers", &self.controllers]);
         command.args(["--memory-mib", "16384", "--libvirt-uri", &self.libvirt_uri]);
-        command.arg("--credential-file").arg(&self.credential_file);
-        command.arg("--data-dir").arg(&self.data_dir).arg("--image-dir").arg(&self.image_dir);
+        command.arg("--join-token-file").arg(&self.join_token_file);
+        command.arg("--data-dir").arg(&self.data_dir);
+        command.args(["--metrics-listen", "127.0.0.1:0"]);
         Ok(command)
     }
 

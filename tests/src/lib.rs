@@ -13,6 +13,6 @@ mod wait;
 pub use cluster::{Cluster, Controller, Layout};
 pub use daemon::{Daemon, binary};
 pub use hypervisor::{Agent, Hypervisor, console, write_secret};
-pub use image::{TinyImage, offer_image, tiny_image};
+pub use image::{TinyImage, built_image, offer_image, sha256_of, tiny_image};
 pub use lab::{Lab, PATIENCE, instance, lab_host, volume};
 pub use wait::{until, until_some};

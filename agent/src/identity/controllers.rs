@@ -6,36 +6,20 @@
 //! BlobsClient::new(connection).fetch(..).await?;
 //! ```
 //!
-//! Connections are shared and made anew when they broke. Ask for one per call rather than keep it; when a call fails as
-//! unavailable, ask again.
+//! Connections are shared and made anew when they broke, or the certificate was renewed. Ask for one per call rather than
+//! keep it; when a call fails as unavailable, ask again.
 
-use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rempart_identity::pool::Behaviour;
+use rempart_identity::{Credentials, Expect, Lane, Pool};
 use tokio::sync::watch;
-use tonic::metadata::AsciiMetadataValue;
-use tonic::service::{Interceptor, interceptor::InterceptedService};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::transport::Channel;
 
 /// What a generated client is made on.
-pub type Connection = InterceptedService<Channel, Credential>;
-
-/// Proves to a controller who is calling.
-#[derive(Clone)]
-pub struct Credential(Option<AsciiMetadataValue>);
-
-impl Interceptor for Credential {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
+pub type Connection = Channel;
 
 /// The controllers of this host's cluster. Cheap to clone.
 #[derive(Clone)]
@@ -43,9 +27,8 @@ pub struct Controllers(Arc<Inner>);
 
 struct Inner {
     addresses: Vec<String>,
-    credential_file: Option<PathBuf>,
     leader: watch::Sender<Option<String>>,
-    channels: Mutex<HashMap<String, Channel>>,
+    pool: Pool,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,15 +38,26 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Controllers {
-    /// Those at `addresses` (`host:port` of their internal listeners). The credential's file is read at each connection.
-    pub fn new(addresses: Vec<String>, credential_file: Option<PathBuf>) -> Controllers {
+    /// Those at `addresses` (`host:port` of their internal listeners), to whom this host shows `credentials`.
+    pub fn new(addresses: Vec<String>, credentials: Credentials) -> Controllers {
         let (leader, _) = watch::channel(None);
-        Controllers(Arc::new(Inner { addresses, credential_file, leader, channels: Mutex::default() }))
+        let behaviour = Behaviour {
+            connect_timeout: CONNECT_TIMEOUT,
+            keepalive_interval: KEEPALIVE_INTERVAL,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            window_bytes: None,
+        };
+        Controllers(Arc::new(Inner { addresses, leader, pool: Pool::new(credentials, behaviour) }))
     }
 
     /// Their addresses, as configured.
     pub fn addresses(&self) -> &[String] {
         &self.0.addresses
+    }
+
+    /// Returns once this host's certificate is in force: before that no call but a renewal is answered.
+    pub async fn in_force(&self) {
+        self.0.pool.credentials().in_force().await;
     }
 
     /// Whose session this host is in, if it is in one; the session says so.
@@ -98,48 +92,12 @@ impl Controllers {
         Err(last)
     }
 
-    /// A connection to the controller at `address`, which must answer.
+    /// A connection to the controller at `address`, which must answer and prove to be one.
     ///
     /// # Errors
     /// Why it could not be made.
     pub async fn at(&self, address: &str) -> io::Result<Connection> {
-        let failed = |why: String| io::Error::other(format!("controller at {address}: {why}"));
-        let credential = self.credential().await?;
-        let known = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned();
-        let channel = match known {
-            Some(channel) => channel,
-            None => {
-                let endpoint = Endpoint::from_shared(format!("http://{address}"));
-                let endpoint = endpoint.map_err(|error| failed(error.to_string()))?;
-                let channel = endpoint
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .tcp_nodelay(true)
-                    .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-                    .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-                    .keep_alive_while_idle(true)
-                    .connect()
-                    .await
-                    .map_err(|error| failed(with_causes(&error)))?;
-                let mut channels = self.0.channels.lock().unwrap_or_else(PoisonError::into_inner);
-                channels.entry(address.to_owned()).or_insert(channel).clone()
-            }
-        };
-        Ok(InterceptedService::new(channel, credential))
+        let made = self.0.pool.standing(Expect::AnyController, address, Lane::Calls).await;
+        made.map_err(|error| io::Error::new(error.kind(), format!("controller at {address}: {error}")))
     }
-
-    async fn credential(&self) -> io::Result<Credential> {
-        let Some(path) = &self.0.credential_file else { return Ok(Credential(None)) };
-        let token = tokio::fs::read_to_string(path).await?;
-        // The parser's words are left out: they could show the token.
-        let mut value = AsciiMetadataValue::try_from(format!("Bearer {}", token.trim()))
-            .map_err(|_| io::Error::other(format!("{} is not a token", path.display())))?;
-        value.set_sensitive(true);
-        Ok(Credential(Some(value)))
-    }
-}
-
-/// An error with what caused it: the transport's own words say only "transport error".
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

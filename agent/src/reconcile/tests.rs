@@ -2,6 +2,7 @@ use super::*;
 use crate::desired::Power;
 use crate::desired::Presence;
 use crate::desired::wire::Desired;
+use crate::disk::fetch::ImageSource;
 use crate::disk::image::ImageStore;
 use crate::execute::SharedLedger;
 use crate::layout::{DataDir, DataDirLock};
@@ -51,9 +52,15 @@ impl TestHost {
         let images = ImageStore::new(self.root.join("images"), data.image_records_dir());
         let ledger = SharedLedger::new(Ledger::open(&data.ledger_dir()).unwrap());
         let host = Host { boot_id: boot_id.into(), data, images };
-        let executor = Executor { host, hypervisor: self.hypervisor.clone(), ledger: ledger.clone() };
-        let (core, bell, observations) = Core::new(executor);
         let (stopper, stop) = Stopper::new();
+        let executor = Executor {
+            host,
+            hypervisor: self.hypervisor.clone(),
+            source: ImageSource::new(crate::identity::tests::controllers(Vec::new()), stop.clone()),
+            image_grace: Duration::from_secs(3600),
+            ledger: ledger.clone(),
+        };
+        let (core, bell, observations) = Core::new(executor);
         let task = tokio::spawn(core.run(stop.clone()));
         TestAgent { ledger, bell, observations, stop, stopper, task, _lock: lock }
     }
@@ -233,7 +240,7 @@ async fn a_missing_image_is_waited_for_and_a_wrong_one_refused() {
     let agent = host.agent("boot-1");
     agent.want(|desired| desired.volumes[0].source = Some(blob));
     let reason = |seen: &Observation| Some(seen.volumes.get(&VOLUME)?.failure.as_ref()?.reason.clone());
-    agent.sees(|seen| reason(seen).as_deref() == Some("ImageMissing")).await;
+    agent.sees(|seen| reason(seen).as_deref() == Some("ImageFetchFailed")).await;
     std::fs::write(&file, vec![8; 1 << 20]).unwrap();
     agent.bell.notify_one();
     agent.sees(|seen| reason(seen).as_deref() == Some("ImageRefused")).await;

@@ -34,6 +34,11 @@ pub async fn run(controllers: Controllers, context: Context) {
             next += 1;
             controllers.addresses()[(next - 1) % controllers.addresses().len()].clone()
         });
+        tokio::select! {
+            // An expired certificate is being renewed; until then nobody would listen.
+            () = controllers.in_force() => {}
+            () = stop.wait() => return,
+        }
         let begun = Instant::now();
         let end = tokio::select! {
             end = session(&controllers, &address, &context) => end,
@@ -93,7 +98,9 @@ async fn session(controllers: &Controllers, address: &str, context: &Context) ->
     match open(controllers, address, context).await {
         Ok((session, incoming, heartbeat)) => {
             controllers.set_leader(Some(address.to_owned()));
+            metrics::gauge!("rempart_agent_session_up").set(1.0);
             let end = session.converse(incoming, heartbeat).await;
+            metrics::gauge!("rempart_agent_session_up").set(0.0);
             controllers.set_leader(None);
             end
         }

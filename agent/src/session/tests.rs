@@ -1,7 +1,7 @@
 use super::dial::Pace;
 use super::introduction::memory_mib;
 use super::*;
-use crate::identity::{Controllers, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::identity::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::plan::tests::{INSTANCE, VOLUME};
 use crate::reconcile::tests::{TestAgent, TestHost};
 use uuid::Uuid;
@@ -12,8 +12,6 @@ use controller::{Controller, desired};
 
 /// An agent's session, dialling `controllers` until the test ends.
 fn dial(host: &TestHost, agent: &TestAgent, controllers: &[&str]) -> JoinHandle<()> {
-    let credential = host.root.join("credential");
-    std::fs::write(&credential, "secret-token\n").unwrap();
     let introduction = Introduction {
         host: "host-1".into(),
         zone: "a".into(),
@@ -22,15 +20,18 @@ fn dial(host: &TestHost, agent: &TestAgent, controllers: &[&str]) -> JoinHandle<
         hypervisor: host.hypervisor.clone(),
         ledger: agent.ledger.clone(),
     };
+    let controllers = controllers.iter().map(ToString::to_string).collect();
+    let controllers = crate::identity::tests::controllers(controllers);
+    let data = crate::layout::DataDir::new(&host.root);
     let context = Context {
+        consoles: Consoles::new(data, host.hypervisor.clone(), controllers.clone()),
         introduction: Arc::new(introduction),
         ledger: agent.ledger.clone(),
         bell: agent.bell.clone(),
         observations: agent.observations.clone(),
         stop: agent.stop.clone(),
     };
-    let controllers = controllers.iter().map(ToString::to_string).collect();
-    tokio::spawn(run(Controllers::new(controllers, Some(credential)), context))
+    tokio::spawn(run(controllers, context))
 }
 
 fn says_running(observed: &wire::Observed) -> bool {
@@ -46,7 +47,7 @@ async fn desired_becomes_real_and_is_reported() {
     let hello = controller.hello().await;
     assert_eq!((hello.host.as_str(), hello.boot_id.as_str(), hello.ledger), ("host-1", "boot-1", None));
     assert_eq!(hello.virtualization.unwrap().acceleration(), wire::Acceleration::Emulation);
-    assert_eq!(controller.credential().as_deref(), Some("Bearer secret-token"));
+    assert_eq!(controller.caller(), Some(rempart_identity::Identity::Host("host-1".into())));
     controller.reported(says_running).await;
     // Differences follow on the same stream; so do domains nobody asked for.
     controller.push(desired(2, false));

@@ -215,7 +215,7 @@ impl ClusterDir {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn issuer(&self) -> Result<Authority, PkiError> {
-        let sealed = read_secret(&self.file(ISSUER_KEY))?;
+        let sealed = self.secret(ISSUER_KEY)?;
         Ok(Authority::from_pkcs8(&self.sealer()?.open_file(ISSUER_KEY, &sealed)?)?)
     }
 
@@ -233,7 +233,7 @@ impl ClusterDir {
 
     /// What another controller has to be given.
     pub(super) fn shared(&self) -> Result<Shared, PkiError> {
-        let read = |name| Ok::<_, PkiError>(STANDARD.encode(read_secret(&self.file(name))?));
+        let read = |name| Ok::<_, PkiError>(STANDARD.encode(self.secret(name)?));
         Ok(Shared {
             cluster: self.cluster()?,
             ca_certificate: fs::read_to_string(self.file(CA_CERTIFICATE))?,
@@ -245,15 +245,11 @@ impl ClusterDir {
 
     fn cluster(&self) -> Result<Cluster, PkiError> {
         let text = self.read(CLUSTER)?;
-        serde_json::from_str(&text).map_err(|error| self.bad(CLUSTER, error.to_string()))
+        serde_json::from_str(&text).map_err(|error| self.bad(CLUSTER, format!("not what `init` or `join` wrote: {error}")))
     }
 
     fn root(&self) -> Result<Vec<u8>, PkiError> {
-        let path = self.file(ROOT_KEY);
-        if !path.exists() {
-            return Err(PkiError::Missing { path });
-        }
-        let text = read_secret(&path)?;
+        let text = self.secret(ROOT_KEY)?;
         STANDARD.decode(text.trim_ascii()).map_err(|_| self.bad(ROOT_KEY, "it is not base64".to_owned()))
     }
 
@@ -263,6 +259,14 @@ impl ClusterDir {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PkiError::Missing { path }),
             Err(error) => Err(self.bad(name, error.to_string())),
+        }
+    }
+
+    fn secret(&self, name: &str) -> Result<Vec<u8>, PkiError> {
+        let path = self.file(name);
+        match read_secret(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(PkiError::Missing { path }),
+            other => Ok(other?),
         }
     }
 
@@ -277,7 +281,7 @@ impl ClusterDir {
     pub fn open(&self, lifetime: Duration) -> Result<Keys, PkiError> {
         let cluster = self.cluster()?;
         let sealer = self.sealer()?;
-        let sealed = |name| Ok::<_, PkiError>(sealer.open_file(name, &read_secret(&self.file(name))?)?);
+        let sealed = |name| Ok::<_, PkiError>(sealer.open_file(name, &self.secret(name)?)?);
         let ca_key = Key::from_pkcs8(&sealed(CA_KEY)?)?;
         let ca = Ca::open(from_pem(&self.read(CA_CERTIFICATE)?)?, ca_key)?;
         let issuer = Authority::from_pkcs8(&sealed(ISSUER_KEY)?)?;
@@ -285,7 +289,7 @@ impl ClusterDir {
         let Identity::Controller(replica_id) = last.identity else {
             return Err(self.bad(CERTIFICATE, format!("it is that of {}, not of a controller", last.identity)));
         };
-        let own = Key::from_pkcs8(&read_secret(&self.file(KEY))?)?;
+        let own = Key::from_pkcs8(&self.secret(KEY)?)?;
         let certificate = ca.sign_own(&last.identity, &own, lifetime)?;
         write_public(&self.file(CERTIFICATE), to_pem(&certificate.der).as_bytes())?;
         let credentials = Credentials::new(ca.certificate().clone(), certificate, &own)?;

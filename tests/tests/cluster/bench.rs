@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rempart_api::{Kind, Urn};
+use rempart_identity::Expect;
 use rempart_proto::raft::v1::ReadIndexRequest;
 use rempart_proto::raft::v1::leader_client::LeaderClient;
+use rempart_tests::identity::{connection, controller_credentials};
 use rempart_tests::{Cluster, Layout, until_some};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 /// Calls are answered within this, whatever happens: the service's patience and some for a busy machine.
@@ -132,7 +133,7 @@ pub(crate) async fn bench() -> Bench {
     eprintln!("three replicas ready after {:?}", started.elapsed());
     let http =
         reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().expect("a client");
-    let token = |subject| (subject, cluster.layout.token(subject, false).expect("a token"));
+    let token = |subject| (subject, cluster.layout.token(subject).expect("a token"));
     let tokens = ["operator", "alice", "mallory"].map(token).into();
     let bench = Bench { cluster, http, tokens, began: started, dir };
     let tenant = Urn::global(Kind::Tenant, "acme");
@@ -160,7 +161,7 @@ impl Bench {
         until_some("a leader", Duration::from_secs(20), || async {
             for id in &running {
                 let mut client = LeaderClient::new(channel(&self.cluster.layout, *id));
-                let request = bearer(ReadIndexRequest {}, &peer_token(&self.cluster.layout));
+                let request = ReadIndexRequest {};
                 if tokio::time::timeout(Duration::from_secs(2), client.read_index(request))
                     .await
                     .is_ok_and(|answer| answer.is_ok())
@@ -187,24 +188,11 @@ impl Bench {
     }
 }
 
+/// A connection to replica `id`, as the first controller.
 pub(crate) fn channel(layout: &Layout, id: usize) -> Channel {
-    let address = format!("http://127.0.0.1:{}", layout.ports[id - 1].1);
-    Endpoint::from_shared(address).expect("an address").connect_timeout(Duration::from_secs(1)).connect_lazy()
-}
-
-/// A token as replicas make them for each other, signed with the key of `layout`'s cluster.
-pub(crate) fn peer_token(layout: &Layout) -> String {
-    let key = std::fs::read(layout.cluster_dir().join("issuer.key")).expect("the cluster's key");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
-    let claims = json!({ "iss": "rempart", "sub": "1", "aud": "rempart-peer", "iat": now, "exp": now + 60 });
-    jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(&key))
-        .expect("a token")
-}
-
-pub(crate) fn bearer<T>(message: T, token: &str) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
-    request
+    let credentials = controller_credentials(&layout.cluster_dir()).expect("its keys");
+    let address = format!("127.0.0.1:{}", layout.ports[id - 1].1);
+    connection(&credentials, Expect::AnyController, &address).expect("an address")
 }
 
 pub(crate) fn workspace(name: &str) -> Urn {

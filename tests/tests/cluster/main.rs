@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bench::{
-    Answer, Bench, Caller, PATIENCE, bearer, bench, channel, history, no_panics, peer_token, quiet, volume,
+    Answer, Bench, Caller, PATIENCE, bench, channel, history, no_panics, quiet, volume,
     volume_body, workspace,
 };
 use rempart_api::{Kind, Urn};
@@ -142,44 +142,26 @@ async fn the_same_errors_everywhere(bench: &Bench) {
     }
 }
 
-/// Peers and agents of another cluster, and tokens meant for something else.
+/// A peer of another cluster. (Hosts, join tokens and expiry: `tests/identity.rs`.)
 async fn strangers_are_refused(bench: &Bench) {
     let layout = &bench.cluster.layout;
     let foreign = Layout { dir: bench.dir.path().join("foreign"), ports: layout.ports.clone() };
     std::fs::create_dir_all(&foreign.dir).expect("a directory");
     foreign.init().expect("another cluster");
-    let ours = peer_token(layout);
     let mut peer = RaftClient::new(channel(layout, 1));
-    peer.describe(bearer(Payload::default(), &ours)).await.expect("a peer is answered");
-    let theirs = peer_token(&foreign);
-    let api = bench.tokens["operator"].clone();
-    let fleet = layout.token("h", true).expect("a token");
-    for (whose, token) in [("another cluster's", &theirs), ("an operator's", &api), ("an agent's", &fleet)] {
-        let refused = peer.describe(bearer(Payload::default(), token)).await.expect_err(whose);
-        assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{whose}: {refused:?}");
-        let refused = peer.append_entries(bearer(Payload::default(), token)).await.expect_err(whose);
-        assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{whose}: {refused:?}");
-        let mut leader = LeaderClient::new(channel(layout, 1));
-        let refused = leader.execute(bearer(Payload::default(), token)).await.expect_err(whose);
-        assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{whose}: {refused:?}");
-    }
-    assert_eq!(
-        peer.describe(Payload::default()).await.expect_err("no token").code(),
-        tonic::Code::Unauthenticated
-    );
-    let foreign_fleet = foreign.token("h", true).expect("a token");
-    for (whose, token) in
-        [("another cluster's", &foreign_fleet), ("a peer's", &ours), ("an operator's", &api)]
-    {
-        for id in 1..=3 {
-            let mut agents = FleetClient::new(channel(layout, id));
-            let silence = bearer(tokio_stream::pending(), token);
-            let refused = agents.session(silence).await.map(|_| ()).expect_err(whose);
-            assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{whose} via {id}: {refused:?}");
-        }
-    }
-    for token in [&ours, &fleet, &theirs] {
-        let caller = Caller { token: token.clone(), ..bench.caller("alice") };
+    peer.describe(Payload::default()).await.expect("a peer is answered");
+    let mut stranger = RaftClient::new(channel(&foreign, 1));
+    stranger.describe(Payload::default()).await.expect_err("another cluster's");
+    stranger.append_entries(Payload::default()).await.expect_err("another cluster's");
+    let mut stranger = LeaderClient::new(channel(&foreign, 1));
+    stranger.execute(Payload::default()).await.expect_err("another cluster's");
+    // A controller is no host.
+    let mut agents = FleetClient::new(channel(layout, 1));
+    let refused = agents.session(tokio_stream::pending()).await.map(|_| ()).expect_err("no host");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused:?}");
+    let token = layout.join_token(&["--host", "h"]).expect("a token");
+    for token in [foreign.token("alice").expect("a token"), token] {
+        let caller = Caller { token, ..bench.caller("alice") };
         assert_eq!(caller.get(1, &volume("anywhere")).await.expect("an answer").status, 401);
     }
 }

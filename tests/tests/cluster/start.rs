@@ -84,7 +84,7 @@ async fn a_controller_that_must_not_run_says_why() {
     let other =
         with(&with(&good, "--replica-id", "2"), "--peers", &format!("2=127.0.0.1:{}", layout.ports[0].1));
     let said = refused("another replica's data", other, &layout).await;
-    says(&said, &["belongs to replica 1 of cluster", "this is replica 2"]);
+    says(&said, &["belongs to controller 1", "is to be controller 2"]);
 
     let key = foreign.cluster_dir().join("issuer.key");
     std::fs::remove_file(&key).expect("it is there");

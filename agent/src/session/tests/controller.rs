@@ -1,7 +1,10 @@
 //! A controller in this process: welcomes agents or sends them on, hands out what the test pushes, acknowledges.
 
+use crate::identity::tests::credentials;
 use crate::plan::tests::{INSTANCE, VOLUME};
 use crate::stop::{Stop, Stopper};
+use rempart_identity::peer::certificate;
+use rempart_identity::{Identity, accept};
 use rempart_proto::agent::v1 as wire;
 use rempart_proto::agent::v1::fleet_server::{Fleet, FleetServer};
 use std::pin::Pin;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use wire::agent_message::Message as FromAgent;
@@ -23,7 +26,7 @@ pub(super) struct Controller {
     heard: mpsc::UnboundedReceiver<wire::AgentMessage>,
     pushed: watch::Sender<Option<wire::Desired>>,
     stopper: Stopper,
-    credential: Arc<Mutex<Option<String>>>,
+    caller: Arc<Mutex<Option<Identity>>>,
     task: JoinHandle<()>,
 }
 
@@ -39,13 +42,14 @@ impl Controller {
         let (hearing, heard) = mpsc::unbounded_channel();
         let (pushed, pushes) = watch::channel(None);
         let (stopper, stop) = Stopper::new();
-        let credential = Arc::new(Mutex::new(None));
-        let service = Service { leader, hearing, pushes, stop: stop.clone(), credential: credential.clone() };
+        let caller = Arc::new(Mutex::new(None));
+        let service = Service { leader, hearing, pushes, stop: stop.clone(), caller: caller.clone() };
         let server = tonic::transport::Server::builder().add_service(FleetServer::new(service));
         let task = tokio::spawn(async move {
-            server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.wait()).await.unwrap();
+            let connections = accept(listener, &credentials(&Identity::Controller(1))).unwrap();
+            server.serve_with_incoming_shutdown(connections, stop.wait()).await.unwrap();
         });
-        Self { address, heard, pushed, stopper, credential, task }
+        Self { address, heard, pushed, stopper, caller, task }
     }
 
     /// Sends this to every present and later session.
@@ -53,8 +57,9 @@ impl Controller {
         self.pushed.send_replace(Some(desired));
     }
 
-    pub(super) fn credential(&self) -> Option<String> {
-        self.credential.lock().unwrap().clone()
+    /// Whose certificate the last session showed.
+    pub(super) fn caller(&self) -> Option<Identity> {
+        self.caller.lock().unwrap().clone()
     }
 
     async fn hear<T>(&mut self, matching: impl Fn(FromAgent) -> Option<T>) -> T {
@@ -92,7 +97,7 @@ struct Service {
     hearing: mpsc::UnboundedSender<wire::AgentMessage>,
     pushes: watch::Receiver<Option<wire::Desired>>,
     stop: Stop,
-    credential: Arc<Mutex<Option<String>>>,
+    caller: Arc<Mutex<Option<Identity>>>,
 }
 
 #[tonic::async_trait]
@@ -103,8 +108,7 @@ impl Fleet for Service {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let shown = request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
-        *self.credential.lock().unwrap() = shown;
+        *self.caller.lock().unwrap() = certificate(&request).map(|shown| shown.identity.clone());
         let mut agent = request.into_inner();
         let (answers, stream) = mpsc::channel(16);
         let (hearing, leader) = (self.hearing.clone(), self.leader.clone());
@@ -202,6 +206,7 @@ pub(super) fn desired(generation: u64, on: bool) -> wire::Desired {
             presence: wire::Presence::Present.into(),
             size_bytes: 8 << 20,
             source: None,
+            request_id: String::new(),
         }],
         instances: vec![wire::Instance {
             uid: INSTANCE.to_string(),
@@ -211,6 +216,7 @@ pub(super) fn desired(generation: u64, on: bool) -> wire::Desired {
             hardware: Some(hardware),
             seed: Some(wire::Seed { hostname: "web-1".into(), ..wire::Seed::default() }),
             power: Some(wire::Power { on, generation, restart: false }),
+            request_id: String::new(),
         }],
     }
 }
