@@ -227,7 +227,7 @@ impl Bench {
         for guest in [&guest, &crashed] {
             self.libvirt.define(guest).unwrap();
             self.libvirt.start(guest.uuid).unwrap();
-        self.libvirt.resume(guest.uuid).unwrap();
+            self.libvirt.resume(guest.uuid).unwrap();
         }
         let before = Usage::now();
         for round in 0..3 {

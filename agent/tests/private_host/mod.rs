@@ -44,9 +44,9 @@ impl PrivateHost {
         read_pid(&self.hypervisor().join(format!("run/qemu/{domain}.pid")))
     }
 
-    /// Runs virsh, as an operator would beside the agent.
-    pub(crate) fn virsh(&self, arguments: &[&str]) {
-        run(Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments));
+    /// Runs virsh, as an operator would beside the agent, and returns what it says.
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
+        run(Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments))
     }
 
     /// A directory for this test's files.
@@ -81,10 +81,11 @@ impl Drop for PrivateHost {
     }
 }
 
-fn run(mut command: impl std::borrow::BorrowMut<Command>) {
+fn run(mut command: impl std::borrow::BorrowMut<Command>) -> String {
     let command = command.borrow_mut();
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn read_pid(file: &Path) -> i32 {
