@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Cluster, binary};
+use rempart_tests::{Cluster, Lab, binary};
 use serde_json::{Value, json};
 
 /// Exit codes that docs/cli.md promises.
@@ -30,6 +30,11 @@ struct Said {
 }
 
 impl Person {
+    fn at(home: &Path) -> Person {
+        std::fs::create_dir(home).expect("a home");
+        Person { home: home.to_owned() }
+    }
+
     fn config(&self) -> PathBuf {
         self.home.join(".config/rempart/config.toml")
     }
@@ -69,11 +74,12 @@ impl Person {
     }
 }
 
-/// One paragraph on standard error, nothing on standard output, and the promised code.
+/// One paragraph at the end of standard error, nothing on standard output, and the promised code.
 fn check_failure(said: &Said, code: i32, line: &str, words: &[&str]) {
     assert_eq!(said.code, Some(code), "{line}: {said:?}");
     assert_eq!(said.out, "", "{line}");
-    assert!(said.err.starts_with("error: "), "{line}: {}", said.err);
+    let (last, clap) = (said.err.lines().last().unwrap_or_default(), said.err.starts_with("error: "));
+    assert!(last.starts_with("error: ") || clap, "{line}: {}", said.err);
     for word in words {
         assert!(said.err.contains(word), "{line}: {word:?} is missing in: {}", said.err);
     }
@@ -105,9 +111,7 @@ impl Stage {
 
     /// With a context of the same name.
     fn person(&self, name: &str) -> Person {
-        let home = self.dir.path().join(name);
-        std::fs::create_dir(&home).expect("a home");
-        let person = Person { home };
+        let person = Person::at(&self.dir.path().join(name));
         let line = format!(
             "context add {name} --server {} -t acme -w demo --token-file -",
             self.cluster.layout.url(1)
@@ -336,4 +340,58 @@ fn operators(stage: &Stage) {
     assert!(operator.good("list tenants").contains("alice"));
     operator.fails(NOT_FOUND, "host remove h1 --yes", &["host \"h1\""]);
     operator.fails(USAGE, "host revoke h1", &["--yes"]);
+}
+
+/// A guest that really runs, from `run` to `remove`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_gets_a_machine_and_gives_it_back() {
+    let lab = Lab::open(1).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let alice = Person::at(&dir.path().join("alice"));
+    let token = lab.cluster.layout.token("alice").expect("a token");
+    let line =
+        format!("context add lab --server {} -t acme -w fresh --token-file -", lab.cluster.layout.url(1));
+    assert_eq!(alice.pipes(&token, &line).code, Some(0));
+    let key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDem alice@laptop\n";
+    std::fs::write(alice.home.join("id.pub"), key).expect("written");
+
+    // Nothing is made of what is wrong from the start.
+    std::fs::write(alice.home.join("id"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").expect("written");
+    alice.fails(
+        USAGE,
+        "run web --image tiny --sku d2xs --ssh-key id --create-workspace",
+        &["private", "id.pub"],
+    );
+    alice.fails(NOT_FOUND, "list vms", &[]);
+    // What was made before a refusal is named, or removed.
+    let nowhere = "run web --image tiny --sku d2xs --zone nowhere --create-workspace";
+    alice.fails(REFUSED, nowhere, &["/spec/zone", "volume \"web-boot\"", "rempart remove web"]);
+    alice.good("remove web --yes");
+    alice.fails(REFUSED, &format!("{nowhere} --rm-on-failure"), &["/spec/zone", "is removed"]);
+    assert_eq!(alice.good("list volumes"), "");
+
+    let run =
+        "run web --image tiny --sku d2xs --ssh-key id.pub --user-data - --data-volume web-data:1 --zone a";
+    let said = alice.pipes("#cloud-config\nmessage: bonjour\n", &format!("{run} -o json --timeout 300"));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let web: Value = serde_json::from_str(&said.out).expect("pure JSON");
+    assert_eq!((&web["status"]["state"], &web["status"]["powerState"]), (&json!("active"), &json!("on")));
+    assert!(said.err.contains("instance \"web\" in acme/fresh: "), "it says what it waits for: {}", said.err);
+    // Once more is the same as once; with something else it is refused.
+    let again = alice.pipes("#cloud-config\nmessage: bonjour\n", run);
+    assert!(again.code == Some(0) && again.err.contains("there already"), "{again:?}");
+    let other = alice.pipes("#cloud-config\nmessage: adieu\n", run);
+    check_failure(&other, REFUSED, "another user data", &["userData", "already"]);
+
+    alice.good("stop web --timeout 120");
+    assert!(alice.good("list vms").contains(" off "));
+    alice.good("start web --timeout 120");
+    assert!(alice.good("list vms").contains(" on "));
+    let operator = lab.cluster.layout.token("operator").expect("a token");
+    let hosts = alice.with(&[("REMPART_TOKEN", &operator)], "", "hosts");
+    assert!(hosts.out.contains("h1 ") && hosts.out.contains("1 of "), "{hosts:?}");
+    alice.good("remove web --yes");
+    assert_eq!(alice.good("list volumes"), "");
+    assert!(lab.domains().is_empty());
 }
