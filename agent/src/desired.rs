@@ -151,6 +151,9 @@ pub struct Volume {
     pub size_bytes: u64,
     /// Content to start from; none = blank.
     pub source: Option<Blob>,
+    /// The request that last changed this, for logs; none from controllers that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Uuid>,
 }
 
 /// An instance as desired.
@@ -170,6 +173,9 @@ pub struct Instance {
     pub seed: Seed,
     /// On or off.
     pub power: Power,
+    /// The request that last changed this, for logs; none from controllers that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Uuid>,
 }
 
 impl Instance {

@@ -9,6 +9,8 @@
 //! The agent is a guest's caretaker, not its parent: guests run on when it stops, and are found again when it
 //! starts. It knows the wire (`rempart-proto`) and nothing else of Rempart.
 
+pub mod config;
+pub mod console;
 pub mod desired;
 pub mod disk;
 pub mod durable;
@@ -21,5 +23,6 @@ pub mod reconcile;
 pub mod report;
 pub mod session;
 pub mod stop;
+pub mod telemetry;
 pub mod vm;
 pub mod world;

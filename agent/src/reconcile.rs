@@ -178,7 +178,8 @@ impl Core {
             if let Action::PressPowerButton(uid, generation) = action {
                 let first = Button { generation: *generation, first: now, last: now };
                 let button = self.pressed.entry(*uid).or_insert(first);
-                *button = if button.generation == *generation { Button { last: now, ..*button } } else { first };
+                *button =
+                    if button.generation == *generation { Button { last: now, ..*button } } else { first };
             }
         }
         self.claimed.extend(plan.claims.iter().cloned());
@@ -324,7 +325,8 @@ fn take_steps(executor: &Executor, actions: &[Action]) -> Result<(), ActionError
             "step"
         );
         let result = if outcome.is_ok() { "ok" } else { "failed" };
-        metrics::counter!("rempart_agent_steps_total", "step" => action.name(), "outcome" => result).increment(1);
+        metrics::counter!("rempart_agent_steps_total", "step" => action.name(), "outcome" => result)
+            .increment(1);
         metrics::histogram!("rempart_agent_step_seconds", "step" => action.name())
             .record(begun.elapsed().as_secs_f64());
         outcome?;

@@ -4,7 +4,9 @@
 //! all -> `rempart_model`. ARCHITECTURE.md has the picture.
 
 pub mod authority;
+pub mod blob;
 pub mod config;
+pub mod console;
 pub mod fleet;
 pub mod http;
 pub mod pki;
@@ -13,6 +15,7 @@ pub mod reconcile;
 pub mod replica;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 
 mod run;
 

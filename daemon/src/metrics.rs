@@ -65,6 +65,9 @@ pub async fn serve(
     look: impl Fn() + Send + Sync + 'static,
     stop: watch::Receiver<bool>,
 ) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "metrics are at /metrics");
+    }
     let look: Arc<dyn Fn() + Send + Sync> = Arc::new(look);
     let upkeep = handle.clone();
     let service = service_fn(move |request: Request<Incoming>| {

@@ -110,6 +110,7 @@ fn volume(message: wire::Volume) -> Result<Volume, String> {
         presence,
         size_bytes: message.size_bytes,
         source: message.source.map(blob).transpose()?,
+        request_id: Uuid::parse_str(&message.request_id).ok(),
     };
     if presence == Presence::Present {
         ensure(
@@ -161,6 +162,7 @@ fn instance(message: wire::Instance) -> Result<Instance, String> {
         hardware,
         seed: seed(message.seed.unwrap_or_default())?,
         power: Power { on: power.on, generation: power.generation, restart: power.restart },
+        request_id: Uuid::parse_str(&message.request_id).ok(),
     })
 }
 

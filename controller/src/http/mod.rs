@@ -3,9 +3,13 @@
 //!
 //! Order of checks (SECA section 14): authenticate, authorise, decode, validate.
 
+mod audit;
 mod body;
+mod console;
+mod measure;
 mod problem;
 mod route;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +25,12 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use problem::StatusTable;
+pub use upload::Uploads;
 
 use crate::authority::{Audience, Authority};
-use crate::service::{Call, Caller, Reply, Request, Service};
+use crate::console::Consoles;
+use crate::service::{Call, Caller, Reply, Request, Service, traceparent};
+use measure::Measure;
 use problem::Failure;
 use route::{Route, Target};
 
@@ -39,6 +46,10 @@ pub struct Settings {
     pub authority: Arc<Authority>,
     /// The logic behind.
     pub service: Service,
+    /// Takes the bytes of volumes.
+    pub uploads: Uploads,
+    /// Consoles of instances.
+    pub consoles: Consoles,
     /// Statuses for refusals.
     pub statuses: StatusTable,
     /// Outside base URL, without a trailing slash.
@@ -55,6 +66,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/.well-known/secapi", get(well_known))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
+        .route(console::CONSOLE, console::console())
+        .route(console::LOG, console::log())
         .fallback(resource)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
         .with_state(settings)
@@ -89,15 +102,22 @@ async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
 async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
     let id = Uuid::now_v7();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = %path);
+    let measure = Measure::begin(request.method(), &path);
+    let span = tracing::info_span!(
+        "request", request_id = %id, method = %request.method(), path = %path, subject = tracing::field::Empty
+    );
     let answer = answer(&settings, id, request).instrument(span.clone()).await;
     let mut response = match answer {
         Ok(response) => response,
         Err(failure) => {
-            span.in_scope(|| failure.log());
+            span.in_scope(|| {
+                failure.log();
+                audit::note(&failure);
+            });
             failure.into_response(&path, settings.statuses)
         }
     };
+    span.in_scope(|| measure.end(response.status()));
     if let Ok(value) = id.to_string().parse() {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -112,20 +132,8 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     check_accept(&head.headers)?;
     let query = head.uri.query().unwrap_or_default();
     let version = if_unmodified_since(&head.headers)?;
+    tracing::Span::current().record("subject", subject.as_str());
     let caller = Caller { subject };
-    // Rights come before the content of a body: who may not write here is told that, and nothing else.
-    let parsed = |parsed: Result<Call, Failure>, asked: Call, caller: &Caller| {
-        let (service, caller) = (settings.service.clone(), caller.clone());
-        async move {
-            match parsed {
-                Err(failure) => {
-                    service.check_right(id, caller, asked).await.map_err(Failure::Service)?;
-                    Err(failure)
-                }
-                Ok(call) => Ok(call),
-            }
-        }
-    };
     let call = match route.target {
         Target::List(from) => Call::List { from, page: route::page(query)? },
         Target::Get(urn) => Call::Get { urn },
@@ -142,17 +150,17 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
                 body: Box::new(body),
             });
             // For the right to write it does not matter what is written.
-            parsed(call, Call::Delete { urn, if_unmodified_since: None }, &caller).await?
+            let right = Call::Delete { urn, if_unmodified_since: None };
+            rights_first(&settings.service, id, &caller, right, call).await?
         }
-        Target::Fill(urn) => {
-            let content = read(&head.headers, body).await.and_then(|bytes| body::parse_content(&bytes));
-            let call = content.map(|content| Call::Fill { urn: urn.clone(), content });
-            parsed(call, Call::Fill { urn, content: body::no_content() }, &caller).await?
-        }
+        Target::Fill(urn) => return upload::answer(settings, id, caller, urn, &head, body).await,
     };
+    let offered = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = traceparent(offered, id);
+    tracing::debug!(trace, "trace");
     let request = Request {
         id,
-        trace: head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        trace: Some(trace),
         caller,
         call,
     };
@@ -169,12 +177,26 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     })
 }
 
+/// What was parsed; but rights come before the content of a body: who may not write here is told that, and nothing else.
+async fn rights_first(
+    service: &Service,
+    id: Uuid,
+    caller: &Caller,
+    right: Call,
+    parsed: Result<Call, Failure>,
+) -> Result<Call, Failure> {
+    if parsed.is_err() {
+        service.check_right(id, caller.clone(), right).await.map_err(Failure::Service)?;
+    }
+    parsed
+}
+
 /// The body, within its bounds and of the one type there is.
 async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Failure> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = kind.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
-        return Err(Failure::MediaType);
+        return Err(Failure::MediaType("application/json"));
     }
     let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
     match tokio::time::timeout(BODY_PATIENCE, reading).await {

@@ -134,6 +134,42 @@ fn decode(segment: &str) -> Result<String, Failure> {
     if text.is_empty() || text.contains('/') { Err(bad()) } else { Ok(text) }
 }
 
+/// A path with its names left out: `workspaces/-/instances/-`. `other` for what is no path of ours.
+pub(super) fn template(path: &str) -> String {
+    let known = [Method::GET, Method::PUT, Method::POST].iter().any(|method| {
+        !matches!(Route::parse(method, path), Err(Failure::NoRoute(_) | Failure::Method(_)))
+    });
+    let Some((_, rest)) = path.strip_prefix("/providers/").and_then(|rest| rest.split_once("/v1/")) else {
+        return "other".to_owned();
+    };
+    if !known {
+        return "other".to_owned();
+    }
+    let segments = rest.trim_end_matches('/').split('/').enumerate();
+    // The table has no collection that is written in two ways, but a percent sign would make one.
+    let named = segments.map(|(position, segment)| match decode(segment) {
+        Ok(collection) if position % 2 == 0 => collection,
+        _ => "-".to_owned(),
+    });
+    named.collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn templates_are_those_of_the_table() {
+    let tenant = "/providers/seca.compute/v1/tenants/acme";
+    for (path, expected) in [
+        (format!("{tenant}/workspaces/w/instances/web"), "tenants/-/workspaces/-/instances/-"),
+        (format!("{tenant}/workspaces/w/%69nstances/web"), "tenants/-/workspaces/-/instances/-"),
+        (format!("{tenant}/workspaces/w/instances"), "tenants/-/workspaces/-/instances"),
+        (format!("{tenant}/workspaces/w/instances/x/start"), "tenants/-/workspaces/-/instances/-/start"),
+        (format!("{tenant}/workspaces/w/instances/x/explode"), "other"),
+        (format!("{tenant}/secrets/w"), "other"),
+        ("/etc/passwd".to_owned(), "other"),
+    ] {
+        assert_eq!(template(&path), expected, "{path}");
+    }
+}
+
 /// `limit` and `skipToken` of a list.
 pub(super) fn page(query: &str) -> Result<Page, Failure> {
     let mut page = Page { limit: 1000, after: None };

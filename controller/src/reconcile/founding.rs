@@ -40,11 +40,9 @@ async fn found(node: &Node, replica: &Replica, founding: &Founding) -> Result<()
     // Before that, all of it would be on this disk alone.
     node.complete().await;
     // What an earlier leader committed must be here before looking.
-    let index = node.read_index().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    node.wait_applied(index, deadline)
-        .await
-        .map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let seen = node.see_everything(deadline).await;
+    seen.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     if replica.state().core().cluster_id.is_none() {
         let command = rempart_model::Founding {
             cluster_id: founding.cluster_id,

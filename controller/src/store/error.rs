@@ -22,6 +22,16 @@ pub enum StoreError {
         source: sqlx::Error,
     },
 
+    /// The URL asks for TLS, and this build has none for Postgres.
+    #[error(
+        "database_url asks for sslmode={mode}, and this version does not speak TLS to Postgres; use a Unix socket or a \
+         network that you trust (sslmode=disable), or put a TLS tunnel such as stunnel in between"
+    )]
+    NoTls {
+        /// What was asked for.
+        mode: &'static str,
+    },
+
     /// Nothing answers, or not as Postgres.
     #[error(
         "cannot connect to Postgres at {place}: {source}; check that it runs and that this replica may log in"
@@ -155,6 +165,7 @@ impl StoreError {
             StoreError::TooSlow { .. } | StoreError::Locked { .. } => true,
             StoreError::Embedded(_)
             | StoreError::Url { .. }
+            | StoreError::NoTls { .. }
             | StoreError::Migrate { .. }
             | StoreError::Unsuitable { .. }
             | StoreError::Stamped { .. }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
@@ -58,7 +58,15 @@ impl Place {
     }
 
     pub(super) fn from_url(url: &str) -> Result<Place, StoreError> {
-        PgConnectOptions::from_str(url).map(Place::new).map_err(|source| StoreError::Url { source })
+        let options = PgConnectOptions::from_str(url).map_err(|source| StoreError::Url { source })?;
+        let mode = match options.get_ssl_mode() {
+            PgSslMode::Require => "require",
+            PgSslMode::VerifyCa => "verify-ca",
+            PgSslMode::VerifyFull => "verify-full",
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => return Ok(Place::new(options)),
+        };
+        // Never less than what was asked for.
+        Err(StoreError::NoTls { mode })
     }
 
     pub(super) fn options(&self) -> PgConnectOptions {

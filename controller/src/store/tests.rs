@@ -86,6 +86,14 @@ async fn nobody_there_is_transient_and_a_bad_url_is_not() {
     let Err(bad) = open(&Source::External { database_url }, IDENTITY).await else { panic!() };
     assert!(!bad.is_transient());
     assert!(!format!("{absent} {bad}").contains("secret"), "{absent} {bad}");
+    // TLS that was asked for is not left away.
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let database_url = format!("postgres://someone:secret@localhost/x?sslmode={mode}");
+        let Err(no_tls) = open(&Source::External { database_url }, IDENTITY).await else { panic!() };
+        let said = no_tls.to_string();
+        assert!(!no_tls.is_transient() && said.contains(mode) && said.contains("tunnel"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
 }
 
 /// The compiler is not told of new files in `migrations`; this is.

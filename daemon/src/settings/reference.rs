@@ -23,7 +23,8 @@ pub(super) fn page(settings: &[Arg], program: Program) -> String {
             none if none.is_empty() => String::new(),
             value => format!("`{value}`"),
         };
-        let mut meaning = setting.get_help().map(ToString::to_string).unwrap_or_default();
+        // Clap takes the last full stop off.
+        let mut meaning = setting.get_help().map(|help| format!("{help}.")).unwrap_or_default();
         let allowed: Vec<String> = if is_switch(setting) {
             Vec::new()
         } else {

@@ -115,8 +115,8 @@ fn questions_are_answered_and_passwords_kept() {
     assert!(error.contains(".toml:1: count"), "{error}");
 
     let Ok(Asked::Print(page)) = asked("", &["config", "reference"]) else { panic!() };
-    assert!(page.contains("| `count` | `THING_COUNT` | `3` | How many |"), "{page}");
-    assert!(page.contains("| `names` | `THING_NAMES` | must be set | Names A list. |"), "{page}");
+    assert!(page.contains("| `count` | `THING_COUNT` | `3` | How many. |"), "{page}");
+    assert!(page.contains("| `names` | `THING_NAMES` | must be set | Names. A list. |"), "{page}");
 }
 
 #[test]

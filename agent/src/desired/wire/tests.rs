@@ -17,6 +17,7 @@ fn sound() -> wire::Desired {
                 size_bytes: 4096,
                 virtual_size_bytes: 1 << 20,
             }),
+            request_id: String::new(),
         }],
         instances: vec![wire::Instance {
             uid: Uuid::from_u128(2).to_string(),
@@ -38,6 +39,7 @@ fn sound() -> wire::Desired {
             }),
             seed: None,
             power: Some(wire::Power { on: true, generation: 1, restart: false }),
+            request_id: String::new(),
         }],
     }
 }
