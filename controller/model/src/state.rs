@@ -123,10 +123,19 @@ impl State {
 
     /// The resource a path names, looking in the shared catalogue for kinds that alias it.
     pub fn get_visible(&self, urn: &Urn) -> Option<&Arc<Object>> {
-        self.get(urn).or_else(|| {
-            let aliased = urn.kind.info().catalogue && urn.tenant != SHARED_TENANT;
-            aliased.then(|| self.get(&Urn { tenant: SHARED_TENANT.to_owned(), ..urn.clone() })).flatten()
-        })
+        if urn.kind.info().catalogue { self.find_sku(urn) } else { self.get(urn) }
+    }
+
+    /// A SKU by any of its spellings: case counts no more than the prefix `seca.`, and the tenant's own catalogue comes
+    /// before the shared one. Official clients ask for `DXS`, while a name has only lower case.
+    fn find_sku(&self, urn: &Urn) -> Option<&Arc<Object>> {
+        let lower = urn.name.to_lowercase();
+        let bare = lower.strip_prefix("seca.").unwrap_or(&lower);
+        let prefixed = format!("seca.{bare}");
+        let names = [lower.as_str(), bare, &prefixed];
+        let tenants = [urn.tenant.as_str(), SHARED_TENANT];
+        let spellings = tenants.iter().flat_map(|tenant| names.map(|name| Urn::tenant(urn.kind, tenant, name)));
+        spellings.into_iter().find_map(|spelling| self.objects.get(&spelling))
     }
 
     /// The incarnation with this uid.
@@ -210,23 +219,15 @@ impl State {
             .filter_map(move |(_, from)| self.objects.get(from))
     }
 
-    /// What a reference in a resource named `from` names. SKUs are found case-insensitively, with or without the
-    /// prefix `seca.`, in the tenant's own catalogue and in the shared one (digest, ambiguity 13).
+    /// What a reference in a resource named `from` names. SKUs are found by any of their spellings, in the tenant's own
+    /// catalogue and in the shared one.
     pub fn resolve(&self, reference: &Reference, kind: Kind, from: &Urn) -> Result<Urn, ReferenceError> {
         let mut urn = reference.resolve(kind, from, &self.core.region)?;
         urn.tenant = canonical_tenant(&urn.tenant).to_owned();
-        if !kind.info().catalogue {
-            return Ok(urn);
-        }
-        let lower = urn.name.to_lowercase();
-        let bare = lower.strip_prefix("seca.").unwrap_or(&lower).to_owned();
-        for tenant in [urn.tenant.as_str(), SHARED_TENANT] {
-            for name in [lower.clone(), bare.clone(), format!("seca.{bare}")] {
-                let candidate = Urn::tenant(kind, tenant, &name);
-                if self.objects.contains_key(&candidate) {
-                    return Ok(candidate);
-                }
-            }
+        if kind.info().catalogue
+            && let Some(sku) = self.find_sku(&urn)
+        {
+            return Ok((*sku.urn).clone());
         }
         Ok(urn)
     }

@@ -22,8 +22,8 @@ pub struct SpecError {
 /// # Errors
 /// When it has another shape.
 pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> Result<T, SpecError> {
-    if !json.is_object() {
-        // serde would take a list for the fields in their order.
+    if json.is_array() {
+        // It would be taken for the fields in their order.
         let why = format!("must be an object, is {}", shown(Some(json), false));
         return Err(SpecError { pointer: root.to_owned(), why });
     }

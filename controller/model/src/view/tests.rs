@@ -137,6 +137,12 @@ fn what_the_shared_catalogue_holds_appears_under_the_askers_tenant() {
     assert_eq!(view["spec"], json!({"vCPU": 1, "ram": 1}));
     let original = view_of(&world.state, world.state.get_visible(&own).unwrap(), &own, SHOW);
     assert_eq!(serde_json::to_value(original).unwrap(), view);
+    for spelling in ["SECA.DXS", "dxs", "DXS", "seca.dxs"] {
+        for tenant in ["t1", "public"] {
+            let found = world.state.get_visible(&Urn::tenant(Kind::InstanceSku, tenant, spelling));
+            assert_eq!(found.unwrap().urn.name, "seca.dxs", "what a reference finds, a path finds: {spelling}");
+        }
+    }
     assert!(world.state.get_visible(&Urn::tenant(Kind::InstanceSku, "t1", "none")).is_none());
 }
 
