@@ -66,19 +66,10 @@ fn with_unit(value: &Value, unit: &str) -> Cell {
     number(value).map_or_else(String::new, |number| format!("{number} {unit}")).into()
 }
 
-/// Used of total.
-fn share(used: &Value, total: &Value, show: fn(u64) -> String) -> Cell {
-    match (number(used), number(total)) {
-        (Some(used), Some(total)) => format!("{} of {}", show(used), show(total)).into(),
-        (None, Some(total)) => show(total).into(),
-        _ => "".into(),
-    }
-}
-
 fn state_cell(state: String) -> Cell {
     let tone = match state.as_str() {
         "active" | "ready" | "on" => Tone::Good,
-        "error" | "unreachable" | "revoked" => Tone::Bad,
+        "error" | "unreachable" | "no-hypervisor" | "revoked" => Tone::Bad,
         "off" | "" => Tone::Plain,
         _ => Tone::Busy,
     };
@@ -95,26 +86,15 @@ const CIDR: Column = ("CIDR", |row| {
     [v4, v6].into_iter().filter(|block| !block.is_empty()).collect::<Vec<_>>().join(",").into()
 });
 
-/// How it is with a host, in one word; its operator's wishes come before what it reports.
-fn host_state(row: &Row<'_>) -> String {
-    let said = word(row.status("/hostState"));
-    if !said.is_empty() {
-        return said;
+/// What is given out of what may be; of what there is where the operator's limit is not known.
+fn given_out(row: &Row<'_>, resource: &str, show: fn(u64) -> String) -> Cell {
+    let [taken, offered, there] = ["/allocated/", "/allocatable/", "/host/"]
+        .map(|place| row.status(&format!("{place}{resource}")).as_u64());
+    match (taken, offered.filter(|offered| *offered > 0).or(there)) {
+        (Some(taken), Some(total)) => format!("{} of {}", show(taken), show(total)).into(),
+        (None, Some(total)) => show(total).into(),
+        _ => "".into(),
     }
-    if row.spec("/revoked") == &Value::Bool(true) || row.status("/revoked") == &Value::Bool(true) {
-        "revoked"
-    } else if row.status("/reachable") == &Value::Bool(false) {
-        "unreachable"
-    } else if row.spec("/cordoned") == &Value::Bool(true) {
-        "cordoned"
-    } else if row.status("/host/hypervisor/available") == &Value::Bool(false) {
-        "no-hypervisor"
-    } else if row.status("/reachable") == &Value::Bool(true) {
-        "ready"
-    } else {
-        return word(row.status("/state"));
-    }
-    .to_owned()
 }
 
 fn columns(kind: Kind) -> &'static [Column] {
@@ -192,19 +172,16 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::Host => &[
             NAME,
             ZONE,
-            ("STATE", |row| state_cell(host_state(row))),
-            ("VCPUS", |row| {
-                share(row.status("/allocated/vcpus"), row.status("/host/vcpus"), |number| number.to_string())
-            }),
-            ("MEMORY", |row| {
-                share(row.status("/allocated/memoryMiB"), row.status("/host/memoryMiB"), mebibytes)
-            }),
-            ("DISK", |row| share(row.status("/allocated/diskMiB"), row.status("/host/diskMiB"), mebibytes)),
+            ("STATE", |row| state_cell(word(row.status("/hostState")))),
+            ("INSTANCES", |row| word(row.status("/instances")).into()),
+            ("VCPUS", |row| given_out(row, "vcpus", |number| number.to_string())),
+            ("MEMORY", |row| given_out(row, "memoryMiB", mebibytes)),
+            ("DISK", |row| given_out(row, "diskMiB", mebibytes)),
             ("RUNS-ON", |row| word(row.status("/host/virtualization/acceleration")).into()),
             ("HYPERVISOR", |row| word(row.status("/host/virtualization/hypervisorVersion")).into()),
             ("AGENT", |row| word(row.status("/host/agentVersion")).into()),
             ("SEEN", |row| {
-                let seen = [row.status("/lastReportAt"), row.status("/since")]
+                let seen = [row.status("/reportedAt"), row.status("/since")]
                     .into_iter()
                     .find_map(|at| serde_json::from_value(at.clone()).ok());
                 row.age(seen)
