@@ -6,6 +6,7 @@
 mod cluster;
 mod daemon;
 mod hypervisor;
+pub mod identity;
 mod image;
 mod lab;
 mod wait;

@@ -1,196 +1,163 @@
-//! What the demo does and shows, step by step.
+//! What the demo does and shows, step by step: an operator opens a cloud of two hosts, a tenant gets two machines.
+//!
+//! All of it goes through the CLI, as a person would do it. Where it fails half-way, everything stays to be looked at.
 
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rempart_api::client::Client;
-use rempart_api::{Kind, ResourceView, Urn};
-use rempart_tests::{Agent, Hypervisor, Layout, console, offer_image, tiny_image, until_some, write_secret};
-use serde_json::{Value, json};
+use rempart_tests::{built_image, until_some};
 
-use crate::processes;
+use crate::Image;
+use crate::screen::{Screen, say};
+use crate::stage::{self, Stage};
 
-/// Writes a line for the person who watches.
-pub(crate) fn say(line: &str) {
-    // A closed pipe is no reason to stop half-way.
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
+/// Not for use: nobody has its private half, and guests have no network yet.
+const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDem alice@laptop\n";
 
-/// Free ports, the usual ones where nobody has them.
-fn layout(dir: &Path) -> anyhow::Result<Layout> {
-    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let usual: Vec<(u16, u16)> = (1..=3).map(|id| (8080 + id, 7080 + id)).collect();
-    if usual.iter().all(|(http, internal)| free(*http) && free(*internal)) {
-        return Ok(Layout { dir: dir.to_owned(), ports: usual });
+/// A Debian guest is entered by its console, where only a password helps.
+const DEBIAN_USER_DATA: &str = "#cloud-config\npassword: demo\nchpasswd: { expire: false }\n";
+const TINY_USER_DATA: &str = "#cloud-config\nmessage: bonjour de Rempart\n";
+
+/// The guests; one anti-affinity group keeps them on different hosts.
+const GUESTS: [&str; 2] = ["web-1", "web-2"];
+
+/// Brings everything up and shows a tenant getting two virtual machines.
+///
+/// # Errors
+/// When a step fails.
+pub(crate) async fn tell(dir: &Path, image: Image) -> anyhow::Result<()> {
+    say("Rempart demo: three controllers, two hypervisors, one tenant, two virtual machines.\n");
+    let file = built_image(image.name())?;
+    let screen = Screen::new(&dir.join("cli.toml"))?;
+    let stage = stage::set(dir, &screen).await?;
+    write_inputs(dir, image)?;
+    contexts(dir, &stage, &screen)?;
+
+    say("\nThe operator looks at the hosts, opens a tenant for alice, and offers an image.");
+    screen.run(&["--context", "operator", "hosts"])?;
+    let path = |name: &str| dir.join(name).display().to_string();
+    screen.run(&["--context", "operator", "apply", "-f", &path("acme.yaml")])?;
+    let file = file.display().to_string();
+    let boot = if image == Image::Debian { "uefi" } else { "bios" };
+    screen.run(&["--context", "operator", "image", "upload", &file, "--name", image.name(), "--boot", boot])?;
+    screen.done("the image is on a majority of the controllers");
+
+    say("\nAlice asks for two machines, which are not to share a host.");
+    let (key, user_data) = (path("alice.pub"), path("user-data"));
+    let asked = Instant::now();
+    for guest in GUESTS {
+        let mut command = vec!["run", guest, "--image", image.name(), "--sku", "d2xs", "--create-workspace"];
+        command.extend(["--ssh-key", &key, "--user-data", &user_data, "--anti-affinity-group", "web"]);
+        if image == Image::Debian {
+            // Larger than the image: its root file system grows to the volume's size.
+            command.extend(["--size-gb", "4"]);
+        }
+        screen.run(&command)?;
     }
-    Layout::new(dir, 3)
-}
-
-struct Story {
-    start: Instant,
-    client: Client,
-}
-
-impl Story {
-    fn done(&self, what: &str) {
-        say(&format!("  {:>5.1} s  {what}", self.start.elapsed().as_secs_f64()));
-    }
-
-    /// A PUT, shown as the curl command that does the same.
-    async fn put(&self, urn: &Urn, body: &Value) -> anyhow::Result<ResourceView> {
-        let path = self.client.url(urn);
-        say(&format!("\n  $ curl -X PUT $H {path} -d '{}'", shorten(&body.to_string())));
-        let (created, view) = self.client.put(urn, body).await?;
-        let state = view.status.as_ref().and_then(|status| status["state"].as_str()).unwrap_or("-");
-        self.done(&format!("{} {}", if created { "201 created," } else { "200 replaced," }, state));
-        Ok(view)
-    }
-
-    async fn wait(&self, urn: &Urn, what: &str, good: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-        let status = until_some(what, Duration::from_secs(120), || async {
-            let view = self.client.get(urn).await.map_err(|error| error.to_string())?;
-            let status = view.status.unwrap_or_default();
-            if good(&status) { Ok(status) } else { Err(status["conditions"][0].to_string()) }
-        })
-        .await;
-        self.done(what);
-        Ok(status)
-    }
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= 160 {
-        text.to_owned()
-    } else {
-        text.chars().take(157).chain("...".chars()).collect()
-    }
-}
-
-/// Brings everything up and shows a tenant getting a virtual machine.
-pub(crate) async fn tell(dir: &Path) -> anyhow::Result<()> {
-    let layout = layout(dir)?;
-    layout.init()?;
-    let start = Instant::now();
-    say("Rempart demo: three controllers, one hypervisor, one tenant, one virtual machine.\n");
-    for id in 1..=layout.ports.len() {
-        let pid = processes::start(dir, &format!("c{id}"), layout.controller_command(id)?)?;
-        say(&format!(
-            "  controller {id}   {}   pid {pid}, its own Postgres, log {}/c{id}.log",
-            layout.url(id),
-            dir.display()
-        ));
-    }
-    // Kept for later sessions: the demo's hypervisor is ended by `down`, not when this process goes.
-    let hypervisor = std::mem::ManuallyDrop::new(Hypervisor::start(&dir.join("hv"))?);
-    say(&format!("  libvirt        {}", hypervisor.uri()));
-    let image = tiny_image(&dir.join("images"))?;
-    let agent = Agent::new(dir, "host-1", &layout, &hypervisor.uri(), &image.dir)?;
-    let pid = processes::start(dir, "host-1", agent.command()?)?;
-    say(&format!("  agent host-1   pid {pid}, log {}/host-1.log", dir.display()));
-
-    let operator = Client::new(&layout.url(1), &layout.token("operator", false)?)?;
-    let token = layout.token("alice", false)?;
-    let story = Story { start, client: Client::new(&layout.url(1), &token)? };
-    write_secret(&dir.join("alice.token"), &token)?;
-    let region = Urn::global(Kind::Region, "local");
-    until_some("a leader", Duration::from_secs(60), || async {
-        operator.get(&region).await.map_err(|error| error.to_string())
-    })
-    .await;
-    story.done("the controllers elected a leader and founded region 'local'");
-    let host = Urn::global(Kind::Host, "host-1");
-    let seen = until_some("host-1 to join", Duration::from_secs(60), || async {
-        operator.get(&host).await.map_err(|error| error.to_string())
-    })
-    .await;
-    let offered = &seen.status.unwrap_or_default()["host"]["virtualization"];
-    story.done(&format!(
-        "host-1 joined: {}, {}",
-        text(offered, "hypervisorVersion"),
-        text(offered, "acceleration")
+    screen.run(&["list", "vms"])?;
+    screen.run(&["--context", "operator", "hosts"])?;
+    let first = said(&screen, |log| visible(image, log).next().map(str::to_owned)).await;
+    screen.done(&format!(
+        "web-1 has said its first line, {:.1} s after alice asked: {first}",
+        asked.elapsed().as_secs_f64()
     ));
-    say(&format!("           ({})", text(offered, "reason")));
-
-    say("\nThe operator offers an image and opens a tenant for alice.");
-    offer_image(&operator, &layout.url(1), &image).await?;
-    let tenant = Urn::global(Kind::Tenant, "acme");
-    operator.put(&tenant, &json!({ "spec": { "owners": ["alice"] } })).await?;
-    story.done("image 'tiny' and tenant 'acme' are there");
-
-    say("\nAlice asks for a virtual machine. H stands for her headers: authorization and content-type.");
-    let workspace = Urn::tenant(Kind::Workspace, "acme", "demo");
-    story.put(&workspace, &json!({ "spec": {} })).await?;
-    let volume = Urn::workspace(Kind::BlockStorage, "acme", "demo", "web-1-boot");
-    let spec = json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
-    story.put(&volume, &json!({ "spec": spec })).await?;
-    let instance = Urn::workspace(Kind::Instance, "acme", "demo", "web-1");
-    let spec = json!({
-        "skuRef": "skus/d2xs",
-        "zone": "a",
-        "bootVolume": { "deviceRef": "block-storages/web-1-boot" },
-        "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDemo alice@laptop"],
-        "userData": "#cloud-config\nmessage: bonjour de Rempart\n",
-    });
-    story.put(&instance, &json!({ "spec": spec })).await?;
-    story
-        .wait(&instance, "active: its disk is made and its domain defined", |status| {
-            status["state"] == "active"
-        })
-        .await?;
-
-    say(&format!("\n  $ curl -X POST $H {}/start", story.client.url(&instance)));
-    let started = Instant::now();
-    story.client.act(&instance, "start").await?;
-    story.done("202 accepted");
-    let domains = hypervisor.domains()?;
-    let uid = domains.first().context("no domain on the hypervisor")?;
-    let first_line = until_some("the guest's first line", Duration::from_secs(120), || async {
-        console(&agent, uid)
-            .lines()
-            .find(|line| line.starts_with("tiny:"))
-            .map(str::to_owned)
-            .ok_or_else(|| "nothing yet".to_owned())
-    })
-    .await;
-    let seconds = started.elapsed().as_secs_f64();
-    until_some("the guest to be ready", Duration::from_secs(120), || async {
-        let said = console(&agent, uid);
-        if said.contains("tiny: ready") { Ok(()) } else { Err(first_line.clone()) }
-    })
-    .await;
-    story
-        .wait(&instance, "active, power on", |status| {
-            status["powerState"] == "on" && status["state"] == "active"
-        })
-        .await?;
-    say(&format!("\nThe guest's serial console ({seconds:.1} s from POST to its first line):\n"));
-    for line in console(&agent, uid).lines().filter(|line| line.starts_with("tiny:")) {
-        say(&format!("  | {}", line.trim_end()));
+    let last = if image == Image::Debian { "finished at" } else { "tiny: ready" };
+    if image == Image::Debian {
+        say("          (cloud-init takes a minute or two where guests are emulated)");
     }
-    next_steps(dir, &layout, &story.client.url(&instance), &agent, uid, &hypervisor.uri());
+    let ready = |log: &str| visible(image, log).find(|line| line.contains(last)).map(str::to_owned);
+    said(&screen, ready).await;
+    screen.done("web-1 is ready");
+    show_console(&screen, image)?;
+    next_steps(dir, &stage, image);
     Ok(())
 }
 
-fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or("?").to_owned()
+/// The files that alice and the operator would have written, and one for the shell.
+fn write_inputs(dir: &Path, image: Image) -> anyhow::Result<()> {
+    let tenant = "metadata: { kind: tenant, name: acme }\nspec: { owners: [alice] }\n---\n\
+                  metadata: { kind: workspace, tenant: public, name: images }\nspec: {}\n";
+    fs::write(dir.join("acme.yaml"), tenant)?;
+    fs::write(dir.join("alice.pub"), SSH_KEY)?;
+    fs::write(
+        dir.join("user-data"),
+        if image == Image::Debian { DEBIAN_USER_DATA } else { TINY_USER_DATA },
+    )?;
+    let cli = rempart_tests::binary("rempart")?;
+    let bin = fs::canonicalize(cli.parent().context("the CLI lies in no directory")?)?;
+    let lines = [
+        "# For your shell: the CLI with the demo's contexts, yours stay untouched.".to_owned(),
+        format!("export REMPART_CONFIG={}", dir.join("cli.toml").display()),
+        format!("case \":$PATH:\" in *:{0}:*) ;; *) export PATH=\"{0}:$PATH\" ;; esac", bin.display()),
+    ];
+    fs::write(dir.join("env"), lines.join("\n") + "\n")?;
+    Ok(())
 }
 
-fn next_steps(dir: &Path, layout: &Layout, url: &str, agent: &Agent, uid: &str, uri: &str) {
+fn contexts(dir: &Path, stage: &Stage, screen: &Screen) -> anyhow::Result<()> {
+    stage::token(dir, &stage.layout, "alice")?;
+    for (name, tenant, workspace) in [("operator", "public", "images"), ("alice", "acme", "demo")] {
+        let (url, token) = (stage.layout.url(1), dir.join(format!("{name}.token")).display().to_string());
+        let mut command = vec!["context", "add", name, "--server", &url, "--token-file", &token];
+        // Alice's tenant is not there yet, so there is nothing to try it with.
+        command.extend(["--tenant", tenant, "--workspace", workspace, "--no-check"]);
+        screen.answer(&command)?;
+    }
+    Ok(())
+}
+
+/// Waits until `what` is found in the serial log of the first guest.
+async fn said(screen: &Screen, what: impl Fn(&str) -> Option<String>) -> String {
+    until_some("web-1 to say it on its console", Duration::from_secs(600), || async {
+        let log = screen.answer(&["console", GUESTS[0], "--log"]).map_err(|error| error.to_string())?;
+        what(&log).ok_or_else(|| log.lines().last().unwrap_or_default().to_owned())
+    })
+    .await
+}
+
+/// The lines of a console that mean something to a person; firmware and boot loader write escape sequences.
+fn visible(image: Image, log: &str) -> impl Iterator<Item = &str> {
+    log.lines().map(str::trim_end).filter(move |line| match image {
+        Image::Tiny => line.starts_with("tiny: "),
+        Image::Debian => !line.contains('\u{1b}') && !line.trim().is_empty(),
+    })
+}
+
+fn show_console(screen: &Screen, image: Image) -> anyhow::Result<()> {
+    let log = screen.answer(&["console", GUESTS[0], "--log"])?;
+    let lines: Vec<&str> = visible(image, &log).collect();
+    let shown = lines.len().saturating_sub(25);
+    say(&format!("\n$ rempart console {} --log{}", GUESTS[0], if shown > 0 { " | tail -25" } else { "" }));
+    for line in &lines[shown..] {
+        say(line);
+    }
+    Ok(())
+}
+
+fn next_steps(dir: &Path, stage: &Stage, image: Image) {
     let dir = dir.display();
-    let console = agent.data_dir.join("guests").join(uid).join("serial.log");
+    let enter = match image {
+        Image::Tiny => "a shell on its console; Ctrl-] leaves it",
+        Image::Debian => "log in as debian, password demo; Ctrl-] leaves it",
+    };
+    let name = image.name();
     say(&format!(
-        "\nEverything keeps running. What to try next:\n\n  \
-         alice() {{ curl -sS -H \"authorization: Bearer $(cat {dir}/alice.token)\" \"$@\"; }}\n  \
-         web1={url}\n  \
-         alice $web1 | jq .status       # how it is, and why\n  \
-         alice -X POST $web1/stop       # presses its power button; then start it again with $web1/start\n  \
-         tail -f {}\n  \
-         virsh -c '{uri}' list --all\n  \
-         kill -9 $(awk '$3==\"c1\"{{print $1}}' {dir}/processes)   # any controller; then ask another: {}\n  \
-         make demo-down                 # ends and removes all of it",
-        console.display(),
-        layout.url(2),
+        "\nEverything keeps running. What to try next, in this shell or another:\n\n  \
+         . {dir}/env                     # rempart on the PATH, as alice\n  \
+         rempart console web-1           # {enter}\n  \
+         rempart stop web-1              # presses its power button; then: rempart start web-1\n  \
+         rempart run web-3 --image {name} --sku d2xs --data-volume data:1\n  \
+         rempart explain vm web-3\n  \
+         rempart remove web-3 --yes\n  \
+         rempart --context operator host cordon host-1    # nothing new on it; then: uncordon\n  \
+         kill -9 $(cat {dir}/c1.pid)     # any controller; then ask another:\n  \
+         REMPART_SERVER={} rempart list vms\n  \
+         virsh -c '{}' list\n  \
+         make demo-down                  # ends and removes all of it",
+        stage.layout.url(2),
+        stage.libvirt_uris[0],
     ));
 }
