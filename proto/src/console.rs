@@ -53,11 +53,12 @@ pub struct Receiver {
 }
 
 /// Makes an end of what goes out and what comes in. The future has to be polled for as long as the console lasts; it
-/// ends with why the other end did, or with nothing when that went without a word.
+/// ends with why the other end did, or with nothing when that went without a word. It gives the stream back: whoever
+/// dialled has to read it to its end, or what it sent last may never arrive.
 pub fn end<S>(
     frames: mpsc::Sender<Frame>,
     incoming: S,
-) -> (Sender, Receiver, impl Future<Output = Option<Close>> + Send)
+) -> (Sender, Receiver, impl Future<Output = (Option<Close>, S)> + Send)
 where
     S: Stream<Item = Result<Frame, Status>> + Send + Unpin,
 {
@@ -75,24 +76,25 @@ async fn hear<S>(
     window: Arc<Semaphore>,
     granted: Arc<Semaphore>,
     data: mpsc::Sender<Bytes>,
-) -> Option<Close>
+) -> (Option<Close>, S)
 where
     S: Stream<Item = Result<Frame, Status>> + Unpin,
 {
     loop {
-        let Some(Ok(frame)) = incoming.next().await else { return None };
-        let overdrawn = || Some(close(Reason::Failed, "the other end sent more than it may"));
+        let Some(Ok(frame)) = incoming.next().await else { return (None, incoming) };
+        let overdrawn =
+            |incoming| (Some(close(Reason::Failed, "the other end sent more than it may")), incoming);
         match frame.frame {
             Some(Kind::Data(bytes)) => {
                 let Ok(permits) = u32::try_from(cost(&bytes))
                     .map_or(Err(()), |cost| granted.try_acquire_many(cost).map_err(|_| ()))
                 else {
-                    return overdrawn();
+                    return overdrawn(incoming);
                 };
                 permits.forget();
                 match data.try_send(bytes) {
                     Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(_)) => return overdrawn(),
+                    Err(mpsc::error::TrySendError::Full(_)) => return overdrawn(incoming),
                     // Nobody wants to see it any more; whoever owns this end sees to its end.
                     Err(mpsc::error::TrySendError::Closed(_)) => {}
                 }
@@ -100,11 +102,11 @@ where
             Some(Kind::Credit(more)) => {
                 let more = more as usize;
                 if more > WINDOW_BYTES || window.available_permits() + more > WINDOW_BYTES {
-                    return overdrawn();
+                    return overdrawn(incoming);
                 }
                 window.add_permits(more);
             }
-            Some(Kind::Close(why)) => return Some(why),
+            Some(Kind::Close(why)) => return (Some(why), incoming),
             // Of a later version, or not in its place: nothing that this end could do about it.
             Some(Kind::Serve(_) | Kind::Attach(_)) | None => {}
         }

@@ -32,6 +32,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
@@ -39,6 +40,8 @@ use uuid::Uuid;
 const MOST_CONSOLES: usize = 256;
 /// How long the leader may take to answer the dial. It has given up by then itself.
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
+/// How long the end of a console may take, at each of its steps.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// How often logs are looked at. A guest writes some MiB in that time, at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -121,7 +124,7 @@ impl Consoles {
             let answer = ConsoleClient::new(connection).serve(ReceiverStream::new(frames)).await;
             answer.map(tonic::Response::into_inner).map_err(std::io::Error::other)
         };
-        let incoming = tokio::time::timeout(DIAL_WITHIN, dial).await.map_err(std::io::Error::other)??;
+        let incoming = timeout(DIAL_WITHIN, dial).await.map_err(std::io::Error::other)??;
         match found {
             Ok((output, input)) => Ok(carry(output, input, outgoing, incoming).await),
             Err(refused) => Ok(refused),
@@ -170,7 +173,7 @@ impl Consoles {
     }
 }
 
-/// Carries bytes until either end ends; returns why.
+/// Carries bytes until either end ends; returns why. Both ends say so, and this one, which dialled, hangs up last.
 async fn carry(
     mut output: Output,
     mut input: Input,
@@ -178,6 +181,13 @@ async fn carry(
     incoming: tonic::Streaming<Frame>,
 ) -> Close {
     let (sender, mut receiver, hearing) = console::end(outgoing, incoming);
+    let mut typing = tokio::spawn(async move {
+        while let Some(bytes) = receiver.next().await {
+            if !input.take(&bytes).await {
+                return;
+            }
+        }
+    });
     let showing = async {
         while let Some(bytes) = output.next().await {
             if !sender.send(bytes.into()).await {
@@ -189,23 +199,32 @@ async fn carry(
             _ => close(Reason::GuestOff, "the instance was turned off or restarted"),
         }
     };
-    let typing = async {
-        while let Some(bytes) = receiver.next().await {
-            if !input.take(&bytes).await {
-                break;
+    tokio::pin!(hearing);
+    let (why, rest) = tokio::select! {
+        why = showing => (why, None),
+        (why, rest) = &mut hearing => match why {
+            Some(why) => (why, Some(rest)),
+            None => {
+                typing.abort();
+                return close(Reason::LeaderChanged, "the leader has hung up");
             }
-        }
-        // Output tells how it ends, or the other end does.
-        std::future::pending::<Close>().await
+        },
     };
-    let why = tokio::select! {
-        why = showing => why,
-        why = hearing => {
-            return why.unwrap_or_else(|| close(Reason::LeaderChanged, "the leader has hung up"));
-        }
-        why = typing => why,
-    };
+    if rest.is_some() {
+        // What was typed last may be the command that matters.
+        let _ = timeout(LAST_WORDS_WITHIN, &mut typing).await;
+    }
+    typing.abort();
     sender.close(why.clone()).await;
+    drop(sender);
+    let _ = timeout(LAST_WORDS_WITHIN, async {
+        let mut rest = match rest {
+            Some(rest) => rest,
+            None => hearing.await.1,
+        };
+        while let Ok(Some(_)) = rest.message().await {}
+    })
+    .await;
     why
 }
 

@@ -209,6 +209,6 @@ impl Line {
     pub fn take_up(self) -> (Sender, Receiver, impl Future<Output = Close> + Send + 'static) {
         let (sender, receiver, hearing) = rempart_proto::console::end(self.to, self.from);
         let lost = || close(Reason::LeaderChanged, "the leading controller was lost; ask for a new console");
-        (sender, receiver, async move { hearing.await.unwrap_or_else(lost) })
+        (sender, receiver, async move { hearing.await.0.unwrap_or_else(lost) })
     }
 }

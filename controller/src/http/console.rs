@@ -26,6 +26,7 @@ use rempart_api::console::{
 };
 use rempart_api::{Kind, ProblemType, Urn};
 use rempart_model::canonical_tenant;
+use rempart_proto::console::close;
 use rempart_proto::console::v1::{Close, Reason};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -322,10 +323,15 @@ async fn carry(socket: WebSocket, line: Line, mut stopping: watch::Receiver<bool
         }
         (CloseCode::Normal, "the client has left".to_owned())
     };
-    let (code, words) = tokio::select! {
-        ended = showing => ended,
-        ended = typing => ended,
+    let ((code, words), left) = tokio::select! {
+        ended = showing => (ended, false),
+        ended = typing => (ended, true),
     };
+    if left {
+        // The agent hears it after what was typed last, and agrees.
+        sender.close(close(Reason::Done, words.clone())).await;
+        let _ = timeout(CLOSE_WITHIN, &mut hearing).await;
+    }
     hearing.abort();
     tracing::debug!(code = code.number(), words, "console closed");
     let reason: String = words
@@ -337,10 +343,11 @@ async fn carry(socket: WebSocket, line: Line, mut stopping: watch::Receiver<bool
         .collect();
     let last = Message::Close(Some(CloseFrame { code: code.number(), reason: reason.into() }));
     let _ = timeout(CLOSE_WITHIN, async {
-        if to_client.send(last).await.is_ok() {
-            // What it still sends must not break the connection before it has read why.
-            while let Some(Ok(_)) = from_client.next().await {}
-        }
+        // Where the client closed first, this is refused, and its close frame is answered by itself.
+        let _ = to_client.send(last).await;
+        let _ = to_client.flush().await;
+        // What it still sends must not break the connection before it has read why.
+        while let Some(Ok(_)) = from_client.next().await {}
     })
     .await;
 }

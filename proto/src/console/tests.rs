@@ -55,7 +55,7 @@ async fn who_takes_more_than_granted_is_hung_up_on() {
     let check = async |frames: Vec<Result<Frame, Status>>| {
         let (to, _kept) = mpsc::channel(FRAMES_WAITING);
         let (_sender, _receiver, heard) = end(to, stream::iter(frames));
-        heard.await.map(|why| why.reason())
+        heard.await.0.map(|why| why.reason())
     };
     assert_eq!(check(vec![data(1000)]).await, None, "the stream just ends");
     assert_eq!(check(vec![data(WINDOW_BYTES)]).await, Some(Reason::Failed));
