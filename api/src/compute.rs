@@ -14,8 +14,8 @@ pub struct InstanceSkuSpec {
     pub ram: u32,
 }
 
-/// Desired state of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Desired state of an instance. User data often holds credentials: [`std::fmt::Debug`] does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceSpec {
     /// Size; immutable.
@@ -47,6 +47,36 @@ pub struct InstanceSpec {
     pub anti_affinity_group: Option<String>,
 }
 
+impl std::fmt::Debug for InstanceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Whole, so that a new field cannot be forgotten.
+        let InstanceSpec {
+            sku_ref,
+            zone,
+            boot_volume,
+            data_volumes,
+            primary_nic_ref,
+            additional_nic_refs,
+            security_group_ref,
+            ssh_keys,
+            user_data,
+            anti_affinity_group,
+        } = self;
+        f.debug_struct("InstanceSpec")
+            .field("sku_ref", sku_ref)
+            .field("zone", zone)
+            .field("boot_volume", boot_volume)
+            .field("data_volumes", data_volumes)
+            .field("primary_nic_ref", primary_nic_ref)
+            .field("additional_nic_refs", additional_nic_refs)
+            .field("security_group_ref", security_group_ref)
+            .field("ssh_keys", ssh_keys)
+            .field("user_data", &user_data.as_ref().map(|_| "hidden"))
+            .field("anti_affinity_group", anti_affinity_group)
+            .finish()
+    }
+}
+
 /// A volume as an instance uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,4 +105,19 @@ pub enum PowerState {
     /// It does not; what every instance is when created.
     #[default]
     Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_data_is_not_shown_for_debugging() {
+        let json = serde_json::json!({
+            "skuRef": "s", "zone": "a", "bootVolume": {"deviceRef": "b"}, "userData": "canary", "sshKeys": ["k"],
+        });
+        let spec: InstanceSpec = serde_json::from_value(json).unwrap();
+        let shown = format!("{spec:?}");
+        assert!(!shown.contains("canary") && shown.contains("hidden"), "{shown}");
+    }
 }

@@ -35,8 +35,8 @@ pub struct DesiredVolume {
     pub request_id: Option<Uuid>,
 }
 
-/// An instance as its host should have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An instance as its host should have it. [`std::fmt::Debug`] does not show its user data.
+#[derive(Clone, PartialEq, Eq)]
 pub struct DesiredInstance {
     /// Incarnation; names the domain.
     pub uid: Uuid,
@@ -58,6 +58,21 @@ pub struct DesiredInstance {
     pub power: Power,
     /// The request that last changed this; for logs.
     pub request_id: Option<Uuid>,
+}
+
+impl std::fmt::Debug for DesiredInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DesiredInstance")
+            .field("uid", &self.uid)
+            .field("generation", &self.generation)
+            .field("epoch", &self.epoch)
+            .field("present", &self.present)
+            .field("hardware", &self.hardware)
+            .field("hostname", &self.hostname)
+            .field("power", &self.power)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl State {

@@ -105,18 +105,15 @@ fn the_request_that_changed_what_a_host_has_to_do_is_named() {
         world.apply_envelope(&envelope).outcome.expect("accepted");
         Some(envelope.request_id)
     };
-    let put = PutCommand { host: Some("h1".into()), ..world.put_command(&instance("vm"), instance_spec("boot")) };
+    let put =
+        PutCommand { host: Some("h1".into()), ..world.put_command(&instance("vm"), instance_spec("boot")) };
     let put = ask(&mut world, Command::Put(Box::new(put)), true);
     assert_eq!(desired_instance(&world).request_id, put);
     assert_eq!(desired_volume(&world, "boot").request_id, put, "it was bound by the instance's PUT");
     // What the control plane says by itself, and what a host says, is nobody's request.
     world.report("h1");
     assert_eq!(desired_instance(&world).request_id, put);
-    let start = PowerCommand {
-        urn: instance("vm"),
-        if_unmodified_since: None,
-        action: PowerAction::Start,
-    };
+    let start = PowerCommand { urn: instance("vm"), if_unmodified_since: None, action: PowerAction::Start };
     let start = ask(&mut world, Command::Power(start), true);
     assert_eq!(
         (desired_instance(&world).request_id, desired_volume(&world, "boot").request_id),
