@@ -47,7 +47,7 @@ fn main() -> ExitCode {
             result = Box::pin(run(&args, &screen)) => result,
             _ = tokio::signal::ctrl_c() => {
                 let left = screen.interrupted();
-                Err(Failure::new(Exit::Interrupted, left.unwrap_or_else(|| "interrupted".to_owned())))
+                Err(Failure::new(Exit::Interrupted, left.unwrap_or_else(|| "Interrupted.".to_owned())))
             }
         }
     });
@@ -60,7 +60,8 @@ fn end(screen: &Screen, result: Result<()>) -> ExitCode {
     screen.clear();
     let Err(failure) = result else { return ExitCode::SUCCESS };
     if !failure.text.is_empty() {
-        let word = if failure.exit == Exit::Interrupted { "" } else { "error: " };
+        // Behind the "^C" that the terminal shows.
+        let word = if failure.exit == Exit::Interrupted { "\n" } else { "error: " };
         screen.note(&format!("{word}{}", failure.text));
     }
     ExitCode::from(failure.exit as u8)

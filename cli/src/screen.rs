@@ -93,7 +93,7 @@ impl Screen {
     pub(crate) fn work(&self, what: &str) -> Work<'_> {
         if self.lively {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));

@@ -1,13 +1,13 @@
 //! `rempart` as a person and a script use it, against a real controller.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Cluster, Lab, binary};
+use rempart_tests::{Cluster, Lab, PATIENCE, binary};
 use serde_json::{Value, json};
 
 /// Exit codes that docs/cli.md promises.
@@ -384,6 +384,7 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
     let other = alice.pipes("#cloud-config\nmessage: adieu\n", run);
     check_failure(&other, REFUSED, "another user data", &["userData", "already"]);
 
+    console(&alice);
     alice.good("stop web --timeout 120");
     assert!(alice.good("list vms").contains(" off "));
     alice.good("start web --timeout 120");
@@ -394,4 +395,40 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
     alice.good("remove web --yes");
     assert_eq!(alice.good("list volumes"), "");
     assert!(lab.domains().is_empty());
+}
+
+/// The log, and the console in a real terminal (that of `script`), left with Ctrl-].
+fn console(alice: &Person) {
+    let line = "console web --log";
+    let start = Instant::now();
+    while !alice.good(line).contains("tiny: ready") {
+        assert!(start.elapsed() < PATIENCE, "the guest is never ready: {}", alice.good(line));
+    }
+    let mut command = Command::new("script");
+    let rempart = binary("rempart").expect("it is built");
+    command.args(["-qec", &format!("{} console web; stty -a", rempart.display()), "/dev/null"]);
+    command.env_clear().env("HOME", &alice.home).env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script, of bsdutils, is there");
+    let mut keys = child.stdin.take().expect("a pipe");
+    let mut shown = child.stdout.take().expect("a pipe");
+    let mut text = Vec::new();
+    let mut until = |words: &str| {
+        let mut piece = [0; 4096];
+        while !String::from_utf8_lossy(&text).contains(words) {
+            let count = shown.read(&mut piece).expect("it is read");
+            assert_ne!(count, 0, "{words:?} is missing in: {}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&piece[..count]);
+        }
+    };
+    until("Ctrl-] leaves it");
+    // The guest's own shell answers, so what is typed reaches it and what it says comes back.
+    keys.write_all(b"\recho $((6 * 7))00\r").expect("typed");
+    until("4200");
+    keys.write_all(&[0x1d]).expect("typed");
+    until("Left; the guest goes on.");
+    // The terminal is as it was: it shows what is typed, and takes lines.
+    until(" icanon ");
+    until(" echo ");
+    assert!(child.wait().expect("it ends").success());
 }
