@@ -41,7 +41,6 @@ impl Store {
     /// Makes the directory if need be, and removes all that is unfinished in it.
     pub(super) fn open(dir: PathBuf, floor_bytes: Option<u64>) -> Result<Store, BlobError> {
         let store = Store { dir, floor_bytes, promised: Mutex::default() };
-        store.make_directory()?;
         store.sweep(Duration::ZERO)?;
         Ok(store)
     }
@@ -99,6 +98,7 @@ impl Store {
 
     /// Removes unfinished files that nobody writes and that nothing was written to for `age`.
     pub(super) fn sweep(&self, age: Duration) -> Result<(), BlobError> {
+        self.make_directory()?;
         let failed = || BlobError::io(format!("sweeping {}", self.dir.display()));
         let now = SystemTime::now();
         for entry in fs::read_dir(&self.dir).map_err(failed())? {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use rempart_api::{Problem, ProblemSource, ProblemType};
 use rempart_model::RefusalClass;
 
+use crate::blob::BlobError;
 use crate::service::{Fault, ServiceError};
 
 /// Which HTTP status tells a refused admission or a conflict of states (digest, ambiguity 1). The problem's `type` is
@@ -27,12 +28,17 @@ pub(super) enum Failure {
     NoRoute(String),
     Method(&'static str),
     BadRequest(String),
+    /// As a bad request, with the fields at fault.
+    Malformed(Vec<ProblemSource>, String),
     Parameter(String, String),
     NotAcceptable,
-    MediaType,
+    MediaType(&'static str),
     TooLarge,
     Slow,
     Invalid(Vec<ProblemSource>, String),
+    Blob(BlobError),
+    /// Decided elsewhere, in words for the caller.
+    Said(StatusCode, ProblemType, String),
     Service(ServiceError),
 }
 
@@ -45,6 +51,11 @@ impl Failure {
     pub(super) fn log(&self) {
         if let Failure::Service(ServiceError::Fault(fault)) = self {
             tracing::warn!(%fault, "request failed");
+        }
+        if let Failure::Blob(error @ (BlobError::Full { .. } | BlobError::NoMajority { .. } | BlobError::Io { .. })) =
+            self
+        {
+            tracing::warn!(%error, "upload failed");
         }
     }
 
@@ -61,6 +72,10 @@ impl Failure {
                 (S::METHOD_NOT_ALLOWED, P::InvalidRequest, format!("this path takes {allowed}"))
             }
             Failure::BadRequest(why) => (S::BAD_REQUEST, P::InvalidRequest, why),
+            Failure::Malformed(at, why) => {
+                sources = at;
+                (S::BAD_REQUEST, P::InvalidRequest, why)
+            }
             Failure::Parameter(parameter, why) => {
                 let detail = format!("query parameter {parameter}: {why}");
                 sources.push(ProblemSource { pointer: String::new(), parameter });
@@ -69,10 +84,10 @@ impl Failure {
             Failure::NotAcceptable => {
                 (S::NOT_ACCEPTABLE, P::InvalidRequest, "only application/json is served".to_owned())
             }
-            Failure::MediaType => (
+            Failure::MediaType(taken) => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 P::InvalidRequest,
-                "the body must have content-type application/json".to_owned(),
+                format!("the body must have content-type {taken}"),
             ),
             Failure::TooLarge => (
                 S::PAYLOAD_TOO_LARGE,
@@ -86,6 +101,13 @@ impl Failure {
                 sources = at;
                 (refused(table, S::UNPROCESSABLE_ENTITY), P::ValidationError, why)
             }
+            Failure::Blob(error) => {
+                let (status, class, why, parameter) = super::upload::problem(&error);
+                let source = |parameter: &str| ProblemSource { pointer: String::new(), parameter: parameter.to_owned() };
+                sources.extend(parameter.map(source));
+                (status, class, why)
+            }
+            Failure::Said(status, class, why) => (status, class, why),
             Failure::Service(ServiceError::Forbidden) => (
                 S::FORBIDDEN,
                 P::Forbidden,

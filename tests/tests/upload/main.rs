@@ -102,7 +102,7 @@ impl Stage {
     }
 
     pub(crate) fn token(&self, subject: &str) -> String {
-        self.cluster.layout.token(subject, false).expect("a token")
+        self.cluster.layout.token(subject).expect("a token")
     }
 
     /// Uploads as `subject`.

@@ -32,7 +32,9 @@ impl Giver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder().add_service(BlobsServer::new(self.clone()));
-        tokio::spawn(server.serve_with_incoming(accept(listener, &credentials(&Identity::Controller(1))).unwrap()));
+        tokio::spawn(
+            server.serve_with_incoming(accept(listener, &credentials(&Identity::Controller(1))).unwrap()),
+        );
         address
     }
 }
@@ -152,7 +154,8 @@ async fn a_fetch_ends_with_the_agent() {
         }
         stopper.stop();
     };
-    let (fetched, ()) = tokio::time::timeout(SILENCE / 2, async { tokio::join!(fetching, stopping) }).await.unwrap();
+    let (fetched, ()) =
+        tokio::time::timeout(SILENCE / 2, async { tokio::join!(fetching, stopping) }).await.unwrap();
     assert!(fetched.unwrap_err().to_string().contains("stops"));
     fixture.nothing_is_left();
 }
