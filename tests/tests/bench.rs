@@ -4,8 +4,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Lab, console, until_some};
+use rempart_tests::{Cluster, Lab, console, sha256_of, until_some};
 use serde_json::json;
+
+/// One bench at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A process and all below it.
 fn family(root: u32) -> Vec<u32> {
@@ -51,6 +54,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "figures, not a test: make bench"]
 async fn figures() {
+    let _alone = ALONE.lock().await;
     let lab = Lab::open(3).await;
     let roots: Vec<u32> = lab.cluster.controllers.iter().map(|controller| controller.daemon.pid()).collect();
     let plane: Vec<u32> = roots.iter().flat_map(|root| family(*root)).collect();
@@ -159,4 +163,49 @@ async fn stop(lab: &Lab, urn: &Urn) {
     lab.status(urn, "to be on", |status| status["powerState"] == "on" && status["state"] == "active").await;
     lab.alice.act(urn, "stop").await.expect("accepted");
     lab.status(urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active").await;
+}
+
+/// Uploads beside a copy of the same file that is synced, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "figures, not a test: make bench"]
+async fn uploads() {
+    const BYTES: usize = 512 << 20;
+    let _alone = ALONE.lock().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (source, copy) = (dir.path().join("source"), dir.path().join("copy"));
+    let noise: Vec<u8> = (0..BYTES as u64 / 8)
+        .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect();
+    fs::write(&source, &noise).expect("it is written");
+    let sha256 = sha256_of(&noise);
+    drop(noise);
+    let start = Instant::now();
+    fs::copy(&source, &copy).expect("it is copied");
+    fs::File::open(&copy).and_then(|file| file.sync_all()).expect("it is synced");
+    let copied = start.elapsed();
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let rate = |took: Duration| (BYTES >> 20) as f64 / took.as_secs_f64();
+    println!("\nupload of {} MiB over loopback, {profile} build", BYTES >> 20);
+    println!("  cp and fsync: {:.2} s, {:.0} MiB/s", copied.as_secs_f64(), rate(copied));
+    for replicas in [1, 3] {
+        let cluster =
+            Cluster::start(&dir.path().join(replicas.to_string()), replicas).await.expect("a cluster");
+        let operator = cluster.client(1, "operator").expect("a client");
+        let workspace = Urn::tenant(Kind::Workspace, "public", "w");
+        operator.put(&workspace, &json!({})).await.expect("a workspace");
+        let volume = Urn::workspace(Kind::BlockStorage, "public", "w", "v");
+        let spec = json!({ "spec": { "sizeGB": 1, "skuRef": "skus/le500" } });
+        operator.put(&volume, &spec).await.expect("a volume");
+        let file = tokio::fs::File::open(&source).await.expect("it is there");
+        let query = [("format", "raw"), ("sha256", sha256.as_str())];
+        let start = Instant::now();
+        operator.upload(&volume, "content", &query, (file, BYTES as u64), |_| {}).await.expect("taken");
+        let took = start.elapsed();
+        println!(
+            "  {replicas} controllers: {:.2} s, {:.0} MiB/s, {:.1} times cp",
+            took.as_secs_f64(),
+            rate(took),
+            took.as_secs_f64() / copied.as_secs_f64()
+        );
+    }
 }

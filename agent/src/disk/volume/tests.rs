@@ -71,3 +71,39 @@ fn the_tool_is_bounded_and_its_words_are_kept() {
     assert!(run("create", Command::new("false").arg("x"), TOOL_TIMEOUT).is_err());
     assert!(spinning.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn what_a_guest_writes_on_its_disk_is_never_taken_for_a_header() {
+    // attacks.md 5: a guest writes a qcow2 header that names a file of the host onto its disk; then the disk grows.
+    let temp = tempfile::tempdir().unwrap();
+    let secret = temp.path().join("secret");
+    std::fs::write(&secret, vec![b'S'; 64 << 10]).unwrap();
+    let header = temp.path().join("header");
+    let mut made = Command::new("qemu-img");
+    made.args(["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b"]);
+    assert!(made.arg(&secret).arg(&header).arg("64M").status().unwrap().success());
+    let base = temp.path().join("base.raw");
+    std::fs::write(&base, vec![0; 1 << 20]).unwrap();
+    for (name, on) in [("blank", None), ("on-raw", Some((base.as_path(), ImageFormat::Raw)))] {
+        let path = temp.path().join(name);
+        create(&path, 8 * MIB, on).unwrap();
+        // As QEMU does for a guest: bytes on the disk, not in the file.
+        let io = |command: &str| {
+            let output =
+                Command::new("qemu-io").args(["-f", "qcow2", "-c", command]).arg(&path).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success() && !said.contains("failed"), "{command}: {said}");
+            said
+        };
+        io(&format!("write -s {} 0 64k", header.display()));
+        let before = read(&path).unwrap().unwrap();
+        grow(&path, 16 * MIB).unwrap();
+        let after = read(&path).unwrap().unwrap();
+        assert_eq!(after, VolumeFile { virtual_size_bytes: 16 * MIB, base: before.base });
+        assert!(after.base.is_none_or(|(file, format)| file == base && format == "raw"));
+        // The guest finds its own bytes and none of the host's; the host's file is as it was.
+        assert!(io("read -v 0 16").contains("51 46 49 fb"), "its own header");
+        io("read -P 0 1M 7M");
+        assert_eq!(std::fs::read(&secret).unwrap(), vec![b'S'; 64 << 10]);
+    }
+}
