@@ -25,9 +25,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 /// Makes a service of tower one for [`serve`].
 pub use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// What clients may take of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +74,34 @@ pub async fn serve<S, B>(
     listener: TcpListener,
     limits: Limits,
     service: S,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> io::Result<()>
 where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    serve_over(listener, limits, service, stop, |stream| async { Ok(stream) }).await
+}
+
+/// As [`serve`], over what `handshake` makes of each connection (TLS), which has to be done within
+/// [`Limits::head_patience`] and counts as a connection meanwhile.
+///
+/// # Errors
+/// None while it serves: a handshake that fails ends its connection alone.
+pub async fn serve_over<S, B, H, F, T>(
+    listener: TcpListener,
+    limits: Limits,
+    service: S,
+    mut stop: watch::Receiver<bool>,
+    handshake: H,
+) -> io::Result<()>
+where
+    H: Fn(TcpStream) -> F + Clone + Send + 'static,
+    F: Future<Output = io::Result<T>> + Send,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -110,10 +137,16 @@ where
         };
         // Answers are small, and somebody waits for them.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone()).with_upgrades();
-        let (mut stop, open, name) = (stop.clone(), open.clone(), limits.listener);
-        open.increment(1.0);
+        let (http, service, handshake) = (http.clone(), service.clone(), handshake.clone());
+        let (mut stop, open, name) = (stop.clone(), Open::new(open.clone()), limits.listener);
         connections.spawn(async move {
+            let (_place, _open) = (place, open);
+            let stream = match timeout(limits.head_patience, handshake(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return note(name, "handshake", &error),
+                Err(error) => return note(name, "timeout", &error),
+            };
+            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
             let ended = tokio::select! {
@@ -123,10 +156,8 @@ where
                     connection.await
                 }
             };
-            open.decrement(1.0);
-            drop(place);
             if let Err(error) = ended {
-                note(name, &error);
+                note(name, why(&error), &error);
             }
         });
     }
@@ -137,8 +168,24 @@ where
     Ok(())
 }
 
-fn note(listener: &'static str, error: &hyper::Error) {
-    let why = if error.is_timeout() {
+/// Counts a connection for as long as it is there, also if its task is cut off.
+struct Open(metrics::Gauge);
+
+impl Open {
+    fn new(count: metrics::Gauge) -> Open {
+        count.increment(1.0);
+        Open(count)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+fn why(error: &hyper::Error) -> &'static str {
+    if error.is_timeout() {
         "timeout"
     } else if error.is_parse_too_large() {
         "head_too_large"
@@ -146,7 +193,10 @@ fn note(listener: &'static str, error: &hyper::Error) {
         "malformed"
     } else {
         "broken"
-    };
+    }
+}
+
+fn note(listener: &'static str, why: &'static str, error: &dyn std::error::Error) {
     metrics::counter!("rempart_http_connections_ended_total", "listener" => listener, "why" => why).increment(1);
     tracing::debug!(listener, why, %error, "connection ended");
 }

@@ -18,7 +18,7 @@ mod tests;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{OsStr, Resettable};
+use clap::builder::OsStr;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
@@ -216,7 +216,12 @@ fn file_to_read(settings: &[Arg], arguments: &[OsString], program: Program) -> O
 /// Checks the value of a setting as clap would, whatever else is set.
 fn check_value(setting: &Arg, values: &[String], place: &str) -> Result<(), SettingsError> {
     let long = setting.get_long().unwrap_or_default();
-    let alone = setting.clone().env(Resettable::Reset).required(false);
+    // Made anew: what it requires or conflicts with is looked at when all are known.
+    let alone = Arg::new("value")
+        .long(long.to_owned())
+        .action(setting.get_action().clone())
+        .value_parser(setting.get_value_parser().clone())
+        .value_delimiter(setting.get_value_delimiter());
     let flags = values.iter().map(|value| format!("--{long}={value}"));
     let checked = Command::new("settings").no_binary_name(true).arg(alone).try_get_matches_from(flags);
     checked.map(drop).map_err(|error| SettingsError::Invalid {

@@ -8,30 +8,41 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::*;
 
 struct Server {
     address: SocketAddr,
+    /// Rings when a request for /wait has arrived.
+    arrived: Arc<Notify>,
+    /// Lets that request be answered.
+    go_on: Arc<Notify>,
     stop: watch::Sender<bool>,
     task: JoinHandle<io::Result<()>>,
 }
 
-/// Answers "hello", after the path's number of milliseconds.
+/// Answers "hello".
 async fn server(limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let wait = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let bells = (arrived.clone(), go_on.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (arrived, go_on) = bells.clone();
+        async move {
+            if request.uri().path() == "/wait" {
+                arrived.notify_one();
+                go_on.notified().await;
+            }
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+        }
     });
     let (stop, stopping) = watch::channel(false);
     let task = tokio::spawn(serve(listener, limits, service, stopping));
-    Server { address, stop, task }
+    Server { address, arrived, go_on, stop, task }
 }
 
 async fn ask(stream: &mut TcpStream, head: &str) -> String {
@@ -45,6 +56,30 @@ async fn ask(stream: &mut TcpStream, head: &str) -> String {
         }
     }
     String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time_and_holds_up_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_stop, stopping) = watch::channel(false);
+    let service = service_fn(|_: Request<Incoming>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+    });
+    let limits = Limits { head_patience: Duration::from_millis(500), ..Limits::new("test") };
+    // One byte has to come first.
+    let handshake = |mut stream: TcpStream| async {
+        let byte = stream.read_u8().await?;
+        if byte == b'!' { Ok(stream) } else { Err(io::ErrorKind::InvalidData.into()) }
+    };
+    tokio::spawn(serve_over(listener, limits, service, stopping, handshake));
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut wrong = TcpStream::connect(address).await.unwrap();
+    wrong.write_all(b"?").await.unwrap();
+    let mut right = TcpStream::connect(address).await.unwrap();
+    assert!(ask(&mut right, "!GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.ends_with("hello"));
+    closed(&mut wrong).await;
+    assert!(closed(&mut silent).await <= Duration::from_secs(10));
 }
 
 /// How long until the other side hangs up.
@@ -115,14 +150,12 @@ async fn what_is_under_way_is_answered_at_the_end() {
     let mut idle = TcpStream::connect(server.address).await.unwrap();
     ask(&mut idle, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let mut busy = TcpStream::connect(server.address).await.unwrap();
-    ask(&mut busy, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    busy.write_all(b"GET /300 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    // The service has it: what it asks of us is not a fixed time, but a byte that has left here.
-    busy.flush().await.unwrap();
-    tokio::task::yield_now().await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    server.arrived.notified().await;
     server.stop.send_replace(true);
     closed(&mut idle).await;
+    server.go_on.notify_one();
     let answer = ask(&mut busy, "").await;
-    assert!(answer.is_empty() || answer.ends_with("hello"), "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
     timeout(Duration::from_secs(5), server.task).await.expect("it ends").unwrap().unwrap();
 }

@@ -30,7 +30,7 @@ struct Run {
     #[arg(long, env = "THING_NAMES", value_delimiter = ',', required = true)]
     names: Vec<String>,
     /// Where.
-    #[arg(long, hide_env_values = true, env = "THING_DATABASE_URL")]
+    #[arg(long, hide_env_values = true, env = "THING_DATABASE_URL", requires = "names")]
     database_url: Option<String>,
     /// Or not.
     #[arg(long)]

@@ -11,6 +11,7 @@ use crate::tree::{File, Tree};
 const CRATES: &[(&str, &[&str])] = &[
     ("rempart-api", &[]),
     ("rempart-proto", &[]),
+    ("rempart-daemon", &[]),
     ("rempart-identity", &["rempart-proto"]),
     ("rempart-image-format", &[]),
     ("rempart-wal", &[]),
@@ -19,6 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "rempart-controller",
         &[
             "rempart-api",
+            "rempart-daemon",
             "rempart-identity",
             "rempart-image-format",
             "rempart-model",
@@ -26,7 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "rempart-wal",
         ],
     ),
-    ("rempart-agent", &["rempart-identity", "rempart-image-format", "rempart-proto"]),
+    ("rempart-agent", &["rempart-daemon", "rempart-identity", "rempart-image-format", "rempart-proto"]),
     ("rempart-cli", &["rempart-api"]),
     ("rempart-terraform", &["rempart-api"]),
     // Tests drive the others as programs, from outside.
@@ -68,6 +70,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("reconcile", &["raft", "fleet", "replica"]),
     ("pki", &["authority", "raft", "replica"]),
     ("replica", &["raft", "store"]),
+    ("telemetry", &["raft", "replica", "store", "fleet"]),
     ("authority", &[]),
 ];
 
