@@ -131,17 +131,16 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         },
     );
     let probing = tokio::spawn(probe(service.clone(), serving));
-    let internal = serve_internal(
-        node.clone(),
-        service.clone(),
-        fleet.clone(),
-        blobs.clone(),
-        consoles.server(),
+    let services = Internal {
+        node: node.clone(),
+        service: service.clone(),
+        fleet: fleet.clone(),
+        blobs: blobs.clone(),
+        consoles: consoles.server(),
         enrolment,
-        replica.clone(),
-        accept(internal_listener, &keys.credentials)?,
-        stopping.clone(),
-    );
+    };
+    let connections = accept(internal_listener, &keys.credentials)?;
+    let internal = serve_internal(services, replica.clone(), connections, stopping.clone());
     let app = http::router(http::Settings {
         authority: keys.issuer.clone(),
         service: service.clone(),
@@ -236,19 +235,25 @@ async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::
     Ok(store::open(&source, identity).await?)
 }
 
-/// The listener for peers and agents: gRPC over mutual TLS. Who calls is in the connection's certificate, and is judged by
-/// State as it is at each call; only enrolment answers those who have none in force.
-async fn serve_internal(
+/// What answers on the listener for peers and agents.
+struct Internal {
     node: Node,
     service: Service,
     fleet: Fleet,
     blobs: Blobs,
     consoles: console::Server,
     enrolment: Enrolment,
+}
+
+/// The listener for peers and agents: gRPC over mutual TLS. Who calls is in the connection's certificate, and is judged by
+/// State as it is at each call; only enrolment answers those who have none in force.
+async fn serve_internal(
+    services: Internal,
     replica: Replica,
     connections: ReceiverStream<std::io::Result<Accepted>>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
+    let Internal { node, service, fleet, blobs, consoles, enrolment } = services;
     let known = move |request: Request<()>| -> Result<Request<()>, Status> {
         Ok(peer::admit(request, |shown| pki::judge(&replica.state(), shown)))
     };

@@ -36,7 +36,7 @@ fn filled(dir: &Path, options: &[&str]) -> Vec<u8> {
     let mut disk = vec![0; 40 << 20];
     for (number, byte) in disk.iter_mut().enumerate() {
         if (number >> 20).is_multiple_of(2) {
-            *byte = (number.wrapping_mul(2_654_435_761) >> 7) as u8;
+            *byte = (number.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()[0];
         }
     }
     std::fs::write(&raw, disk).unwrap();

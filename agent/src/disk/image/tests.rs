@@ -58,7 +58,7 @@ fn an_image_is_verified_once_and_again_when_it_changed() {
 fn what_is_no_regular_file_of_the_declared_size_is_refused() {
     let Fixture { store, directory, _temp } = fixture();
     let blob = blob_of(&[9; 512], ImageFormat::Raw);
-    std::fs::write(directory.join("elsewhere"), &[9; 512]).unwrap();
+    std::fs::write(directory.join("elsewhere"), [9; 512]).unwrap();
     std::os::unix::fs::symlink(directory.join("elsewhere"), store.file(&blob)).unwrap();
     let refusal = store.verify(&blob).unwrap_err().to_string();
     assert!(refusal.contains("symbolic link"), "{refusal}");
