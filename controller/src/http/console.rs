@@ -33,8 +33,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::Settings;
+use super::measure::Measure;
 use super::problem::{Failure, StatusTable};
+use super::{Settings, audit};
 use crate::authority::Audience;
 use crate::console::{Line, Refused};
 use crate::service::Caller;
@@ -159,15 +160,22 @@ where
 {
     let id = Uuid::now_v7();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = %path);
+    let measure = Measure::begin(request.method(), &path);
+    let span = tracing::info_span!(
+        "request", request_id = %id, method = %request.method(), path = %path, subject = tracing::field::Empty
+    );
     let mut response = match answer(id, request).instrument(span.clone()).await {
         Ok(response) => response,
         Err(failure) => {
-            span.in_scope(|| failure.log());
+            span.in_scope(|| {
+                failure.log();
+                audit::note(&failure);
+            });
             // Rempart's own provider: statuses are what they say.
             failure.into_response(&path, StatusTable::Spec)
         }
     };
+    span.in_scope(|| measure.end(response.status()));
     if let Ok(value) = id.to_string().parse() {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -189,6 +197,7 @@ fn target(
 fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Failure> {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let subject = settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
+    tracing::Span::current().record("subject", subject.as_str());
     Ok(Caller { subject })
 }
 
@@ -216,7 +225,7 @@ impl From<Refused> for Failure {
         use ProblemType as P;
         use StatusCode as S;
         let (status, class) = match &refused {
-            Refused::Token(_) => (S::UNAUTHORIZED, P::Unauthorized),
+            Refused::Token(why) => return Failure::Unauthenticated(why.clone()),
             Refused::Forbidden(_) => (S::FORBIDDEN, P::Forbidden),
             Refused::NotFound(_) => (S::NOT_FOUND, P::ResourceNotFound),
             Refused::Conflict(_) => (S::CONFLICT, P::ResourceConflict),

@@ -125,7 +125,7 @@ async fn a_token_opens_what_it_is_for_once_and_nothing_else(stage: &Stage) {
         at(&access, &format!("127.0.0.1:{}", ports[follower - 1].0), &to)
     };
     for replica in 1..=3 {
-        let refused = alice.open_console(&elsewhere(replica)).await.err().expect("it was used");
+        let refused = alice.open_console(&elsewhere(replica)).await.expect_err("it was used");
         assert_eq!(refused.status(), Some(401));
         assert!(refused.to_string().contains("used before"), "{refused}");
     }
@@ -151,7 +151,7 @@ async fn a_token_does_not_outlive_its_time(stage: &mut Stage) {
     for replica in [follower, stage.leader()] {
         let url = access.url.replace(&port(follower), &port(replica));
         let old = ConsoleAccess { url, ..access.clone() };
-        let refused = stage.alice(replica).open_console(&old).await.err().expect("it has expired");
+        let refused = stage.alice(replica).open_console(&old).await.expect_err("it has expired");
         assert_eq!(refused.status(), Some(401));
         assert!(refused.to_string().contains("expired"), "{refused}");
     }
@@ -234,7 +234,7 @@ async fn an_instance_has_so_many_consoles_and_no_more(stage: &Stage) {
     }
     for replica in 1..=3 {
         let access = stage.ask(replica, ConsoleKind::Vnc).await;
-        let refused = stage.alice(replica).open_console(&access).await.err().expect("too many");
+        let refused = stage.alice(replica).open_console(&access).await.expect_err("too many");
         assert_eq!(refused.status(), Some(409));
         assert!(refused.to_string().contains("close one first"), "{refused}");
     }

@@ -61,7 +61,8 @@ const CONTROLLER: &str = "controller/src/";
 
 /// Modules of the controller, and which of its modules each may name.
 const MODULES: &[(&str, &[&str])] = &[
-    ("http", &["service", "blob", "authority"]),
+    ("http", &["service", "blob", "authority", "console"]),
+    ("console", &["service", "fleet", "pki", "raft", "replica", "authority"]),
     ("service", &["raft", "replica", "authority", "pki"]),
     ("blob", &["pki", "service", "replica", "authority"]),
     ("raft", &["store"]),
