@@ -18,12 +18,17 @@ use call::{Lanes, Patience};
 use failure::Failure;
 use handle::Handle;
 use link::Link;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Instant;
 use supervisor::Supervisor;
 use tokio::sync::watch;
 use uuid::Uuid;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
+mod account;
 mod call;
 mod events;
 mod failure;
@@ -87,13 +92,14 @@ impl Libvirt {
     }
 
     /// Does `work` on one domain; `unknown` is the answer when libvirt does not know it.
-    fn ask_domain(
+    fn ask_domain<T: Send + 'static>(
         &self,
         action: &'static str,
         uuid: Uuid,
-        unknown: Result<(), Failure>,
-        work: impl FnOnce(&virt::domain::Domain) -> Result<(), Failure> + Send + 'static,
-    ) -> Result<(), HypervisorError> {
+        unknown: Result<T, Failure>,
+        work: impl FnOnce(&virt::domain::Domain) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, HypervisorError> {
+        let begun = Instant::now();
         let asked = self.ask(Patience::Change, move |link| {
             match virt::domain::Domain::lookup_by_uuid(link.connect(), uuid) {
                 Ok(domain) => work(&Handle::new(domain)),
@@ -101,7 +107,9 @@ impl Libvirt {
                 Err(error) => Err(error.into()),
             }
         });
-        asked.map_err(|failure| failure.about(action, uuid))
+        let outcome = asked.map_err(|failure| failure.about(action, uuid));
+        account::note(action, Some(uuid), begun, &outcome);
+        outcome
     }
 }
 
@@ -112,11 +120,15 @@ impl Hypervisor for Libvirt {
     }
 
     fn domains(&self) -> Result<Vec<Domain>, HypervisorError> {
-        self.ask(Patience::Query, listing::domains).map_err(Failure::about_host)
+        let begun = Instant::now();
+        let outcome = self.ask(Patience::Query, listing::domains).map_err(Failure::about_host);
+        account::note("list domains", None, begun, &outcome);
+        outcome
     }
 
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
         let (uuid, guest) = (guest.uuid, guest.clone());
+        let begun = Instant::now();
         let defined = self.ask(Patience::Change, move |link| {
             let xml = definition::write(&guest, &link.host()?.facts)?;
             let flags = sys::VIR_DOMAIN_DEFINE_VALIDATE;
@@ -124,15 +136,25 @@ impl Hypervisor for Libvirt {
             drop(Handle::new(domain));
             Ok(())
         });
-        defined.map_err(|failure| failure.about("define", uuid))
+        let outcome = defined.map_err(|failure| failure.about("define", uuid));
+        account::note("define", Some(uuid), begun, &outcome);
+        outcome
     }
 
     fn start(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         self.ask_domain("start", uuid, Err(Failure::refused("it is not defined")), |domain| {
-            unless(domain.is_active()?, || domain.create().map(drop)).or_else(|error| {
+            let paused = || domain.create_with_flags(sys::VIR_DOMAIN_START_PAUSED).map(drop);
+            unless(domain.is_active()?, paused).or_else(|error| {
                 // Somebody else was faster.
                 if domain.is_active().unwrap_or(false) { Ok(()) } else { Err(error.into()) }
             })
+        })
+    }
+
+    fn resume(&self, uuid: Uuid) -> Result<(), HypervisorError> {
+        self.ask_domain("resume", uuid, Ok(()), |domain| {
+            let paused = domain.get_state()?.0 == sys::VIR_DOMAIN_PAUSED;
+            unless(!paused, || domain.resume().map(drop)).or_else(|error| off_after_all(domain, error))
         })
     }
 
@@ -146,6 +168,28 @@ impl Hypervisor for Libvirt {
     fn power_off(&self, uuid: Uuid) -> Result<(), HypervisorError> {
         self.ask_domain("power off", uuid, Ok(()), |domain| {
             unless(!domain.is_active()?, || domain.destroy()).or_else(|error| off_after_all(domain, error))
+        })
+    }
+
+    fn grow_disk(&self, uuid: Uuid, path: &Path, size_bytes: u64) -> Result<(), HypervisorError> {
+        // Our paths are made of UUIDs below the data directory; libvirt takes text.
+        let path = path.to_string_lossy().into_owned();
+        let unknown = Err(Failure::refused("it is not defined"));
+        self.ask_domain("grow a disk", uuid, unknown, move |domain| {
+            domain.block_resize(&path, size_bytes, sys::VIR_DOMAIN_BLOCK_RESIZE_BYTES)?;
+            Ok(())
+        })
+    }
+
+    fn open_screen(&self, uuid: Uuid) -> Result<Option<UnixStream>, HypervisorError> {
+        self.ask_domain("show the screen", uuid, Ok(None), |domain| {
+            if !domain.is_active()? {
+                return Ok(None);
+            }
+            let (ours, theirs) = UnixStream::pair().map_err(Failure::refused)?;
+            // Who holds libvirt's socket could do anything to the guest: a password would protect nothing.
+            domain.open_graphics(0, theirs.as_raw_fd(), sys::VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)?;
+            Ok(Some(ours))
         })
     }
 

@@ -10,8 +10,8 @@ pub mod libvirt;
 pub mod simulated;
 pub mod virtualization;
 
-use std::path::{Path, PathBuf};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// What the agent asks of a hypervisor. Every call is idempotent: repeating it after a crash reaches the same state.

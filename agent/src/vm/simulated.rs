@@ -4,8 +4,8 @@
 
 use super::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
