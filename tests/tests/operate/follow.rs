@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rempart_tests::{Lab, until_some};
+use rempart_tests::{Cluster, Lab, until_some};
 use serde_json::{Value, json};
 
 use crate::repository;
@@ -108,5 +108,50 @@ async fn one_request_is_found_in_all_logs_down_to_libvirt() {
     ] {
         assert!(seen.contains(line), "{line} is not in\n{seen}");
     }
+
+    // The agent ends in good order, and the guest does not notice.
+    let uid = lab.domains().into_iter().next().expect("a domain");
+    let mut lab = lab;
+    lab.says(&uid, "tiny: ready").await;
+    let status = lab.daemon.take().expect("it runs").terminate().expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    assert!(lab.qemu_runs(&uid), "the guest runs on");
+    lab.start_agent();
     lab.delete("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_at_a_follower_is_found_at_the_leader() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::start(&dir.path().join("c"), 3).await.expect("a cluster");
+    let leads = |id: usize| {
+        let log = std::fs::read_to_string(cluster.layout.log(id)).unwrap_or_default();
+        async move { metrics(&log).await.contains("rempart_raft_is_leader 1") }
+    };
+    let (mut leader, mut follower) = (None, None);
+    for id in 1..=3 {
+        *(if leads(id).await { &mut leader } else { &mut follower }) = Some(id);
+    }
+    let (leader, follower) = (leader.expect("a leader"), follower.expect("a follower"));
+    let token = cluster.layout.token("operator").expect("a token");
+    let url = format!("{}/providers/rempart.tenancy/v1/tenants/acme", cluster.layout.url(follower));
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let put = http.put(url).bearer_auth(token).json(&json!({ "spec": { "owners": ["alice"] } }));
+    let answer = put.send().await.expect("an answer");
+    let id = answer.headers().get("x-request-id").expect("an id").to_str().expect("text").to_owned();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+    let log = |replica| {
+        let path = cluster.layout.log(replica);
+        move || std::fs::read_to_string(&path).unwrap_or_default()
+    };
+    says("the follower's log", log(follower), &id, &["answered", "applied"]).await;
+    says("the leader's log", log(leader), &id, &["answered to a follower", "applied"]).await;
+
+    // Who has no right is in the log, under the request's id and his name.
+    let token = cluster.layout.token("mallory").expect("a token");
+    let url = format!("{}/providers/rempart.tenancy/v1/tenants/acme", cluster.layout.url(follower));
+    let answer = http.delete(url).bearer_auth(token).send().await.expect("an answer");
+    let id = answer.headers().get("x-request-id").expect("an id").to_str().expect("text").to_owned();
+    assert_eq!(answer.status().as_u16(), 403);
+    says("the refusal", log(follower), &id, &["audit", "mallory", "forbidden"]).await;
 }
