@@ -109,6 +109,7 @@ async fn a_volume_grows_under_its_guest(lab: &Lab, uid: &str) {
         if info.contains("2147483648") { Ok(()) } else { Err(info) }
     })
     .await;
+    lab.status(&volume("web-1"), "to say so", |status| status["sizeGB"] == 2 && status["state"] == "active").await;
     let quiet = |status: &serde_json::Value| status["state"] == "active" && status["powerState"] == "on";
     lab.status(&instance("web-1"), "to run as if nothing had been", quiet).await;
 }

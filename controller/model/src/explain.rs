@@ -125,7 +125,11 @@ fn explain_volume(
         ));
     }
     if !object.is_deleting() {
-        return None;
+        let from = volume.realised_size_gb?;
+        return host_trouble(state, &placement.host).or_else(|| {
+            let words = format!("It is growing from {from} GB.");
+            Some(Explanation::new("Growing", words.clone(), format!("{words} On host {}.", placement.host)))
+        });
     }
     if let Some(user) = state.referrers(&object.urn).next() {
         let words = format!("It goes when {} has gone.", user.urn);

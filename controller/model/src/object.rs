@@ -294,6 +294,9 @@ pub struct VolumeDetail {
     /// The request that last changed what its host has to do, for the host's logs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<Uuid>,
+    /// GB (GiB) its bytes really have while it is growing; none when they have the size that is asked for.
+    #[serde(rename = "realisedSizeGB", skip_serializing_if = "Option::is_none", default)]
+    pub realised_size_gb: Option<u32>,
 }
 
 /// Beside an image.

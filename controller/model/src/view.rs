@@ -113,8 +113,8 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
                 status["powerStateSince"] = json!(since);
             }
         }
-        (Spec::BlockStorage(spec), _) => {
-            status["sizeGB"] = json!(spec.size_gb);
+        (Spec::BlockStorage(spec), Detail::Volume(volume)) => {
+            status["sizeGB"] = json!(volume.realised_size_gb.unwrap_or(spec.size_gb));
             if let Some(user) = state.referrers(&object.urn).find(|user| user.urn.kind == Kind::Instance) {
                 status["attachedTo"] = json!(Reference::to_urn(&user.urn));
             }

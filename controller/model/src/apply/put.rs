@@ -97,6 +97,9 @@ impl Tx {
             (Spec::BlockStorage(new), _) => {
                 let new = new.clone();
                 self.settle_volume(&mut object, &new, old)?;
+                if matches!(&object.detail, Detail::Volume(volume) if volume.realised_size_gb.is_some()) {
+                    return Ok(self.write(object));
+                }
             }
             (Spec::Image(image), None) => {
                 let source = self.state.resolve(&image.block_storage_ref, Kind::BlockStorage, &object.urn);
@@ -167,6 +170,9 @@ impl Tx {
                 )));
             }
             detail.host_generation = object.resource_version;
+            if detail.realised.generation > 0 {
+                detail.realised_size_gb.get_or_insert(old.size_gb);
+            }
         }
         Ok(())
     }

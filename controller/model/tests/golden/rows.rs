@@ -119,6 +119,7 @@ fn objects() -> Vec<Object> {
                     host_generation: 7,
                     realised: realised(),
                     request_id: None,
+                    realised_size_gb: None,
                 }),
                 Kind::Image => {
                     Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 })

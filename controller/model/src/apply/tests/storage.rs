@@ -152,11 +152,19 @@ fn an_image_of_a_volume_that_a_host_holds_is_refused_for_now() {
 fn growing_a_volume_is_work_for_its_host() {
     let mut world = World::with_active_instance();
     world.updated(&volume("boot"), volume_spec(5));
-    assert_eq!(world.history(&volume("boot")), "active updating active creating pending");
     let desired = world.state.desired(world.get(&volume("boot")));
     assert!(
         matches!(desired, Some(DesiredObject::Volume(volume)) if volume.generation == 2 && volume.size_bytes == 5 << 30)
     );
+    // It has its new size once its host says so, whatever is asked for meanwhile.
+    assert_eq!(world.status(&volume("boot"))["sizeGB"], 1);
+    world.updated(&volume("boot"), volume_spec(6));
+    assert_eq!(world.history(&volume("boot")), "updating active creating pending");
+    assert_eq!(world.status(&volume("boot"))["conditions"][0]["reason"], "Growing");
+    world.report("h1");
+    assert_eq!(world.status(&volume("boot"))["sizeGB"], 6);
+    assert_eq!(world.history(&volume("boot")), "active updating active creating pending");
+    assert_eq!(world.history(&instance("vm")), "active creating pending", "nothing happened to its guest");
 }
 
 #[test]
