@@ -29,9 +29,12 @@ bench: setup ## Measure: memory, PUTs, time to a guest's first line (release bui
 build: setup ## Build everything
 	$(CARGO) build --workspace --locked
 
+# IMAGE=debian: guests with cloud-init, built in two minutes the first time.
+IMAGE ?= tiny
+
 .PHONY: demo
-demo: build ## Start a whole Rempart on this machine and show a tenant getting a virtual machine
-	@target/debug/rempart-demo up
+demo: build ## Start a whole Rempart on this machine and show a tenant getting two virtual machines (IMAGE=debian)
+	@target/debug/rempart-demo up --image $(IMAGE)
 
 .PHONY: demo-down
 demo-down: ## End the demo and remove what it made

@@ -154,7 +154,7 @@ fn next_steps(dir: &Path, stage: &Stage, image: Image) {
          rempart remove web-3 --yes\n  \
          rempart --context operator host cordon host-1    # nothing new on it; then: uncordon\n  \
          kill -9 $(cat {dir}/c1.pid)     # any controller; then ask another:\n  \
-         REMPART_SERVER={} rempart list vms\n  \
+         REMPART_SERVER={} REMPART_TOKEN=$(cat {dir}/alice.token) rempart list vms\n  \
          virsh -c '{}' list\n  \
          make demo-down                  # ends and removes all of it",
         stage.layout.url(2),
