@@ -59,13 +59,12 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("rl").tempdir_in("/tmp").expect("a temporary directory");
         let hypervisor = Hypervisor::start(&dir.path().join("hv")).expect("a hypervisor");
         let cluster = Cluster::start(&dir.path().join("c"), replicas).await.expect("a cluster");
-        let image = tiny_image(&dir.path().join("images")).expect("the image tiny");
-        let agent =
-            Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri(), &image.dir).expect("an agent");
+        let image = tiny_image().expect("the image tiny");
+        let agent = Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri()).expect("an agent");
         let daemon = Some(agent.start().expect("it starts"));
         let operator = cluster.client(1, "operator").expect("a client");
         let alice = cluster.client(1, "alice").expect("a client");
-        offer_image(&operator, &cluster.layout.url(1), &image).await.expect("an image");
+        offer_image(&operator, &image).await.expect("an image");
         let tenant = json!({ "spec": { "owners": ["alice"] } });
         operator.put(&Urn::global(Kind::Tenant, "acme"), &tenant).await.expect("a tenant");
         alice.put(&Urn::tenant(Kind::Workspace, "acme", "w"), &json!({})).await.expect("a workspace");
