@@ -183,7 +183,11 @@ impl Authority {
     }
 
     /// A token of [`issue_for`](Self::issue_for), as [`verify`](Self::verify), with no leeway after its end.
-    pub fn verify_for<T: DeserializeOwned>(&self, audience: Audience, token: &str) -> Result<Special<T>, String> {
+    pub fn verify_for<T: DeserializeOwned>(
+        &self,
+        audience: Audience,
+        token: &str,
+    ) -> Result<Special<T>, String> {
         self.decode(audience, token, 0)
     }
 
@@ -213,7 +217,12 @@ impl Authority {
         self.decode(audience, token, 5)
     }
 
-    fn decode<C: DeserializeOwned>(&self, audience: Audience, token: &str, leeway_s: u64) -> Result<C, String> {
+    fn decode<C: DeserializeOwned>(
+        &self,
+        audience: Audience,
+        token: &str,
+        leeway_s: u64,
+    ) -> Result<C, String> {
         // The algorithm is pinned: a token cannot choose how it is checked.
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[audience.name()]);
@@ -292,7 +301,8 @@ mod tests {
     fn a_one_time_token_says_which_it_is_and_since_when() {
         let authority = authority();
         let hour = Duration::from_secs(3600);
-        let before = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let before =
+            i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
         let token = authority.issue_once(Audience::Join, "host:h1", Some("a"), hour).unwrap();
         let known = authority.verify_once(Audience::Join, &token).unwrap();
         assert_eq!((known.subject.as_str(), known.zone.as_deref()), ("host:h1", Some("a")));

@@ -159,9 +159,8 @@ impl Applier {
     /// # Errors
     /// When a row cannot be read.
     pub fn new(loaded: Loaded, projection: Arc<Projection>) -> Result<(Applier, Replica), LoadError> {
-        let read = |what: String, text: &str| {
-            Object::read(text).map_err(|error| LoadError::Object { what, error })
-        };
+        let read =
+            |what: String, text: &str| Object::read(text).map_err(|error| LoadError::Object { what, error });
         let mut objects = Vec::with_capacity(loaded.resources.len());
         for row in loaded.resources {
             objects.push(read(format!("{:?}", row.key), &row.body)?);

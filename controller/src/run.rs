@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rempart_identity::{Accepted, accept, peer};
 use rempart_daemon::http::TowerToHyperService;
 use rempart_daemon::{signals, systemd};
+use rempart_identity::{Accepted, accept, peer};
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::{InterceptedService, InterceptorLayer};
 use tonic::{Request, Status};
 
-use crate::config::Run;
 use crate::blob::{self, Blobs};
+use crate::config::Run;
 use crate::console::{self, Consoles};
 use crate::fleet::Fleet;
 use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};

@@ -197,6 +197,7 @@ fn why(error: &hyper::Error) -> &'static str {
 }
 
 fn note(listener: &'static str, why: &'static str, error: &dyn std::error::Error) {
-    metrics::counter!("rempart_http_connections_ended_total", "listener" => listener, "why" => why).increment(1);
+    metrics::counter!("rempart_http_connections_ended_total", "listener" => listener, "why" => why)
+        .increment(1);
     tracing::debug!(listener, why, %error, "connection ended");
 }

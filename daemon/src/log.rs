@@ -37,9 +37,8 @@ fn checked(directives: &str) -> Result<String, String> {
 /// Begins to log; `default` is what is logged if nothing was set. To be called once.
 pub fn init(settings: &LogSettings, default: &str) {
     let set = settings.log.as_deref().and_then(|directives| EnvFilter::try_new(directives).ok());
-    let filter = set
-        .or_else(|| EnvFilter::try_from_default_env().ok())
-        .unwrap_or_else(|| EnvFilter::new(default));
+    let filter =
+        set.or_else(|| EnvFilter::try_from_default_env().ok()).unwrap_or_else(|| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         Format::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

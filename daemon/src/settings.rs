@@ -190,7 +190,9 @@ fn flags_of(command: &Command, program: Program) -> Vec<Arg> {
         None => Some(command),
     };
     let all = command.into_iter().flat_map(Command::get_arguments);
-    all.filter(|arg| arg.get_long().is_some_and(|long| !matches!(long, "help" | "version"))).cloned().collect()
+    all.filter(|arg| arg.get_long().is_some_and(|long| !matches!(long, "help" | "version")))
+        .cloned()
+        .collect()
 }
 
 /// The file's own flag is looked for before the others are understood: what they mean depends on the file.

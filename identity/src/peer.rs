@@ -18,7 +18,10 @@ struct Admission(Result<Identity, String>);
 
 /// Notes on `request` who sent it, for the services behind: the holder of the connection's certificate, if that is in
 /// force and `judge` has nothing against it (the error is told to the caller). For the listener's interceptor.
-pub fn admit<T>(mut request: Request<T>, judge: impl FnOnce(&Certificate) -> Result<(), String>) -> Request<T> {
+pub fn admit<T>(
+    mut request: Request<T>,
+    judge: impl FnOnce(&Certificate) -> Result<(), String>,
+) -> Request<T> {
     let admitted = match certificate(&request) {
         None => Err("this call needs a certificate of the cluster; join it first".to_owned()),
         Some(shown) if shown.is_expired() => {

@@ -158,11 +158,7 @@ pub async fn connect_to_join(address: &str, ca_sha256: &str, within: Duration) -
     })
 }
 
-fn endpoint(
-    address: &str,
-    config: ClientConfig,
-    behaviour: &Behaviour,
-) -> io::Result<(Endpoint, Connector)> {
+fn endpoint(address: &str, config: ClientConfig, behaviour: &Behaviour) -> io::Result<(Endpoint, Connector)> {
     // The scheme is tonic's business: what it connects through is secured already.
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let bad = |error| io::Error::new(io::ErrorKind::InvalidInput, format!("address {address:?}: {error}"));

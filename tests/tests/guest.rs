@@ -101,15 +101,15 @@ async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
 }
 
 async fn a_volume_grows_under_its_guest(lab: &Lab, uid: &str) {
-    let spec =
-        json!({ "sizeGB": 2, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+    let spec = json!({ "sizeGB": 2, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
     lab.alice.put(&volume("web-1"), &json!({ "spec": spec })).await.expect("it may grow");
     until_some("the guest's disk to be larger", PATIENCE, || async {
         let info = lab.hypervisor.virsh(&["domblkinfo", uid, "vda"]).expect("it runs");
         if info.contains("2147483648") { Ok(()) } else { Err(info) }
     })
     .await;
-    lab.status(&volume("web-1"), "to say so", |status| status["sizeGB"] == 2 && status["state"] == "active").await;
+    lab.status(&volume("web-1"), "to say so", |status| status["sizeGB"] == 2 && status["state"] == "active")
+        .await;
     let quiet = |status: &serde_json::Value| status["state"] == "active" && status["powerState"] == "on";
     lab.status(&instance("web-1"), "to run as if nothing had been", quiet).await;
 }

@@ -170,7 +170,10 @@ impl Stage {
     pub(super) fn take(&mut self, action: &Action) {
         match action {
             Action::FetchImage(blob) => {
-                assert_eq!(self.world.images.insert(blob.clone(), ImageState::Verified), Some(ImageState::Missing));
+                assert_eq!(
+                    self.world.images.insert(blob.clone(), ImageState::Verified),
+                    Some(ImageState::Missing)
+                );
             }
             Action::VerifyBase(blob) => _ = self.world.images.insert(blob.clone(), ImageState::Verified),
             Action::CreateVolume { volume, size_bytes, base } => {
@@ -250,7 +253,10 @@ impl Stage {
         let domains = self.world.domains.as_mut().unwrap();
         let off_cause = domains.get(&guest.uuid).and_then(|domain| domain.off_cause);
         let (name, definition) = (guest.uuid.to_string(), Some(guest.digest()));
-        domains.insert(guest.uuid, Domain { uuid: guest.uuid, name, running: false, paused: false, off_cause, definition });
+        domains.insert(
+            guest.uuid,
+            Domain { uuid: guest.uuid, name, running: false, paused: false, off_cause, definition },
+        );
     }
 
     pub(super) fn go_off(&mut self, cause: OffCause) {

@@ -134,7 +134,8 @@ impl State {
         let prefixed = format!("seca.{bare}");
         let names = [lower.as_str(), bare, &prefixed];
         let tenants = [urn.tenant.as_str(), SHARED_TENANT];
-        let spellings = tenants.iter().flat_map(|tenant| names.map(|name| Urn::tenant(urn.kind, tenant, name)));
+        let spellings =
+            tenants.iter().flat_map(|tenant| names.map(|name| Urn::tenant(urn.kind, tenant, name)));
         spellings.into_iter().find_map(|spelling| self.objects.get(&spelling))
     }
 

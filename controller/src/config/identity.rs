@@ -34,7 +34,7 @@ pub struct Token {
     #[arg(long, env = "REMPART_CLUSTER_DIR", required = true)]
     pub cluster_dir: Option<PathBuf>,
     /// Subject: the name of a person or service.
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
     /// How long it holds, in seconds.
     #[arg(long, default_value_t = 3600)]

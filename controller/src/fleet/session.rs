@@ -150,7 +150,8 @@ async fn see(
     fleet: &Fleet,
     hello: &Hello,
     shown: &Certificate,
-    report: rempart_api::fleet::HostReport) -> Result<(), Status> {
+    report: rempart_api::fleet::HostReport,
+) -> Result<(), Status> {
     let seen = HostSeen {
         host: hello.host.clone(),
         uid: Uuid::now_v7(),
@@ -224,7 +225,8 @@ fn compile<'a>(
     let mut desired =
         Desired { stamp: Some(stamp(state)), whole, volumes: Vec::new(), instances: Vec::new() };
     for object in objects {
-        let object = fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;
+        let object =
+            fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;
         match state.desired(&object) {
             Some(DesiredObject::Volume(volume)) => desired.volumes.push(wire::volume(volume)),
             Some(DesiredObject::Instance(instance)) => desired.instances.push(wire::instance(*instance)),

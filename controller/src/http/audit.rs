@@ -42,7 +42,9 @@ fn drop_lines(left_out: BTreeMap<&'static str, u64>) {
 fn class(failure: &Failure) -> Option<&'static str> {
     match failure {
         Failure::Unauthenticated(_) => Some("unauthenticated"),
-        Failure::Service(ServiceError::Forbidden) | Failure::Said(StatusCode::FORBIDDEN, ..) => Some("forbidden"),
+        Failure::Service(ServiceError::Forbidden) | Failure::Said(StatusCode::FORBIDDEN, ..) => {
+            Some("forbidden")
+        }
         Failure::Service(ServiceError::Refused(refusal)) => match refusal.class {
             RefusalClass::PreconditionFailed => Some("precondition_failed"),
             RefusalClass::Conflict => Some("conflict"),

@@ -2,13 +2,13 @@
 
 use rempart_api::storage::BlobSpec;
 use rempart_api::{Kind, ProblemSource, StringMap, Urn};
-use rempart_model::{Spec, SpecError, canonical_tenant};
+use rempart_model::{Spec, SpecError, canonical_tenant, read_shape};
 use serde_json::Value;
 
 use super::problem::Failure;
 use crate::service::Body;
 
-/// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path (SECA section 11).
+/// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path.
 pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, Failure> {
     let json: Value = serde_json::from_slice(bytes)
         .map_err(|error| Failure::BadRequest(format!("the body is not JSON: {error}")))?;
@@ -25,10 +25,7 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
         None | Some(Value::Null) => return Err(invalid("/spec", "is required")),
         Some(spec) => spec.clone(),
     };
-    let spec = Spec::parse(urn.kind, &spec).map_err(|SpecError { pointer, why }| {
-        let detail = format!("{pointer}: {why}");
-        Failure::BadRequest(detail)
-    })?;
+    let spec = Spec::parse(urn.kind, &spec).map_err(malformed)?;
     Ok(Body {
         labels: map(&json, "labels")?,
         annotations: map(&json, "annotations")?,
@@ -45,18 +42,23 @@ pub(super) fn no_content() -> BlobSpec {
 
 /// The content of a volume.
 pub(super) fn parse_content(bytes: &[u8]) -> Result<BlobSpec, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| {
         Failure::BadRequest(format!(
             "the body must be {{\"sha256\", \"format\": \"raw\"|\"qcow2\", \"sizeBytes\", \"virtualSizeBytes\"}}: {error}"
         ))
-    })
+    })?;
+    read_shape("", &json).map_err(malformed)
 }
 
 fn map(json: &serde_json::Map<String, Value>, name: &str) -> Result<StringMap, Failure> {
     match json.get(name) {
         None | Some(Value::Null) => Ok(StringMap::new()),
-        Some(value) => serde_json::from_value(value.clone())
-            .map_err(|_| Failure::BadRequest(format!("/{name}: must be an object of strings"))),
+        Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
+            malformed(SpecError {
+                pointer: format!("/{name}"),
+                why: "must be an object of strings".to_owned(),
+            })
+        }),
     }
 }
 
@@ -86,9 +88,15 @@ fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failu
 }
 
 fn invalid(pointer: &str, why: &str) -> Failure {
+    Failure::Invalid(vec![source(pointer)], format!("{pointer}: {why}"))
+}
+
+fn malformed(SpecError { pointer, why }: SpecError) -> Failure {
+    Failure::Malformed(vec![source(&pointer)], format!("{pointer}: {why}"))
+}
+
+/// The field at fault, by its pointer and by its name.
+fn source(pointer: &str) -> ProblemSource {
     let parameter = pointer.rsplit('/').next().unwrap_or_default().to_owned();
-    Failure::Invalid(
-        vec![ProblemSource { pointer: pointer.to_owned(), parameter }],
-        format!("{pointer}: {why}"),
-    )
+    ProblemSource { pointer: pointer.to_owned(), parameter }
 }

@@ -158,12 +158,7 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     let offered = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
     let trace = traceparent(offered, id);
     tracing::debug!(trace, "trace");
-    let request = Request {
-        id,
-        trace: Some(trace),
-        caller,
-        call,
-    };
+    let request = Request { id, trace: Some(trace), caller, call };
     let put = head.method == Method::PUT;
     let reply = settings.service.call(request).await.map_err(Failure::Service)?;
     Ok(match reply {

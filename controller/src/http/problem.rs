@@ -52,8 +52,9 @@ impl Failure {
         if let Failure::Service(ServiceError::Fault(fault)) = self {
             tracing::warn!(%fault, "request failed");
         }
-        if let Failure::Blob(error @ (BlobError::Full { .. } | BlobError::NoMajority { .. } | BlobError::Io { .. })) =
-            self
+        if let Failure::Blob(
+            error @ (BlobError::Full { .. } | BlobError::NoMajority { .. } | BlobError::Io { .. }),
+        ) = self
         {
             tracing::warn!(%error, "upload failed");
         }
@@ -103,7 +104,10 @@ impl Failure {
             }
             Failure::Blob(error) => {
                 let (status, class, why, parameter) = super::upload::problem(&error);
-                let source = |parameter: &str| ProblemSource { pointer: String::new(), parameter: parameter.to_owned() };
+                let source = |parameter: &str| ProblemSource {
+                    pointer: String::new(),
+                    parameter: parameter.to_owned(),
+                };
                 sources.extend(parameter.map(source));
                 (status, class, why)
             }

@@ -136,9 +136,9 @@ fn decode(segment: &str) -> Result<String, Failure> {
 
 /// A path with its names left out: `workspaces/-/instances/-`. `other` for what is no path of ours.
 pub(super) fn template(path: &str) -> String {
-    let known = [Method::GET, Method::PUT, Method::POST].iter().any(|method| {
-        !matches!(Route::parse(method, path), Err(Failure::NoRoute(_) | Failure::Method(_)))
-    });
+    let known = [Method::GET, Method::PUT, Method::POST]
+        .iter()
+        .any(|method| !matches!(Route::parse(method, path), Err(Failure::NoRoute(_) | Failure::Method(_))));
     let Some((_, rest)) = path.strip_prefix("/providers/").and_then(|rest| rest.split_once("/v1/")) else {
         return "other".to_owned();
     };

@@ -186,14 +186,20 @@ impl ClusterDir {
                 Err(PkiError::Exists { path, what: "this controller belongs to a cluster already" })
             }
             Some(path) => {
-                let what = "an earlier attempt was cut off, or other keys are kept here; look, and remove them";
+                let what =
+                    "an earlier attempt was cut off, or other keys are kept here; look, and remove them";
                 Err(PkiError::Exists { path, what })
             }
         }
     }
 
     /// Writes all of it. `cluster.json` comes last.
-    pub(super) fn write(&self, shared: &Shared, key: &Key, certificate: &Certificate) -> Result<(), PkiError> {
+    pub(super) fn write(
+        &self,
+        shared: &Shared,
+        key: &Key,
+        certificate: &Certificate,
+    ) -> Result<(), PkiError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let decoded = |name: &str, text: &str| {
             STANDARD.decode(text).map_err(|error| self.bad(name, format!("not base64: {error}")))
@@ -245,7 +251,8 @@ impl ClusterDir {
 
     fn cluster(&self) -> Result<Cluster, PkiError> {
         let text = self.read(CLUSTER)?;
-        serde_json::from_str(&text).map_err(|error| self.bad(CLUSTER, format!("not what `init` or `join` wrote: {error}")))
+        serde_json::from_str(&text)
+            .map_err(|error| self.bad(CLUSTER, format!("not what `init` or `join` wrote: {error}")))
     }
 
     fn root(&self) -> Result<Vec<u8>, PkiError> {
@@ -287,7 +294,9 @@ impl ClusterDir {
         let issuer = Authority::from_pkcs8(&sealed(ISSUER_KEY)?)?;
         let last = Certificate::read(&from_pem(&self.read(CERTIFICATE)?)?)?;
         let Identity::Controller(replica_id) = last.identity else {
-            return Err(self.bad(CERTIFICATE, format!("it is that of {}, not of a controller", last.identity)));
+            return Err(
+                self.bad(CERTIFICATE, format!("it is that of {}, not of a controller", last.identity))
+            );
         };
         let own = Key::from_pkcs8(&self.secret(KEY)?)?;
         let certificate = ca.sign_own(&last.identity, &own, lifetime)?;
@@ -299,7 +308,8 @@ impl ClusterDir {
 
     /// Signs this controller its next certificate.
     pub(super) fn renew(&self, keys: &Keys) -> Result<(), PkiError> {
-        let certificate = keys.ca.sign_own(&Identity::Controller(keys.replica_id), &keys.own, keys.lifetime)?;
+        let certificate =
+            keys.ca.sign_own(&Identity::Controller(keys.replica_id), &keys.own, keys.lifetime)?;
         write_public(&self.file(CERTIFICATE), to_pem(&certificate.der).as_bytes())?;
         Ok(keys.credentials.renew(certificate, &keys.own)?)
     }

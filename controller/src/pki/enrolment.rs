@@ -166,9 +166,7 @@ impl Enrolment {
                         )),
                     }
                 }
-                Some(founder) => {
-                    Ok(Err(Elsewhere(peers.address(founder).unwrap_or_default().to_owned())))
-                }
+                Some(founder) => Ok(Err(Elsewhere(peers.address(founder).unwrap_or_default().to_owned()))),
                 None => Err(Status::unavailable("this controller is starting; try again")),
             };
         };
@@ -247,7 +245,8 @@ impl EnrolmentRpc for Enrolment {
             Identity::Controller(id) => {
                 // Before the token is used up.
                 if transfer::seal(&request, b"", b"").is_none() {
-                    let why = "a controller's request needs an exchange key; join with `rempart-controller join`";
+                    let why =
+                        "a controller's request needs an exchange key; join with `rempart-controller join`";
                     return Err(Status::invalid_argument(why));
                 }
                 self.enrol_controller(*id, &token).await?
@@ -263,7 +262,8 @@ impl EnrolmentRpc for Enrolment {
             Identity::Host(_) => None,
             Identity::Controller(_) => {
                 let shared = self.0.dir.shared().map_err(|error| Status::internal(error.to_string()))?;
-                let json = serde_json::to_vec(&shared).map_err(|error| Status::internal(error.to_string()))?;
+                let json =
+                    serde_json::to_vec(&shared).map_err(|error| Status::internal(error.to_string()))?;
                 transfer::seal(&request, &ca, &json)
             }
         };

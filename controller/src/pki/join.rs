@@ -47,7 +47,11 @@ pub async fn join(dir: &ClusterDir, token: &JoinToken, patience: Duration) -> Re
     Ok(replica_id)
 }
 
-fn opened(exchange: Exchange, request: &EnrolRequest, joined: &rempart_identity::join::Joined) -> Option<Shared> {
+fn opened(
+    exchange: Exchange,
+    request: &EnrolRequest,
+    joined: &rempart_identity::join::Joined,
+) -> Option<Shared> {
     let content = transfer::open(exchange, request, &joined.ca, joined.keys.as_ref()?)?;
     serde_json::from_slice(&content).ok()
 }

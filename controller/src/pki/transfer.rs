@@ -43,13 +43,8 @@ impl Exchange {
 /// All that was said, in an order and with lengths that leave nothing to interpret.
 fn transcript(request: &EnrolRequest, answerer: &[u8], ca: &[u8]) -> digest::Digest {
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in [
-        request.token.as_bytes(),
-        &request.certificate_request,
-        &request.exchange_key,
-        answerer,
-        ca,
-    ] {
+    for part in [request.token.as_bytes(), &request.certificate_request, &request.exchange_key, answerer, ca]
+    {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

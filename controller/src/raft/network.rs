@@ -295,9 +295,13 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<TransferLeaderResponse<Types>, RpcError> {
         let body = wire::encode_transfer(self.target, &request);
         let answer = self
-            .call(RPCTypes::TransferLeader, option.hard_ttl(), Lane::Control, body, |mut client, payload| async move {
-                client.transfer_leader(payload).await
-            })
+            .call(
+                RPCTypes::TransferLeader,
+                option.hard_ttl(),
+                Lane::Control,
+                body,
+                |mut client, payload| async move { client.transfer_leader(payload).await },
+            )
             .await?;
         wire::decode_transferred(&answer).map_err(|error| unreachable(&error))
     }

@@ -28,7 +28,8 @@ impl Forwarder {
 
     fn client(&self, leader: u64, address: &str) -> Result<LeaderClient<Channel>, ServiceError> {
         let connection = self.peers.at(leader, address);
-        let connection = connection.map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?;
+        let connection =
+            connection.map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?;
         Ok(LeaderClient::new(connection)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES))

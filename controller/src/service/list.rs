@@ -5,9 +5,9 @@ use rempart_model::placement::Verdicts;
 use rempart_model::{Presentation, SHARED_TENANT, State, view_of};
 
 use super::call::Page;
+use super::error::ServiceError;
 use super::opened;
 use crate::pki::Sealer;
-use super::error::ServiceError;
 
 /// One page. Reads no more of the collection than it shows.
 pub(super) fn list(

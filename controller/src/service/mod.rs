@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, ResourceView, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Object, Outcome, PowerCommand, Presentation,
-    PutCommand, State, view_of,
+    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Object, Outcome, PowerCommand,
+    Presentation, PutCommand, State, view_of,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -267,9 +267,10 @@ impl Service {
         match &request.call {
             Call::Get { urn } => {
                 let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
-                let asked = if object.urn.tenant == urn.tenant { &object.urn } else { urn };
+                // Where it was asked for, by its own name: SKUs have several spellings.
+                let asked = Urn { name: object.urn.name.clone(), ..urn.clone() };
                 let object = opened(&self.inner.sealer, object)?;
-                let view = view_of(&state, &object, asked, self.presentation("GET", operator));
+                let view = view_of(&state, &object, &asked, self.presentation("GET", operator));
                 Ok(Reply::Resource { created: false, view: Box::new(view) })
             }
             Call::List { from, page } => {
@@ -380,7 +381,13 @@ impl Service {
     }
 
     fn presentation<'a>(&'a self, verb: &'a str, operator: bool) -> Presentation<'a> {
-        Presentation { public_url: &self.inner.settings.public_url, providers: &ADVERTISED, verb, operator, verdicts: None }
+        Presentation {
+            public_url: &self.inner.settings.public_url,
+            providers: &ADVERTISED,
+            verb,
+            operator,
+            verdicts: None,
+        }
     }
 
     fn authorise(&self, state: &State, request: &Request) -> Result<bool, ServiceError> {

@@ -59,7 +59,8 @@ fn values(setting: &Arg, value: &DeValue<'_>) -> Result<Vec<String>, String> {
             _ => Err("it is true or false".to_owned()),
         };
     }
-    let is_list = setting.get_value_delimiter().is_some() || matches!(setting.get_action(), ArgAction::Append);
+    let is_list =
+        setting.get_value_delimiter().is_some() || matches!(setting.get_action(), ArgAction::Append);
     match value {
         DeValue::Array(items) if is_list => items.iter().map(|item| scalar(item.get_ref())).collect(),
         DeValue::Array(_) => Err("it has one value, not a list".to_owned()),

@@ -74,7 +74,11 @@ fn the_file_counts_unless_a_flag_does() {
 #[test]
 fn errors_name_the_key_the_place_and_what_is_allowed() {
     for (text, flags, words) in [
-        ("names = [\"a\"]\ncuont = 5", &[][..], [".toml:2", "no setting \"cuont\"", "did you mean \"count\""]),
+        (
+            "names = [\"a\"]\ncuont = 5",
+            &[][..],
+            [".toml:2", "no setting \"cuont\"", "did you mean \"count\""],
+        ),
         ("names = \"a\"\n\ndatabase_url = 'x'", &[], [".toml:3", "\"database_url\"", "\"database-url\""]),
         ("[server]\ncount = 5", &[], [".toml:1", "\"server\"", "config reference"]),
         ("config = 'x'", &[], [".toml:1", "\"config\"", "no setting"]),

@@ -31,7 +31,8 @@ impl Directory {
                 bail!("another demo command is at work on {}; wait for it, or end it first", path.display());
             }
             // Whoever held it before may have removed it between our looking and locking.
-            if fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|ours| now.ino() == ours.ino())) {
+            if fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|ours| now.ino() == ours.ino()))
+            {
                 let directory = Directory { path, _lock: lock };
                 directory.check()?;
                 return Ok(directory);
@@ -66,7 +67,10 @@ impl Directory {
     /// # Errors
     /// When it cannot be written to.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        fs::write(self.path.join(MARK), "Made by Rempart's demo, which removes this directory: make demo-down\n")
+        fs::write(
+            self.path.join(MARK),
+            "Made by Rempart's demo, which removes this directory: make demo-down\n",
+        )
     }
 
     /// Removes it.

@@ -67,7 +67,8 @@ fn main() -> anyhow::Result<()> {
                 processes::down(directory.path())?;
             }
             directory.begin()?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(story::tell(directory.path(), image))
         }
         Demo::Down => {

@@ -59,7 +59,8 @@ pub(crate) fn down(dir: &Path) -> anyhow::Result<()> {
     let stops: Vec<_> = hypervisors
         .iter()
         .map(|path| {
-            let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/hypervisor"));
+            let mut command =
+                Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/hypervisor"));
             command.arg("stop").arg(path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
         })
         .collect();

@@ -57,9 +57,11 @@ pub(crate) async fn set(dir: &Path, screen: &Screen) -> anyhow::Result<Stage> {
     }
     let operator = Client::new(&layout.url(1), &token(dir, &layout, "operator")?)?;
     let region = Urn::global(Kind::Region, "local");
-    until_some("a leader; the controllers' logs may say why there is none", Duration::from_secs(60), || async {
-        operator.get(&region).await.map_err(|error| error.to_string())
-    })
+    until_some(
+        "a leader; the controllers' logs may say why there is none",
+        Duration::from_secs(60),
+        || async { operator.get(&region).await.map_err(|error| error.to_string()) },
+    )
     .await;
     screen.done("the controllers elected a leader and founded region 'local'");
     let mut libvirt_uris = Vec::new();
@@ -69,7 +71,11 @@ pub(crate) async fn set(dir: &Path, screen: &Screen) -> anyhow::Result<Stage> {
         let hypervisor = std::mem::ManuallyDrop::new(started);
         let agent = Agent::new(dir, name, &layout, &hypervisor.uri())?;
         let pid = processes::start(dir, name, agent.command()?)?;
-        say(&format!("  {name}         agent pid {pid}, log {}/{name}.log, {}", dir.display(), hypervisor.uri()));
+        say(&format!(
+            "  {name}         agent pid {pid}, log {}/{name}.log, {}",
+            dir.display(),
+            hypervisor.uri()
+        ));
         libvirt_uris.push(hypervisor.uri());
     }
     for name in HOSTS {
@@ -77,7 +83,11 @@ pub(crate) async fn set(dir: &Path, screen: &Screen) -> anyhow::Result<Stage> {
         until_some(&format!("{name} to join; see its log"), Duration::from_secs(60), || async {
             let view = operator.get(&host).await.map_err(|error| error.to_string())?;
             let status = view.status.unwrap_or_default();
-            if status["state"] == "active" && status["reachable"] == true { Ok(()) } else { Err(status.to_string()) }
+            if status["state"] == "active" && status["reachable"] == true {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
         })
         .await;
     }

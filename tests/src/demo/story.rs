@@ -42,7 +42,17 @@ pub(crate) async fn tell(dir: &Path, image: Image) -> anyhow::Result<()> {
     screen.run(&["--context", "operator", "apply", "-f", &path("acme.yaml")])?;
     let file = file.display().to_string();
     let boot = if image == Image::Debian { "uefi" } else { "bios" };
-    screen.run(&["--context", "operator", "image", "upload", &file, "--name", image.name(), "--boot", boot])?;
+    screen.run(&[
+        "--context",
+        "operator",
+        "image",
+        "upload",
+        &file,
+        "--name",
+        image.name(),
+        "--boot",
+        boot,
+    ])?;
     screen.done("the image is on a majority of the controllers");
 
     say("\nAlice asks for two machines, which are not to share a host.");
@@ -82,10 +92,7 @@ fn write_inputs(dir: &Path, image: Image) -> anyhow::Result<()> {
                   metadata: { kind: workspace, tenant: public, name: images }\nspec: {}\n";
     fs::write(dir.join("acme.yaml"), tenant)?;
     fs::write(dir.join("alice.pub"), SSH_KEY)?;
-    fs::write(
-        dir.join("user-data"),
-        if image == Image::Debian { DEBIAN_USER_DATA } else { TINY_USER_DATA },
-    )?;
+    fs::write(dir.join("user-data"), if image == Image::Debian { DEBIAN_USER_DATA } else { TINY_USER_DATA })?;
     let cli = rempart_tests::binary("rempart")?;
     let bin = fs::canonicalize(cli.parent().context("the CLI lies in no directory")?)?;
     let lines = [

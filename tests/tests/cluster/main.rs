@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bench::{
-    Answer, Bench, Caller, PATIENCE, bench, channel, history, no_panics, quiet, volume,
-    volume_body, workspace,
+    Answer, Bench, Caller, PATIENCE, bench, channel, history, no_panics, quiet, volume, volume_body,
+    workspace,
 };
 use rempart_api::{Kind, Urn};
 use rempart_proto::agent::v1::fleet_client::FleetClient;

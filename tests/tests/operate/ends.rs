@@ -46,7 +46,8 @@ async fn a_controller_that_is_still_starting_ends_when_it_is_told_to() {
         until("its Postgres to be gone", Duration::from_secs(20), || !postgres_runs(&data)).await;
 
         // Whatever was half made is made whole by the next start.
-        let mut cluster = Cluster { layout: layout.clone(), controllers: Vec::new(), environment: Vec::new() };
+        let mut cluster =
+            Cluster { layout: layout.clone(), controllers: Vec::new(), environment: Vec::new() };
         cluster.start_controller(1).expect("started");
         cluster.ready(1).await.expect("it serves");
     }
@@ -81,7 +82,8 @@ async fn a_second_signal_ends_at_once_and_loses_nothing() {
     let mut cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");
     let mut daemon = cluster.take(1);
     // It cannot end: its Postgres, which it waits for, does not move.
-    let pid = fs::read_to_string(cluster.layout.data_dir(1).join("postgres/data/postmaster.pid")).expect("a pid");
+    let pid =
+        fs::read_to_string(cluster.layout.data_dir(1).join("postgres/data/postmaster.pid")).expect("a pid");
     let pid = pid.lines().next().and_then(|line| line.parse().ok()).and_then(rustix::process::Pid::from_raw);
     let pid = pid.expect("a pid");
     rustix::process::kill_process(pid, Signal::STOP).expect("it is there");

@@ -60,8 +60,7 @@ fn documented(heading: &str) -> Vec<String> {
 async fn one_request_is_found_in_all_logs_down_to_libvirt() {
     let lab = Lab::open(1).await;
     let workspace = "tenants/acme/workspaces/w";
-    let disk =
-        json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+    let disk = json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
     let volume = format!("seca.storage/v1/{workspace}/block-storages/web");
     request(&lab, reqwest::Method::PUT, &volume, Some(json!({ "spec": disk }))).await;
     let mut body = lab.body("web", json!({ "userData": "#canary-5c1d" }));
@@ -93,7 +92,10 @@ async fn one_request_is_found_in_all_logs_down_to_libvirt() {
             assert!(is_rare || seen.contains(name.as_str()), "{name} is documented and not there:\n{seen}");
         }
         for name in seen.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
-            assert!(documented.iter().any(|known| known == name), "{name} is not in docs/operating/metrics.md");
+            assert!(
+                documented.iter().any(|known| known == name),
+                "{name} is not in docs/operating/metrics.md"
+            );
         }
         assert!(!seen.contains("acme") && !seen.contains("\"h1\""), "a name is a label:\n{seen}");
     }

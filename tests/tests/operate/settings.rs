@@ -87,7 +87,10 @@ fn a_wrong_setting_is_named_with_its_place_and_nothing_is_touched() {
     let output = run("rempart-controller", &["config", "show", "--config", path, "--replica-id", "1"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("database-url = \"postgres://rempart:***@db/rempart\""), "{shown}");
-    assert!(!shown.contains("hunter2") && shown.contains("replica-id = \"1\"  # flag --replica-id"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && shown.contains("replica-id = \"1\"  # flag --replica-id"),
+        "{shown}"
+    );
     assert!(!data.exists(), "nothing was made");
 
     let mut agent = Command::new(binary("rempart-agent").expect("built"));

@@ -61,7 +61,10 @@ fn a_new_generation_is_written_before_it_is_executed() {
     check(situation(OFF, None, true), "Stopping press");
     check(situation(OFF, None, false), "Settled");
     check(situation(RESTART, done(1, PowerStep::Settled, "now"), true), "Stopping press");
-    check(situation(RESTART, done(1, PowerStep::Settled, "now"), false), "Starting start Started resume Settled");
+    check(
+        situation(RESTART, done(1, PowerStep::Settled, "now"), false),
+        "Starting start Started resume Settled",
+    );
 }
 
 #[test]
@@ -82,8 +85,14 @@ fn a_settled_generation_is_never_repeated() {
 
 #[test]
 fn another_boot_brings_back_what_should_be_on() {
-    check(situation(ON, done(1, PowerStep::Settled, "before"), false), "Starting start Started resume Settled");
-    check(situation(ON, done(1, PowerStep::Starting, "before"), false), "Starting start Started resume Settled");
+    check(
+        situation(ON, done(1, PowerStep::Settled, "before"), false),
+        "Starting start Started resume Settled",
+    );
+    check(
+        situation(ON, done(1, PowerStep::Starting, "before"), false),
+        "Starting start Started resume Settled",
+    );
     check(situation(ON, done(1, PowerStep::Settled, "before"), true), "Settled");
     check(situation(OFF, done(1, PowerStep::Settled, "before"), false), "");
     check(situation(RESTART, done(2, PowerStep::Stopping, "before"), true), "Settled");
@@ -99,7 +108,10 @@ fn what_a_crash_left_is_continued() {
     check(situation(ON, done(1, PowerStep::Started, "now"), false), "Settled");
     check(situation(OFF, done(1, PowerStep::Stopping, "now"), true), "press");
     check(situation(OFF, done(1, PowerStep::Stopping, "now"), false), "Settled");
-    check(situation(RESTART, done(2, PowerStep::Stopping, "now"), false), "Starting start Started resume Settled");
+    check(
+        situation(RESTART, done(2, PowerStep::Stopping, "now"), false),
+        "Starting start Started resume Settled",
+    );
 }
 
 #[test]
@@ -119,5 +131,8 @@ fn a_deaf_guest_is_turned_off_after_the_grace() {
 fn a_start_does_not_overtake_a_stop() {
     let again = Power { generation: 2, ..ON };
     check(situation(again, done(1, PowerStep::Stopping, "now"), true), "Stopping press");
-    check(situation(again, done(1, PowerStep::Stopping, "now"), false), "Starting start Started resume Settled");
+    check(
+        situation(again, done(1, PowerStep::Stopping, "now"), false),
+        "Starting start Started resume Settled",
+    );
 }

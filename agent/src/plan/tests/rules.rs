@@ -23,7 +23,16 @@ fn a_fresh_pair_is_prepared_in_order() {
     let mut stage = Stage::desired();
     check(&stage, &["verify base image", "create volume"]);
     stage.drive_for(2);
-    let rest = ["create run directory", "write seed", "define", "record power", "start", "record power", "resume", "record power"];
+    let rest = [
+        "create run directory",
+        "write seed",
+        "define",
+        "record power",
+        "start",
+        "record power",
+        "resume",
+        "record power",
+    ];
     check(&stage, &rest);
     stage.drive();
     check(&stage, &[]);
@@ -98,7 +107,10 @@ fn a_running_guest_keeps_its_definition_and_seed() {
     stage.power(true, 2, true);
     check(&stage, &["record power", "press power button"]);
     stage.drive_for(2);
-    check(&stage, &["write seed", "define", "record power", "start", "record power", "resume", "record power"]);
+    check(
+        &stage,
+        &["write seed", "define", "record power", "start", "record power", "resume", "record power"],
+    );
 }
 
 #[test]

@@ -119,12 +119,7 @@ impl Hypervisor for StageHypervisor {
         self.simulated.power_off(uuid)
     }
 
-    fn grow_disk(
-        &self,
-        uuid: Uuid,
-        path: &std::path::Path,
-        size_bytes: u64,
-    ) -> Result<(), HypervisorError> {
+    fn grow_disk(&self, uuid: Uuid, path: &std::path::Path, size_bytes: u64) -> Result<(), HypervisorError> {
         self.simulated.grow_disk(uuid, path, size_bytes)
     }
 

@@ -57,7 +57,8 @@ impl Tx {
             self.write(object);
             self.finish_deletion(&urn);
         } else if volume.realised != realised {
-            let grown = report.present && report.failure.is_none() && volume.realised_size_gb.take().is_some();
+            let grown =
+                report.present && report.failure.is_none() && volume.realised_size_gb.take().is_some();
             volume.realised = realised;
             if grown && !object.is_deleting() {
                 object.status.enter(Phase::Active, self.now);

@@ -140,7 +140,11 @@ fn what_the_shared_catalogue_holds_appears_under_the_askers_tenant() {
     for spelling in ["SECA.DXS", "dxs", "DXS", "seca.dxs"] {
         for tenant in ["t1", "public"] {
             let found = world.state.get_visible(&Urn::tenant(Kind::InstanceSku, tenant, spelling));
-            assert_eq!(found.unwrap().urn.name, "seca.dxs", "what a reference finds, a path finds: {spelling}");
+            assert_eq!(
+                found.unwrap().urn.name,
+                "seca.dxs",
+                "what a reference finds, a path finds: {spelling}"
+            );
         }
     }
     assert!(world.state.get_visible(&Urn::tenant(Kind::InstanceSku, "t1", "none")).is_none());

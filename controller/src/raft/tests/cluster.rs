@@ -11,9 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use rempart_identity::{Ca, Credentials, Identity, Key, accept, peer, require_controller};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, time::Instant};
-use rempart_identity::{Ca, Credentials, Identity, Key, accept, peer, require_controller};
 use tonic::{
     Request, Status,
     service::interceptor::{InterceptedService, InterceptorLayer},

@@ -1,0 +1,255 @@
+//! Every kind, every verb and action of the table, in every sort of place, by every sort of caller, against a table
+//! written anew; and the proof that the comparison would notice a hole.
+
+use rempart_api::storage::{BlobFormat, BlobSpec};
+use rempart_api::tenancy::TenantSpec;
+use rempart_api::{Kind, Scope, StringMap};
+use rempart_model::{
+    Command, ENVELOPE_FORMAT, Envelope, Founding, HostAction, PowerAction, PutCommand, canonical_tenant,
+};
+use uuid::Uuid;
+
+use super::super::call::{Body, Page};
+use super::*;
+
+const OPERATOR: &str = "operator";
+/// Owns tenant `acme`.
+const OWNER: &str = "alice";
+/// Owns tenant `globex`, and nothing in `acme`.
+const NEIGHBOUR: &str = "bob";
+const NOBODY: &str = "mallory";
+const CALLERS: [&str; 4] = [OPERATOR, OWNER, NEIGHBOUR, NOBODY];
+/// Places: the owner's tenant, one that does not exist, and the shared one.
+const PLACES: [&str; 3] = ["acme", "nowhere", SHARED_TENANT];
+
+/// What somebody tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    List,
+    Get,
+    Put,
+    Delete,
+    Action(&'static str),
+    /// Content of a volume: the bytes, or only their digest.
+    Fill {
+        uploaded: bool,
+    },
+}
+
+fn deeds(kind: Kind) -> Vec<Deed> {
+    let mut deeds = vec![Deed::List, Deed::Get, Deed::Put, Deed::Delete];
+    deeds.extend(kind.info().actions.iter().copied().map(Deed::Action));
+    if kind == Kind::BlockStorage {
+        deeds.extend([Deed::Fill { uploaded: true }, Deed::Fill { uploaded: false }]);
+    }
+    deeds
+}
+
+/// Who may, said once more and in another way. A kind without a line here does not compile.
+fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
+    let read = matches!(deed, Deed::List | Deed::Get);
+    let operates = caller == OPERATOR;
+    let owns = caller == OWNER && place == "acme";
+    let shared = place == SHARED_TENANT;
+    match kind {
+        Kind::Region => read,
+        Kind::Host => operates,
+        Kind::Tenant => operates || (owns && deed == Deed::Get),
+        Kind::InstanceSku | Kind::StorageSku | Kind::NetworkSku => {
+            if shared {
+                operates || read
+            } else {
+                owns && read
+            }
+        }
+        Kind::Image if shared => operates || read,
+        Kind::Image
+        | Kind::Role
+        | Kind::RoleAssignment
+        | Kind::Workspace
+        | Kind::Instance
+        | Kind::BlockStorage
+        | Kind::Network
+        | Kind::Subnet
+        | Kind::RouteTable
+        | Kind::InternetGateway
+        | Kind::Nic
+        | Kind::PublicIp
+        | Kind::SecurityGroup
+        | Kind::SecurityGroupRule => {
+            if shared {
+                operates
+            } else {
+                owns && deed != Deed::Fill { uploaded: false }
+            }
+        }
+    }
+}
+
+/// The item of `kind` that is `place`, or called `x` in it.
+fn item(kind: Kind, place: &str) -> Urn {
+    match kind.info().scope {
+        Scope::Global => Urn::global(kind, place),
+        Scope::Tenant => Urn::tenant(kind, place, "x"),
+        Scope::Workspace => Urn::workspace(kind, place, "w", "x"),
+        Scope::Network => Urn::network(kind, place, "w", "n", "x"),
+    }
+}
+
+fn call(kind: Kind, place: &str, deed: Deed) -> Call {
+    let (urn, if_unmodified_since) = (item(kind, place), None);
+    let power = |action| Call::Power { urn: urn.clone(), if_unmodified_since, action };
+    let host = |action| Call::Host { urn: urn.clone(), if_unmodified_since, action };
+    match deed {
+        Deed::List => {
+            let from = Urn { name: String::new(), ..urn };
+            Call::List { from, page: Page { limit: 10, after: None } }
+        }
+        Deed::Get => Call::Get { urn },
+        Deed::Put => Call::Put { urn, if_unmodified_since, body: Box::new(body()) },
+        Deed::Delete => Call::Delete { urn, if_unmodified_since },
+        Deed::Fill { uploaded } => {
+            let content = BlobSpec {
+                sha256: "0".repeat(64),
+                format: BlobFormat::Raw,
+                size_bytes: 1,
+                virtual_size_bytes: 1,
+            };
+            Call::Fill { urn, content, uploaded }
+        }
+        Deed::Action("start") => power(PowerAction::Start),
+        Deed::Action("stop") => power(PowerAction::Stop),
+        Deed::Action("restart") => power(PowerAction::Restart),
+        Deed::Action("cordon") => host(HostAction::Cordon),
+        Deed::Action("uncordon") => host(HostAction::Uncordon),
+        Deed::Action("revoke") => host(HostAction::Revoke),
+        Deed::Action(other) => panic!("{kind} has an action {other:?} that this test does not try"),
+    }
+}
+
+/// What matters of it is nothing.
+fn body() -> Body {
+    Body {
+        labels: StringMap::new(),
+        annotations: StringMap::new(),
+        extensions: StringMap::new(),
+        spec: Spec::Tenant(TenantSpec { owners: Vec::new() }),
+    }
+}
+
+/// Tenants `acme` and `globex` beside the shared one.
+fn state() -> State {
+    let tenant = |name: &str, owner: &str| PutCommand {
+        urn: Urn::global(Kind::Tenant, name),
+        if_unmodified_since: None,
+        labels: StringMap::new(),
+        annotations: StringMap::new(),
+        extensions: StringMap::new(),
+        spec: Spec::Tenant(TenantSpec { owners: vec![owner.to_owned()] }),
+        uid: Uuid::now_v7(),
+        host: None,
+    };
+    let founding = Founding {
+        cluster_id: Uuid::now_v7(),
+        region: "local".to_owned(),
+        zones: vec!["a".to_owned()],
+        catalogue: vec![tenant(SHARED_TENANT, "system"), tenant("acme", OWNER), tenant("globex", NEIGHBOUR)],
+    };
+    let mut state = State::default();
+    let founded = state.apply(
+        1,
+        &Envelope {
+            format: ENVELOPE_FORMAT,
+            request_id: Uuid::now_v7(),
+            actor: "system".to_owned(),
+            trace: None,
+            time: rempart_api::Timestamp::from_unix_ms(1_800_000_000_000),
+            command: Command::Found(founding),
+        },
+    );
+    assert!(founded.outcome.is_ok(), "{:?}", founded.outcome);
+    state
+}
+
+fn ours(state: &State, caller: &str, call: &Call) -> bool {
+    let caller = Caller { subject: caller.to_owned() };
+    authorise(state, &[OPERATOR.to_owned()], &caller, call).is_ok()
+}
+
+/// Where `judge` and the table differ.
+fn differences(judge: impl Fn(&State, &str, &Call) -> bool) -> Vec<String> {
+    let state = state();
+    let mut found = Vec::new();
+    for kind in Kind::table().iter().map(|row| row.kind) {
+        for (deed, place) in deeds(kind).into_iter().flat_map(|deed| PLACES.map(|place| (deed, place))) {
+            let call = call(kind, place, deed);
+            for caller in CALLERS {
+                if judge(&state, caller, &call) != should(caller, kind, place, deed) {
+                    found.push(format!("{caller}: {deed:?} {kind} in {place}"));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn everybody_may_what_the_table_says_and_nothing_else() {
+    assert_eq!(differences(ours), Vec::<String>::new());
+}
+
+/// Changes of `authorise` that once passed all tests, and some like them.
+#[test]
+fn the_table_notices_every_hole() {
+    let read = |call: &Call| !call.is_write();
+    let kind = |call: &Call, kinds: &[Kind]| kinds.contains(&call.urn().kind);
+    let power =
+        differences(|state, caller, call| matches!(call, Call::Power { .. }) || ours(state, caller, call));
+    assert!(power.contains(&format!("{NOBODY}: Action(\"stop\") instance in acme")), "{power:?}");
+    let readable = [Kind::Workspace, Kind::Image, Kind::Network, Kind::Subnet];
+    let reads =
+        differences(|state, caller, call| (read(call) && kind(call, &readable)) || ours(state, caller, call));
+    for kind in readable {
+        assert!(reads.contains(&format!("{NEIGHBOUR}: Get {kind} in acme")), "{reads:?}");
+    }
+    let digests = differences(|state, caller, call| {
+        let fill = matches!(call, Call::Fill { uploaded: false, .. });
+        (fill && owns(state, &call.urn().tenant, &Caller { subject: caller.to_owned() }))
+            || ours(state, caller, call)
+    });
+    assert_eq!(digests, [format!("{OWNER}: Fill {{ uploaded: false }} block-storage in acme")]);
+    for row in Kind::table() {
+        for deed in deeds(row.kind) {
+            // One cell the other way round, for one caller.
+            let one = call(row.kind, "acme", deed);
+            let flipped = differences(|state, caller, call| {
+                let here = caller == NOBODY && format!("{call:?}") == format!("{one:?}");
+                here != ours(state, caller, call)
+            });
+            assert!(!flipped.is_empty(), "{deed:?} {}", row.name);
+        }
+    }
+}
+
+#[test]
+fn only_operators_are_told_what_operators_are() {
+    let state = state();
+    let asked = |subject: &str, call: &Call| {
+        let caller = Caller { subject: subject.to_owned() };
+        authorise(&state, &[OPERATOR.to_owned()], &caller, call).ok()
+    };
+    let region = call(Kind::Region, "local", Deed::Get);
+    assert_eq!((asked(OPERATOR, &region), asked(OWNER, &region)), (Some(true), Some(false)));
+    assert_eq!(asked(OWNER, &call(Kind::Instance, "acme", Deed::Get)), Some(false));
+    assert_eq!(asked(OPERATOR, &call(Kind::Host, "h1", Deed::Get)), Some(true));
+}
+
+/// Routes hand over the one spelling of the shared tenant; the other is nobody's.
+#[test]
+fn the_shared_tenant_has_no_back_door() {
+    assert_eq!(canonical_tenant("seca"), SHARED_TENANT);
+    let state = state();
+    for caller in CALLERS {
+        assert!(!ours(&state, caller, &call(Kind::Image, "seca", Deed::Put)), "{caller}");
+    }
+}
