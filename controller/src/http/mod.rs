@@ -8,6 +8,7 @@ mod body;
 mod console;
 mod measure;
 mod problem;
+mod query;
 mod route;
 mod upload;
 
@@ -29,7 +30,7 @@ pub use upload::Uploads;
 
 use crate::authority::{Audience, Authority};
 use crate::console::Consoles;
-use crate::service::{Call, Caller, Reply, Request, Service, traceparent};
+use crate::service::{Call, Caller, Page, Reply, Request, Service, traceparent};
 use measure::Measure;
 use problem::Failure;
 use route::{Route, Target};
@@ -130,12 +131,16 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     let subject = settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
     let route = Route::parse(&head.method, head.uri.path())?;
     check_accept(&head.headers)?;
-    let query = head.uri.query().unwrap_or_default();
     let version = if_unmodified_since(&head.headers)?;
     tracing::Span::current().record("subject", subject.as_str());
     let caller = Caller { subject };
     let call = match route.target {
-        Target::List(from) => Call::List { from, page: route::page(query)? },
+        Target::List(from) => {
+            let page = query::page(head.uri.query().unwrap_or_default(), &head.headers);
+            let call = page.map(|page| Call::List { from: from.clone(), page });
+            let right = Call::List { from, page: Page::default() };
+            rights_first(&settings.service, id, &caller, right, call).await?
+        }
         Target::Get(urn) => Call::Get { urn },
         Target::Delete(urn) => Call::Delete { urn, if_unmodified_since: version },
         Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
@@ -172,7 +177,7 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
     })
 }
 
-/// What was parsed; but rights come before the content of a body: who may not write here is told that, and nothing else.
+/// What was parsed; but rights come before the content of a request: who may not do this here is told that, and nothing else.
 async fn rights_first(
     service: &Service,
     id: Uuid,

@@ -181,6 +181,9 @@ fn fault_words(fault: &Fault) -> (StatusCode, ProblemType, String) {
         }
         Fault::NotFounded => busy("the control plane is not complete yet"),
         Fault::Overloaded | Fault::StoreBehind => busy("the control plane has too many writes under way"),
+        Fault::ManySearches => {
+            busy("too many lists search large collections; search by name, or for labels that are more frequent")
+        }
         Fault::OutcomeUnknown => (
             StatusCode::SERVICE_UNAVAILABLE,
             ProblemType::InternalServerError,

@@ -5,7 +5,7 @@ use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
 use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
 
 use super::problem::Failure;
-use crate::service::Page;
+use super::query;
 
 /// What a request is about.
 pub(super) struct Route {
@@ -119,18 +119,7 @@ fn canonical(mut urn: Urn) -> Urn {
 /// Percent-decoding of one segment. What decodes to a slash is part of no name here.
 fn decode(segment: &str) -> Result<String, Failure> {
     let bad = || Failure::NoRoute(NO_ROUTE.to_owned());
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-        let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
-        bytes.push(u8::try_from(high * 16 + low).map_err(|_| bad())?);
-    }
-    let text = String::from_utf8(bytes).map_err(|_| bad())?;
+    let text = query::decode(segment, false).ok_or_else(bad)?;
     if text.is_empty() || text.contains('/') { Err(bad()) } else { Ok(text) }
 }
 
@@ -168,38 +157,6 @@ fn templates_are_those_of_the_table() {
     ] {
         assert_eq!(template(&path), expected, "{path}");
     }
-}
-
-/// `limit` and `skipToken` of a list.
-pub(super) fn page(query: &str) -> Result<Page, Failure> {
-    let mut page = Page { limit: 1000, after: None };
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "limit" => {
-                page.limit =
-                    value.parse().ok().filter(|limit| (1..=10_000).contains(limit)).ok_or_else(|| {
-                        Failure::Parameter(
-                            "limit".to_owned(),
-                            "must be an integer from 1 to 10000".to_owned(),
-                        )
-                    })?;
-            }
-            "skipToken" if !value.is_empty() => {
-                if rempart_api::check_name(value).is_err() {
-                    let why = "is not a token of an earlier page; start again without it".to_owned();
-                    return Err(Failure::Parameter("skipToken".to_owned(), why));
-                }
-                page.after = Some(value.to_owned());
-            }
-            "labels" if !value.is_empty() => {
-                let why = "label selectors are not served by this version; list without it".to_owned();
-                return Err(Failure::Parameter("labels".to_owned(), why));
-            }
-            _ => {}
-        }
-    }
-    Ok(page)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Sealing: what of secrets is in files, log, rows and backups is of no use without `root.key`.
 //!
-//! Three keys are derived from the root key, one per use: files, secrets, and the nonces of secrets. A secret's nonce is
+//! Four keys are derived from the root key, one per use: files, secrets, the nonces of secrets, and marks. A secret's nonce is
 //! derived from its name and text, so that the same text under the same name seals the same: a repeated PUT changes
 //! nothing. Under another name it does not open.
 //!
@@ -34,6 +34,7 @@ pub struct Sealer {
     files: LessSafeKey,
     secrets: LessSafeKey,
     nonces: hmac::Key,
+    marks: hmac::Key,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -74,7 +75,13 @@ impl Sealer {
         let derived = |purpose| derive(root, b"rempart root key 1", purpose);
         let keys = || {
             let nonces = hmac::Key::new(hmac::HMAC_SHA256, &derived("nonces of secrets")?);
-            Some(Sealer { files: aes(&derived("files")?)?, secrets: aes(&derived("secrets")?)?, nonces })
+            let marks = hmac::Key::new(hmac::HMAC_SHA256, &derived("marks")?);
+            Some(Sealer {
+                files: aes(&derived("files")?)?,
+                secrets: aes(&derived("secrets")?)?,
+                nonces,
+                marks,
+            })
         };
         keys().ok_or_else(|| "keys could not be derived from the root key".to_owned())
     }
@@ -93,6 +100,16 @@ impl Sealer {
     pub fn open_file(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, Closed> {
         let body = sealed.strip_prefix(FILE_MAGIC);
         body.and_then(|body| open(&self.files, name, body)).ok_or_else(|| Closed { what: name.to_owned() })
+    }
+
+    /// Says of `text` that this cluster wrote it: whichever of its controllers is shown both again can tell.
+    pub fn mark(&self, text: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.marks, text).as_ref().to_vec()
+    }
+
+    /// Whether `mark` is that of `text`. Takes the same time whatever is wrong with it.
+    pub fn is_mark(&self, text: &[u8], mark: &[u8]) -> bool {
+        hmac::verify(&self.marks, text, mark).is_ok()
     }
 
     fn seal_secret(&self, name: &str, text: &str) -> String {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::authorise::Caller;
+use super::list::selector::Selector;
 
 /// One call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,12 +118,46 @@ pub struct Body {
 }
 
 /// Which part of a collection.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// Most items, 1..10000.
     pub limit: usize,
-    /// Name after which the page starts.
-    pub after: Option<String>,
+    /// From the page before, as it was given.
+    pub skip_token: Option<String>,
+    /// Labels that the items have.
+    pub selector: Option<Selector>,
+    /// What to do with those that were deleted.
+    pub deleted: Deleted,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page { limit: 1000, skip_token: None, selector: None, deleted: Deleted::default() }
+    }
+}
+
+/// Whether deleted resources are listed. Deleted is what has `deletedAt`; as long as it is there it is listed in any case,
+/// in state `deleting`, and of what is gone nothing is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Deleted {
+    /// `application/json`
+    #[default]
+    Exclude,
+    /// `application/json; deleted=true`
+    Include,
+    /// `application/json; deleted=only`
+    Only,
+}
+
+impl Deleted {
+    /// As clients write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Deleted::Exclude => "false",
+            Deleted::Include => "true",
+            Deleted::Only => "only",
+        }
+    }
 }
 
 /// What was answered.

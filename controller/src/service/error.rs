@@ -57,6 +57,9 @@ pub enum Fault {
     /// Too much is under way.
     #[error("too many writes are under way")]
     Overloaded,
+    /// Too many look for little in large collections.
+    #[error("too many lists search large collections at the same time")]
+    ManySearches,
     /// Postgres cannot keep up.
     #[error("the database of the leading controller cannot keep up")]
     StoreBehind,

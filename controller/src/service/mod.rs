@@ -29,8 +29,9 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 pub use authorise::Caller;
-pub use call::{Body, Call, Page, Reply, Request};
+pub use call::{Body, Call, Deleted, Page, Reply, Request};
 pub use error::{Fault, ServiceError};
+pub use list::selector::Selector;
 pub use trace::traceparent;
 pub use upload::UploadTarget;
 
@@ -66,6 +67,7 @@ struct Inner {
     sealer: Arc<Sealer>,
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
+    lists: list::Lists,
     /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
     caught_up_term: AtomicU64,
 }
@@ -98,6 +100,7 @@ impl Service {
                 sealer,
                 pressure,
                 settings,
+                lists: list::Lists::new(),
                 caught_up_term: AtomicU64::new(0),
             }),
         }
@@ -116,7 +119,7 @@ impl Service {
         let deadline = Instant::now() + PATIENCE;
         if !request.call.is_write() {
             self.catch_up(deadline).await?;
-            return self.read(&request);
+            return self.read(&request, deadline).await;
         }
         // Once an attempt may have reached the log, only an answer of the core tells that it has not.
         let mut doubt = false;
@@ -261,7 +264,7 @@ impl Service {
         })
     }
 
-    fn read(&self, request: &Request) -> Result<Reply, ServiceError> {
+    async fn read(&self, request: &Request, deadline: Instant) -> Result<Reply, ServiceError> {
         let state = self.inner.replica.state();
         let operator = self.authorise(&state, request)?;
         match &request.call {
@@ -274,8 +277,10 @@ impl Service {
                 Ok(Reply::Resource { created: false, view: Box::new(view) })
             }
             Call::List { from, page } => {
-                let show = self.presentation("GET", operator);
-                list::list(&state, from, page, show, &self.inner.sealer).map(Reply::List)
+                let show = || self.presentation("GET", operator);
+                let lists = &self.inner.lists;
+                let list = lists.list(&state, from, page, &show, &self.inner.sealer, deadline);
+                list.await.map(Reply::List)
             }
             _ => Err(ServiceError::Fault(Fault::Internal("a write was taken for a read".to_owned()))),
         }

@@ -103,7 +103,7 @@ fn call(kind: Kind, place: &str, deed: Deed) -> Call {
     match deed {
         Deed::List => {
             let from = Urn { name: String::new(), ..urn };
-            Call::List { from, page: Page { limit: 10, after: None } }
+            Call::List { from, page: Page::default() }
         }
         Deed::Get => Call::Get { urn },
         Deed::Put => Call::Put { urn, if_unmodified_since, body: Box::new(body()) },
