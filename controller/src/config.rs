@@ -10,6 +10,7 @@ use rempart_daemon::log::LogSettings;
 use rempart_daemon::metrics::MetricsListen;
 use rempart_daemon::settings::Program;
 
+use crate::auth::Issuers;
 use crate::http::StatusTable;
 
 mod identity;
@@ -84,6 +85,9 @@ pub struct Run {
     /// Subjects who operate this installation.
     #[arg(long, env = "REMPART_OPERATORS", value_delimiter = ',', default_value = "operator")]
     pub operators: Vec<String>,
+    /// File with the OpenID Connect issuers whose tokens are taken beside our own, in TOML; see operating/authentication.md.
+    #[arg(long, env = "REMPART_OIDC_ISSUERS", value_parser = Issuers::read)]
+    pub oidc_issuers: Option<Issuers>,
     /// HTTP statuses for refused requests: as the released SECA client expects, or as the specification says.
     #[arg(long, env = "REMPART_STATUS_TABLE", value_enum, default_value_t)]
     pub status_table: StatusTable,

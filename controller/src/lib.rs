@@ -3,7 +3,7 @@
 //! Who may call whom: `http` -> `service` -> `raft`; `reconcile` -> `raft`, `fleet`; `replica` -> `raft`, `store`;
 //! all -> `rempart_model`. ARCHITECTURE.md has the picture.
 
-pub mod authority;
+pub mod auth;
 pub mod blob;
 pub mod config;
 pub mod console;

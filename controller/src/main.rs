@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::CommandFactory as _;
-use rempart_controller::authority::Audience;
+use rempart_controller::auth::Audience;
 use rempart_controller::config::{Cli, Command, Init, Join, JoinFor, PROGRAM, Run, Token, TokenSort};
 use rempart_controller::pki::{self, Cluster, ClusterDir};
 use rempart_daemon::settings::{self, Asked, Sources};

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::{InterceptedService, InterceptorLayer};
 use tonic::{Request, Status};
 
+use crate::auth::Authenticator;
 use crate::blob::{self, Blobs};
 use crate::config::Run;
 use crate::console::{self, Consoles};
@@ -51,6 +52,9 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let peers = Peers::new(settings.replica_id, members.clone(), keys.credentials.clone());
     fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("creating data directory {}", settings.data_dir.display()))?;
+
+    let issuers = settings.oidc_issuers.clone().unwrap_or_default();
+    let authenticator = Arc::new(Authenticator::new(keys.issuer.clone(), issuers)?);
 
     // Listeners first: a port that is taken is said before anything is touched.
     let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
@@ -142,7 +146,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let connections = accept(internal_listener, &keys.credentials)?;
     let internal = serve_internal(services, replica.clone(), connections, stopping.clone());
     let app = http::router(http::Settings {
-        authority: keys.issuer.clone(),
+        authenticator: authenticator.clone(),
         service: service.clone(),
         uploads,
         consoles,
@@ -177,6 +181,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         zones: cluster.zones.clone(),
     };
     let tending = tokio::spawn(blobs.tend());
+    let keeping_keys = tokio::spawn(async move { authenticator.keep_keys().await });
     let renewing = tokio::spawn(pki::keep_certificate(cluster_dir, keys));
     let reconciling = tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding));
     tracing::info!(replica_id = settings.replica_id, http = %settings.http_listen, internal = %settings.internal_listen, "serving");
@@ -197,6 +202,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     reconciling.abort();
     tending.abort();
     renewing.abort();
+    keeping_keys.abort();
     probing.abort();
     for task in [("REST", http_task.abort_handle()), ("internal", internal_task.abort_handle())] {
         let grace = tokio::time::sleep(Duration::from_secs(2));

@@ -34,7 +34,7 @@ use super::callbacks::Callbacks;
 use super::refused::Refused;
 use super::slots::{Slot, Slots};
 use super::token;
-use crate::authority::Authority;
+use crate::auth::Authority;
 use crate::fleet::Fleet;
 use crate::raft::{Node, Proposal, ProposeError};
 use crate::replica::{Replica, now};

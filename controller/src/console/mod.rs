@@ -40,7 +40,7 @@ pub use refused::Refused;
 pub use server::Server;
 pub use slots::{PER_CALLER, PER_INSTANCE};
 
-use crate::authority::Authority;
+use crate::auth::Authority;
 use crate::fleet::Fleet;
 use crate::pki::Peers;
 use crate::raft::Node;

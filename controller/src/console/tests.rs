@@ -1,5 +1,5 @@
 use super::*;
-use crate::authority::Audience;
+use crate::auth::Audience;
 use rempart_api::Kind;
 
 fn authority() -> Authority {

@@ -11,7 +11,7 @@ use rempart_model::TokenUse;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::authority::{Audience, Authority};
+use crate::auth::{Audience, Authority};
 use crate::replica::now;
 
 /// What a token is for.

@@ -35,10 +35,9 @@ use uuid::Uuid;
 
 use super::measure::Measure;
 use super::problem::{Failure, StatusTable};
-use super::{Settings, audit};
-use crate::authority::Audience;
+use super::{Settings, audit, caller};
+use crate::auth::Denied;
 use crate::console::{Line, Refused};
-use crate::service::Caller;
 
 /// Of the console of one kind.
 pub(super) const CONSOLE: &str =
@@ -85,7 +84,7 @@ async fn ask(
 ) -> Response {
     answered(request, |id, request| async move {
         let (urn, kind) = target(names)?;
-        let caller = caller(&settings, request.headers())?;
+        let caller = caller(&settings, request.headers()).await?;
         let subject = caller.subject.clone();
         let access = settings.consoles.grant(caller, &urn, kind).await?;
         tracing::info!(request_id = %id, instance = %urn, %kind, subject, "console asked for");
@@ -108,7 +107,7 @@ async fn open(
                 "no console token; get one with POST to this path, and offer the subprotocols \"{SUBPROTOCOL}\" and \
                  \"{TOKEN_PREFIX}TOKEN\""
             );
-            Failure::Unauthenticated(words)
+            Failure::Unauthenticated(Denied::missing(&words))
         })?;
         let upgrade = WebSocketUpgrade::from_request_parts(&mut head, &()).await;
         let upgrade = upgrade.map_err(|error| {
@@ -136,7 +135,7 @@ async fn read_log(
             Path((tenant, workspace, instance, ConsoleKind::Serial.to_string()))
         });
         let (urn, _) = target(names)?;
-        let caller = caller(&settings, request.headers())?;
+        let caller = caller(&settings, request.headers()).await?;
         let tail_bytes = tail_bytes(request.uri().query().unwrap_or_default())?;
         let log = settings.consoles.log(caller, &urn, tail_bytes).await?;
         // A guest says whatever it likes: what is no UTF-8 is shown as such, and nobody is to guess a type from it.
@@ -194,13 +193,6 @@ fn target(
     Ok((Urn::workspace(Kind::Instance, canonical_tenant(&tenant), &workspace, &instance), kind))
 }
 
-fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Failure> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let subject = settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
-    tracing::Span::current().record("subject", subject.as_str());
-    Ok(Caller { subject })
-}
-
 /// The console token of a request: beside the subprotocols, or in the query.
 fn shown(headers: &HeaderMap, query: &str) -> Option<String> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
@@ -225,7 +217,7 @@ impl From<Refused> for Failure {
         use ProblemType as P;
         use StatusCode as S;
         let (status, class) = match &refused {
-            Refused::Token(why) => return Failure::Unauthenticated(why.clone()),
+            Refused::Token(why) => return Failure::Unauthenticated(Denied::invalid(why.clone())),
             Refused::Forbidden(_) => (S::FORBIDDEN, P::Forbidden),
             Refused::NotFound(_) => (S::NOT_FOUND, P::ResourceNotFound),
             Refused::Conflict(_) => (S::CONFLICT, P::ResourceConflict),

@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub use problem::StatusTable;
 pub use upload::Uploads;
 
-use crate::authority::{Audience, Authority};
+use crate::auth::Authenticator;
 use crate::console::Consoles;
 use crate::service::{Call, Caller, Page, Reply, Request, Service, traceparent};
 use measure::Measure;
@@ -44,7 +44,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// What the HTTP side needs.
 pub struct Settings {
     /// Verifies tokens.
-    pub authority: Arc<Authority>,
+    pub authenticator: Arc<Authenticator>,
     /// The logic behind.
     pub service: Service,
     /// Takes the bytes of volumes.
@@ -127,13 +127,10 @@ async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<
 
 async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
-    let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let subject = settings.authority.verify_header(Audience::Api, token).map_err(Failure::Unauthenticated)?;
+    let caller = caller(settings, &head.headers).await?;
     let route = Route::parse(&head.method, head.uri.path())?;
     check_accept(&head.headers)?;
     let version = if_unmodified_since(&head.headers)?;
-    tracing::Span::current().record("subject", subject.as_str());
-    let caller = Caller { subject };
     let call = match route.target {
         Target::List(from) => {
             let page = query::page(head.uri.query().unwrap_or_default(), &head.headers);
@@ -175,6 +172,18 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
         Reply::List(list) => axum::Json(list).into_response(),
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
+}
+
+/// Who asks, by the one authorization header there is.
+async fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let header = match (shown.next(), shown.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    };
+    let subject = settings.authenticator.subject(header).await.map_err(Failure::Unauthenticated)?;
+    tracing::Span::current().record("subject", &*subject);
+    Ok(Caller { subject: subject.to_string() })
 }
 
 /// What was parsed; but rights come before the content of a request: who may not do this here is told that, and nothing else.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use rempart_api::{Problem, ProblemSource, ProblemType};
 use rempart_model::RefusalClass;
 
+use crate::auth::Denied;
 use crate::blob::BlobError;
 use crate::service::{Fault, ServiceError};
 
@@ -22,9 +23,12 @@ pub enum StatusTable {
     Spec,
 }
 
+const NO_TOKEN: &str = "Bearer realm=\"rempart\"";
+const INVALID_TOKEN: &str = "Bearer realm=\"rempart\", error=\"invalid_token\"";
+
 /// Why a request was not served.
 pub(super) enum Failure {
-    Unauthenticated(String),
+    Unauthenticated(Denied),
     NoRoute(String),
     Method(&'static str),
     BadRequest(String),
@@ -64,9 +68,14 @@ impl Failure {
         use ProblemType as P;
         use StatusCode as S;
         let mut allow = None;
+        let mut challenge = NO_TOKEN;
         let mut sources = Vec::new();
         let (status, class, detail) = match self {
-            Failure::Unauthenticated(why) => (S::UNAUTHORIZED, P::Unauthorized, why),
+            Failure::Unauthenticated(Denied { why, had_token }) => {
+                // RFC 6750: who showed no token is told of no error.
+                challenge = if had_token { INVALID_TOKEN } else { NO_TOKEN };
+                (S::UNAUTHORIZED, P::Unauthorized, why)
+            }
             Failure::NoRoute(why) => (S::NOT_FOUND, P::ResourceNotFound, why),
             Failure::Method(allowed) => {
                 allow = Some(allowed);
@@ -151,8 +160,7 @@ impl Failure {
         }
         match status {
             S::UNAUTHORIZED => {
-                headers
-                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rempart\""));
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             S::SERVICE_UNAVAILABLE | S::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

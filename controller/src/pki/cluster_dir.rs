@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::seal::{Closed, ROOT_BYTES, Sealer};
-use crate::authority::{Authority, AuthorityError};
+use crate::auth::{Authority, AuthorityError};
 
 const CLUSTER: &str = "cluster.json";
 const CA_CERTIFICATE: &str = "ca.crt";

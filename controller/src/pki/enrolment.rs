@@ -33,7 +33,7 @@ use uuid::Uuid;
 use super::cluster_dir::{ClusterDir, Keys};
 use super::founding_tokens::FoundingTokens;
 use super::{Peers, judge, transfer};
-use crate::authority::{Audience, OneTime};
+use crate::auth::{Audience, OneTime};
 use crate::raft::{Node, Proposal, ProposeError, SeeError};
 use crate::replica::{Replica, now};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rempart_identity::{Identity, JoinToken};
 
 use super::cluster_dir::{ClusterDir, PkiError};
-use crate::authority::Audience;
+use crate::auth::Audience;
 
 /// A token that lets one machine join as `who`, once, within `lifetime`. `controllers` is where it finds them
 /// (`host:port`); `zone` is where a host will stand, if that is decided now.

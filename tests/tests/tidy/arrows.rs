@@ -61,18 +61,18 @@ const CONTROLLER: &str = "controller/src/";
 
 /// Modules of the controller, and which of its modules each may name.
 const MODULES: &[(&str, &[&str])] = &[
-    ("http", &["service", "blob", "authority", "console"]),
-    ("console", &["service", "fleet", "pki", "raft", "replica", "authority"]),
-    ("service", &["raft", "replica", "authority", "pki"]),
-    ("blob", &["pki", "service", "replica", "authority"]),
+    ("http", &["service", "blob", "auth", "console"]),
+    ("console", &["service", "fleet", "pki", "raft", "replica", "auth"]),
+    ("service", &["raft", "replica", "auth", "pki"]),
+    ("blob", &["pki", "service", "replica", "auth"]),
     ("raft", &["store"]),
     ("store", &[]),
-    ("fleet", &["raft", "replica", "authority", "pki"]),
+    ("fleet", &["raft", "replica", "auth", "pki"]),
     ("reconcile", &["raft", "fleet", "replica"]),
-    ("pki", &["authority", "raft", "replica"]),
+    ("pki", &["auth", "raft", "replica"]),
     ("replica", &["raft", "store"]),
     ("telemetry", &["raft", "replica", "store", "fleet"]),
-    ("authority", &[]),
+    ("auth", &[]),
 ];
 
 /// Where the modules are put together: these name any module, and no module names them.

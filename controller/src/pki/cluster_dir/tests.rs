@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::authority::Audience;
+use crate::auth::Audience;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -1,0 +1,165 @@
+//! Who calls: from the token of a request to a subject.
+//!
+//! ```text
+//!   authorization header -> digest -> cache ──────────────────────────────> subject
+//!                                       └─ iss ─┬─ rempart: our own issuer ──> subject
+//!                                               └─ an OpenID Connect issuer of the settings: its keys ──> prefix:subject
+//! ```
+//!
+//! What always holds: a token chooses neither its issuer's keys nor its algorithm; subjects of two issuers never meet (each
+//! has a prefix, and our own issuer's subjects do not begin with one); what was verified is remembered by digest, until it
+//! expires, and forgotten at once when keys change. A token is never logged, and no error holds any of it.
+//!
+//! Deliberately absent: rights. What a token says of roles or scopes is not read.
+
+mod authority;
+mod cache;
+mod fetch;
+mod issuer;
+mod keys;
+mod settings;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use jsonwebtoken::errors::ErrorKind;
+use serde::Deserialize;
+
+pub use authority::{Audience, Authority, AuthorityError, OneTime, Special};
+pub use issuer::OidcError;
+pub use settings::{IssuerSettings, Issuers};
+
+use authority::ISSUER;
+use cache::{Cache, Digest, Known};
+use issuer::Issuer;
+
+/// Longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Longest subject, in characters: role assignments name none that is longer.
+const MAX_SUBJECT: usize = 128;
+
+/// A request that does not prove whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// Why, in words for the caller.
+    pub why: String,
+    /// It had a token; otherwise it had none, or something else in its place.
+    pub had_token: bool,
+}
+
+impl Denied {
+    /// There is no token.
+    pub fn missing(why: &str) -> Denied {
+        Denied { why: why.to_owned(), had_token: false }
+    }
+
+    /// There is one, and it is worth nothing.
+    pub fn invalid(why: String) -> Denied {
+        Denied { why, had_token: true }
+    }
+}
+
+/// Tells subjects by tokens.
+pub struct Authenticator {
+    own: Arc<Authority>,
+    issuers: Vec<Issuer>,
+    cache: Arc<Cache>,
+}
+
+#[derive(Deserialize)]
+struct Issued {
+    iss: String,
+}
+
+impl Authenticator {
+    /// With our own issuer, and those of the settings.
+    ///
+    /// # Errors
+    /// When an issuer cannot be asked as its settings say.
+    pub fn new(own: Arc<Authority>, issuers: Issuers) -> Result<Authenticator, OidcError> {
+        let issuers = issuers.into_iter().map(Issuer::new).collect::<Result<_, _>>()?;
+        Ok(Authenticator { own, issuers, cache: Arc::default() })
+    }
+
+    /// Fetches issuers' keys, at once and again and again. Does not end.
+    pub async fn keep_keys(&self) {
+        join_all(self.issuers.iter().map(|issuer| issuer.keep_keys(&self.cache))).await;
+    }
+
+    /// The subject that an `authorization` header proves.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn subject(&self, header: Option<&str>) -> Result<Arc<str>, Denied> {
+        let header = header.ok_or_else(|| {
+            Denied::missing("there is not one authorization header; send 'authorization: Bearer TOKEN'")
+        })?;
+        let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+            return Err(Denied::missing("the authorization header is not of the form 'Bearer TOKEN'"));
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Denied::invalid(format!("the token is longer than {MAX_TOKEN_BYTES} bytes")));
+        }
+        let digest = cache::digest(token);
+        if let Some(subject) = self.cache.get(&digest, unix_s()) {
+            return Ok(subject);
+        }
+        self.verify(token, digest).await.map_err(Denied::invalid)
+    }
+
+    async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<str>, String> {
+        // Before the keys are looked at: what is verified with keys that change meanwhile is not remembered.
+        let generation = self.cache.generation();
+        let issued = jsonwebtoken::dangerous::insecure_decode_claims::<Issued>(token);
+        let issued = issued.map_err(|_| NO_JWT.to_owned())?.iss;
+        let known = if issued == ISSUER {
+            self.of_our_own(token)?
+        } else {
+            let issuer = self.issuers.iter().find(|issuer| issuer.is(&issued));
+            issuer.ok_or("the token is of an issuer that is not known here")?.verify(token).await?
+        };
+        if known.subject.chars().count() > MAX_SUBJECT || known.subject.contains(char::is_control) {
+            return Err(format!("the token's subject is longer than {MAX_SUBJECT} characters, or not text"));
+        }
+        let subject = known.subject.clone();
+        self.cache.remember(generation, digest, known);
+        Ok(subject)
+    }
+
+    fn of_our_own(&self, token: &str) -> Result<Known, String> {
+        let (subject, expires_unix_s) = self.own.verify_api(token)?;
+        if self.issuers.iter().any(|issuer| issuer.owns(&subject)) {
+            return Err("the token's subject begins with the prefix of another issuer".to_owned());
+        }
+        Ok(Known { subject: subject.into(), expires_unix_s, stale_from: None })
+    }
+}
+
+const NO_JWT: &str = "the token is not a valid JWT of this installation";
+
+/// Why a token was refused, in words that hold nothing of it.
+fn words(error: &jsonwebtoken::errors::Error) -> String {
+    let words = match error.kind() {
+        ErrorKind::ExpiredSignature => "the token has expired; get a new one",
+        ErrorKind::ImmatureSignature => "the token is not valid yet; is the clock of its issuer right?",
+        ErrorKind::InvalidAudience => "the token is meant for another audience",
+        ErrorKind::InvalidIssuer => "the token is of another issuer",
+        ErrorKind::InvalidSignature => "the token's signature is not its issuer's",
+        ErrorKind::InvalidAlgorithm => "the token is signed in a way that its issuer may not use here",
+        ErrorKind::MissingRequiredClaim(claim) => {
+            return format!("the token does not have the claim {claim:?}, or not as it should be");
+        }
+        _ => NO_JWT,
+    };
+    words.to_owned()
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests;
