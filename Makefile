@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
 DENY := $(CARGO) deny --locked
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # Targets share the build directory and lock each other out: nothing is won by running them side by side.
 .NOTPARALLEL:
@@ -15,7 +17,7 @@ help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: test
-test: setup lint deny-if-present ## Everything that must hold: format, lints, licences, all tests; ends with a count
+test: as-root setup lint deny-if-present ## Everything that must hold: format, lints, licences, all tests; ends with a count
 	$(CARGO) build --workspace --locked
 	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
 
@@ -33,17 +35,30 @@ build: setup ## Build everything
 IMAGE ?= tiny
 
 .PHONY: demo
-demo: build ## Start a whole Rempart on this machine and show a tenant getting two virtual machines (IMAGE=debian)
-	@target/debug/rempart-demo up --image $(IMAGE)
+demo: as-root build ## Start a whole Rempart on this machine and show a tenant getting two virtual machines (IMAGE=debian)
+	@$(TARGET)/debug/rempart-demo up --image $(IMAGE)
 
 .PHONY: demo-down
-demo-down: ## End the demo and remove what it made
-	@$(CARGO) build --quiet --locked -p rempart-tests --bin rempart-demo
-	@target/debug/rempart-demo down
+demo-down: as-root ## End the demo and remove what it made
+	@dir=$${REMPART_DEMO_DIR:-/var/lib/rempart-demo}; \
+	if [[ ! -e "$$dir" ]]; then \
+	    echo "No demo is here ($$dir); nothing to take down."; \
+	else \
+	    if [[ ! -x $(TARGET)/debug/rempart-demo ]]; then \
+	        echo "Building what takes the demo down; it is not in $(TARGET)/debug (some minutes)."; \
+	        $(CARGO) build --workspace --locked; \
+	    fi; \
+	    $(TARGET)/debug/rempart-demo down; \
+	fi
 
 .PHONY: setup
 setup:
-	@if [[ -x scripts/setup ]]; then scripts/setup; fi
+	@scripts/setup
+
+# What tests and demo start: libvirt daemons in mount namespaces of their own.
+.PHONY: as-root
+as-root:
+	@scripts/setup --as-root "make $(MAKECMDGOALS)"
 
 .PHONY: lint
 lint: ## Format check and lints, warnings being errors

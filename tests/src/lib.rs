@@ -16,4 +16,4 @@ pub use daemon::{Daemon, binary};
 pub use hypervisor::{Agent, Hypervisor, console, write_secret};
 pub use image::{TinyImage, built_image, offer_image, sha256_of, tiny_image};
 pub use lab::{Lab, PATIENCE, instance, lab_host, volume};
-pub use wait::{until, until_some};
+pub use wait::{awaited, until, until_some};

@@ -8,9 +8,9 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until `fact` is there, and returns it.
 ///
-/// # Panics
+/// # Errors
 /// When it is not there within `patience`, with `what` was waited for and the last thing seen.
-pub async fn until_some<T, F, Fut>(what: &str, patience: Duration, mut fact: F) -> T
+pub async fn awaited<T, F, Fut>(what: &str, patience: Duration, mut fact: F) -> Result<T, String>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, String>>,
@@ -18,13 +18,25 @@ where
     let start = Instant::now();
     loop {
         match fact().await {
-            Ok(value) => return value,
+            Ok(value) => return Ok(value),
             Err(seen) if start.elapsed() > patience => {
-                panic!("waited {patience:?} for {what}; last seen: {seen}")
+                return Err(format!("waited {patience:?} for {what}; last seen: {seen}"));
             }
             Err(_) => tokio::time::sleep(INTERVAL).await,
         }
     }
+}
+
+/// Waits until `fact` is there, and returns it, in a test.
+///
+/// # Panics
+/// Where [`awaited`] has an error.
+pub async fn until_some<T, F, Fut>(what: &str, patience: Duration, fact: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    awaited(what, patience, fact).await.unwrap_or_else(|late| panic!("{late}"))
 }
 
 /// Waits until `fact` holds.

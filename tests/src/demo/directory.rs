@@ -1,8 +1,8 @@
 //! The demo's directory: claimed by one command at a time, and known to be ours before anything in it is removed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -23,21 +23,42 @@ impl Directory {
     /// # Errors
     /// When another command has it, or when it holds something that no demo made.
     pub(crate) fn claim(path: &Path) -> anyhow::Result<Directory> {
-        let path = std::path::absolute(path)?;
         loop {
-            fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
-            let lock = File::open(&path)?;
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-                bail!("another demo command is at work on {}; wait for it, or end it first", path.display());
-            }
-            // Whoever held it before may have removed it between our looking and locking.
-            if fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|ours| now.ino() == ours.ino()))
-            {
-                let directory = Directory { path, _lock: lock };
-                directory.check()?;
+            fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
+            if let Some(directory) = Directory::find(path)? {
                 return Ok(directory);
             }
         }
+    }
+
+    /// Takes the directory, if it is there.
+    ///
+    /// # Errors
+    /// As [`Directory::claim`].
+    pub(crate) fn find(path: &Path) -> anyhow::Result<Option<Directory>> {
+        // One name for it, however it was written: processes are known by it.
+        let path = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.with_context(|| format!("looking for {}", path.display()))?,
+        };
+        let Some(lock) = File::open(&path).map(Some).or_else(absent)? else { return Ok(None) };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let who = holder(&lock).map_or_else(String::new, |pid| format!(" (process {pid})"));
+            bail!(
+                "another demo command{who} is at work in {}. Let it end, or end it with Ctrl-C where it runs, and run \
+                 this again. A second demo beside the first needs a directory of its own: \
+                 REMPART_DEMO_DIR=/var/lib/another make demo",
+                path.display()
+            );
+        }
+        // Whoever held it before may have removed it between our looking and locking.
+        let Some(now) = fs::metadata(&path).map(Some).or_else(absent)? else { return Ok(None) };
+        if now.ino() != lock.metadata()?.ino() {
+            return Directory::find(&path);
+        }
+        let directory = Directory { path, _lock: lock };
+        directory.check()?;
+        Ok(Some(directory))
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -52,7 +73,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Its path.
+    /// Its path, absolute and without symbolic links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -67,6 +88,9 @@ impl Directory {
     /// # Errors
     /// When it cannot be written to.
     pub(crate) fn begin(&self) -> io::Result<()> {
+        // Postgres runs as another user and passes through; what is secret has its own permissions.
+        let mode = fs::metadata(&self.path)?.permissions().mode();
+        fs::set_permissions(&self.path, Permissions::from_mode(mode | 0o011))?;
         fs::write(
             self.path.join(MARK),
             "Made by Rempart's demo, which removes this directory: make demo-down\n",
@@ -82,6 +106,20 @@ impl Directory {
             format!("removing {}; what is mounted there, if anything: findmnt -R {0}", self.path.display())
         })
     }
+}
+
+fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(error) }
+}
+
+/// Who has the lock on this file, as the kernel tells: `1: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INODE ...`.
+fn holder(file: &File) -> Option<u32> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let fields = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lock =
+        fields.into_iter().find(|lock| lock.len() > 5 && lock[1] == "FLOCK" && lock[5].ends_with(&inode))?;
+    lock[4].parse().ok()
 }
 
 /// Removes what is in the demo's directory, the mark last, so that an interrupted removal is taken up again.
