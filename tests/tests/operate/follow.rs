@@ -87,7 +87,8 @@ async fn one_request_is_found_in_all_logs_down_to_libvirt() {
         let (seen, documented) = (metrics(&log).await, documented(heading));
         assert!(documented.len() >= 8, "{documented:?}");
         for name in &documented {
-            let rare = ["_refused_total", "_ended_total", "rempart_refusals_total", "rempart_oidc_fetches_total"];
+            let rare =
+                ["_refused_total", "_ended_total", "rempart_refusals_total", "rempart_oidc_fetches_total"];
             let is_rare = rare.iter().any(|end| name.ends_with(end));
             assert!(is_rare || seen.contains(name.as_str()), "{name} is documented and not there:\n{seen}");
         }
