@@ -63,6 +63,10 @@ pub struct Arguments {
     /// Disk space to offer instead of all that is free or used by volumes.
     #[arg(long, env = "REMPART_AGENT_DISK_MIB")]
     pub disk_mib: Option<u64>,
+    /// How often the host is looked at though nothing rang, in seconds. Whatever happens on it rings: this bounds what a lost
+    /// ring costs.
+    #[arg(long, env = "REMPART_AGENT_LOOK_EVERY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub look_every_seconds: u64,
     /// Where the identity of the host's boot is read; another file only where several hosts share one kernel.
     #[arg(long, env = "REMPART_AGENT_BOOT_ID_FILE", default_value = "/proc/sys/kernel/random/boot_id")]
     pub boot_id_file: PathBuf,

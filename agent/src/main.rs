@@ -115,7 +115,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         image_grace: Duration::from_secs(arguments.image_grace_seconds),
         ledger: ledger.clone(),
     };
-    let (core, bell, observations) = Core::new(executor);
+    let (core, bell, observations) = Core::new(executor, Duration::from_secs(arguments.look_every_seconds));
     let introduction = Introduction {
         host: arguments.host,
         zone: arguments.zone,

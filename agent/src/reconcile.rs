@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A bell carries nothing: every round looks at the ledger and the host afresh, so a lost or doubled bell costs at
-//! most [`SAFETY_POLL`]. Steps of one object run in order, steps of different objects side by side; claims keep two
+//! most one such interval (`look_every`). Steps of one object run in order, steps of different objects side by side; claims keep two
 //! objects' steps from meeting on one volume or image. Steps that end while a round looks at the host keep their
 //! claims until the next round, so that no step is planned from a look that was already old.
 //!
@@ -37,8 +37,6 @@ pub(crate) mod tests;
 use cache::{Cache, Look};
 use retry::Retries;
 
-/// How often the host is looked at even if nothing rings.
-pub const SAFETY_POLL: Duration = Duration::from_secs(10);
 /// Objects whose steps run at the same time.
 const CONCURRENT_OBJECTS: usize = 8;
 /// Images that are fetched at the same time. They wait for a network, and must not keep steps that do not.
@@ -75,6 +73,8 @@ pub struct Core {
     /// Bounds how many images are fetched side by side.
     fetch_turns: Arc<Semaphore>,
     cache: Cache,
+    /// How often the host is looked at even if nothing rings.
+    look_every: Duration,
 }
 
 /// Steps of one object that ended.
@@ -85,8 +85,9 @@ struct Ended {
 }
 
 impl Core {
-    /// A core, the bell that tells it to look at the ledger again, and what it observes.
-    pub fn new(executor: Executor) -> (Self, Arc<Notify>, Observations) {
+    /// A core, the bell that tells it to look at the ledger again, and what it observes. It looks at the host every
+    /// `look_every` even if nothing rings.
+    pub fn new(executor: Executor, look_every: Duration) -> (Self, Arc<Notify>, Observations) {
         let bell = Arc::new(Notify::new());
         let (published, observations) = watch::channel(None);
         let image_grace = executor.image_grace;
@@ -102,6 +103,7 @@ impl Core {
             turns: Arc::new(Semaphore::new(CONCURRENT_OBJECTS)),
             fetch_turns: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
             cache: Cache::new(image_grace),
+            look_every,
         };
         (core, bell, observations)
     }
@@ -143,7 +145,7 @@ impl Core {
             Ok(looked) => looked,
             Err(error) => {
                 tracing::error!(%error, "looking at the host failed");
-                return SAFETY_POLL;
+                return self.look_every;
             }
         };
         self.note_hypervisor(error);
@@ -155,7 +157,7 @@ impl Core {
         self.retries.keep(|object, desired| {
             desired.is_held_by(&ledger) && plans.get(object).is_some_and(|plan| !plan.actions.is_empty())
         });
-        let mut pause = SAFETY_POLL;
+        let mut pause = self.look_every;
         for (object, plan) in &plans {
             let graces = plan.wake_after.into_iter();
             pause = graces.chain(self.retries.wait(object, now)).fold(pause, Duration::min);

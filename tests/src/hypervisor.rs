@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::Layout;
 use crate::daemon::{Daemon, binary};
 use crate::image::repository;
+
+const POWER_CUT_WITHIN: Duration = Duration::from_secs(20);
 
 /// A private libvirt of this machine. Stopped, guests and all, when dropped.
 pub struct Hypervisor {
@@ -47,6 +51,54 @@ impl Hypervisor {
     /// When that fails.
     pub fn start_daemon(&self) -> anyhow::Result<()> {
         self.script("start-daemon").map(|_| ())
+    }
+
+    /// Cuts its power: libvirtd and all guests are killed at once, in no order.
+    ///
+    /// # Errors
+    /// When one of them is still there after a while.
+    pub fn cut_power(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + POWER_CUT_WITHIN;
+        loop {
+            let left = self.processes()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("processes {left:?} of the hypervisor in {} do not end", self.dir.display());
+            }
+            for pid in left {
+                // It may have ended by itself since the list was made.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
+    /// Its processes: those that see its run directory where libvirt's is, as `scripts/hypervisor` tells them.
+    fn processes(&self) -> anyhow::Result<Vec<Pid>> {
+        let own = fs::metadata(self.dir.join("run"))?;
+        let sees = |entry: &fs::DirEntry| {
+            let seen = fs::metadata(entry.path().join("root/run/libvirt"));
+            seen.is_ok_and(|seen| (seen.dev(), seen.ino()) == (own.dev(), own.ino()))
+        };
+        let ours = fs::read_dir("/proc")?.flatten().filter(sees);
+        Ok(ours.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect())
+    }
+
+    /// Starts all of it again, as a machine does when power is back: guests are off.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn power_up(&self) -> anyhow::Result<()> {
+        self.script("start").map(|_| ())
+    }
+
+    /// What libvirtd holds to be the state of a guest's QEMU, "paused" or "running"; none without one. To be had
+    /// thousands of times a second: it is read off libvirtd's own notes.
+    pub fn noted_state(&self, uid: &str) -> Option<String> {
+        let notes = fs::read_to_string(self.dir.join(format!("run/qemu/rempart-{uid}.xml"))).ok()?;
+        let (_, from) = notes.split_once("<domstatus state='")?;
+        Some(from.split_once('\'')?.0.to_owned())
     }
 
     /// What `virsh` says.
@@ -101,6 +153,8 @@ pub struct Agent {
     pub controllers: String,
     /// What it joins with when it first starts.
     pub join_token_file: PathBuf,
+    /// Further settings from the next start on, as environment variables.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Agent {
@@ -119,6 +173,7 @@ impl Agent {
             libvirt_uri: libvirt_uri.to_owned(),
             controllers: layout.internal_addresses(),
             join_token_file,
+            environment: Vec::new(),
         })
     }
 
@@ -133,6 +188,7 @@ impl Agent {
         command.arg("--join-token-file").arg(&self.join_token_file);
         command.arg("--data-dir").arg(&self.data_dir);
         command.args(["--metrics-listen", "127.0.0.1:0"]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rempart_api::client::Client;
 use rempart_api::{Kind, ResourceView, Urn};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::daemon::Daemon;
@@ -55,12 +56,21 @@ impl Lab {
     /// # Panics
     /// When something does not start.
     pub async fn open(replicas: usize) -> Lab {
+        Lab::open_with(replicas, &[]).await
+    }
+
+    /// As [`Lab::open`], with settings for the agent as environment variables.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn open_with(replicas: usize, environment: &[(&'static str, &str)]) -> Lab {
         // Short: unix sockets of guests lie below it.
         let dir = tempfile::Builder::new().prefix("rl").tempdir_in("/tmp").expect("a temporary directory");
         let hypervisor = Hypervisor::start(&dir.path().join("hv")).expect("a hypervisor");
         let cluster = Cluster::start(&dir.path().join("c"), replicas).await.expect("a cluster");
         let image = tiny_image().expect("the image tiny");
-        let agent = Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri()).expect("an agent");
+        let mut agent = Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri()).expect("an agent");
+        agent.environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let daemon = Some(agent.start().expect("it starts"));
         let operator = cluster.client(1, "operator").expect("a client");
         let alice = cluster.client(1, "alice").expect("a client");
@@ -199,6 +209,40 @@ impl Lab {
     /// When it cannot be started.
     pub fn start_agent(&mut self) {
         self.daemon = Some(self.agent.start().expect("it starts"));
+    }
+
+    /// Cuts the power of the host: agent, libvirtd and guests are gone at once.
+    ///
+    /// # Panics
+    /// When something is left of it.
+    pub fn cut_host_power(&mut self) {
+        self.kill_agent();
+        self.hypervisor.cut_power().expect("they end");
+    }
+
+    /// Boots the host, as another boot of its kernel, up to its agent.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub fn boot_host(&mut self) {
+        let file = self.agent.data_dir.with_extension("boot-id");
+        std::fs::write(&file, Uuid::now_v7().to_string()).expect("it is written");
+        self.agent.environment.push(("REMPART_AGENT_BOOT_ID_FILE", file.display().to_string()));
+        self.hypervisor.power_up().expect("it starts");
+        self.start_agent();
+    }
+
+    /// How far the agent has got with the newest power generation of a guest, as its ledger has it.
+    pub fn power_step(&self, uid: &str) -> Option<(u64, String)> {
+        let path = self.agent.data_dir.join("ledger/power").join(format!("{uid}.json"));
+        let text = std::fs::read_to_string(path).ok()?;
+        let record: Value = serde_json::from_str(text.lines().nth(1)?).ok()?;
+        Some((record["generation"].as_u64()?, record["step"].as_str()?.to_owned()))
+    }
+
+    /// How often a guest has booted its disk, as it has said itself.
+    pub fn boots(&self, uid: &str) -> usize {
+        console(&self.agent, uid).matches("tiny: boot ").count()
     }
 
     /// Whether the QEMU of a guest runs, whatever libvirt says.

@@ -1,10 +1,12 @@
 //! Three replicas, a real guest, and a SIGKILL at a random moment of its way from PUT to running.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rempart_api::client::{Client, ClientError};
 use rempart_tests::{Lab, console, instance, until_some, volume};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 /// A tenant who asks the next replica when one does not answer, or says that it cannot now.
 struct Tenant {
@@ -65,12 +67,49 @@ async fn a_flow_ends_well_whoever_is_killed() {
     let mut lab = Lab::open(3).await;
     let clients = (1..=3).map(|id| lab.cluster.client(id, "alice").expect("a client")).collect();
     let tenant = Tenant { clients };
+    equal_first_puts_make_one_instance(&lab, &tenant).await;
     for round in 0..3_u64 {
         let victim = usize::try_from((u64::from(seed) + round) % 3).expect("it is small") + 1;
         let after = Duration::from_millis(u64::from(seed) / 7 * (round + 1) % 900);
         eprintln!("round {round}: replica {victim} dies after {after:?}");
         one_flow(&mut lab, &tenant, &format!("flow-{round}"), victim, after).await;
     }
+}
+
+/// Ten at once, over all replicas, and none of them the first by any right.
+async fn equal_first_puts_make_one_instance(lab: &Lab, tenant: &Tenant) {
+    let before = lab.domains();
+    let spec = json!({ "sizeGB": 1, "skuRef": "skus/le500", "sourceImageRef": "tenants/public/images/tiny" });
+    tenant.put(&volume("ten"), &json!({ "spec": spec })).await;
+    let body = lab.body("ten", json!({}));
+    let start = Arc::new(Barrier::new(10));
+    let tasks: Vec<_> = (0..10)
+        .map(|number| {
+            let client = tenant.clients[number % tenant.clients.len()].clone();
+            let (body, start) = (body.clone(), start.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                client.put(&instance("ten"), &body).await.expect("accepted").0
+            })
+        })
+        .collect();
+    let mut created = 0;
+    for task in tasks {
+        created += usize::from(task.await.expect("it ends"));
+    }
+    assert_eq!(created, 1, "one 201, nine 200");
+    tenant.status("ten", "to be active", |status| status["state"] == "active").await;
+    for client in &tenant.clients {
+        let view = client.get(&instance("ten")).await.expect("it is there");
+        assert_eq!(view.metadata.resource_version, Some(10));
+    }
+    let uid = lab.new_domain(&before).await;
+    let volumes = lab.volumes();
+    assert_eq!(volumes.len(), 1, "one disk: {volumes:?}");
+    let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
+    assert!(xml.contains(volumes[0].to_str().expect("a path")), "its own disk: {xml}");
+    lab.delete("ten").await;
+    assert_eq!(lab.domains(), before, "one uid, and it is gone");
 }
 
 async fn one_flow(lab: &mut Lab, tenant: &Tenant, name: &str, victim: usize, after: Duration) {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
 use rempart_tests::{Lab, PATIENCE, console, instance, until, until_some, volume};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_live_through_everything() {
-    let mut lab = Lab::open(1).await;
+    // Looked at once an hour, the host has to ring when something happens on it: no story waits that long.
+    let mut lab = Lab::open_with(1, &[("REMPART_AGENT_LOOK_EVERY_SECONDS", "3600")]).await;
     let story = |name: &str, start: Instant| eprintln!("{:>6.1} s  {name}", start.elapsed().as_secs_f64());
     let start = Instant::now();
     let uid = a_guest_boots_and_reads_exactly_what_was_asked(&lab).await;
@@ -29,6 +30,8 @@ async fn guests_live_through_everything() {
     story("stopped and deleted", start);
     a_guest_that_powers_itself_off_stays_off(&mut lab).await;
     story("guest off by itself", start);
+    restarts_go_through_the_power_button(&lab).await;
+    story("restarted, also while it booted", start);
     equal_puts_make_one_domain(&lab).await;
     story("ten puts", start);
     a_put_and_a_delete_at_once_leave_nothing(&lab).await;
@@ -110,7 +113,7 @@ async fn a_volume_grows_under_its_guest(lab: &Lab, uid: &str) {
     .await;
     lab.status(&volume("web-1"), "to say so", |status| status["sizeGB"] == 2 && status["state"] == "active")
         .await;
-    let quiet = |status: &serde_json::Value| status["state"] == "active" && status["powerState"] == "on";
+    let quiet = |status: &Value| status["state"] == "active" && status["powerState"] == "on";
     lab.status(&instance("web-1"), "to run as if nothing had been", quiet).await;
 }
 
@@ -203,6 +206,43 @@ async fn a_guest_that_powers_itself_off_stays_off(lab: &mut Lab) {
     lab.alice.act(&urn, "start").await.expect("accepted");
     lab.says(&uid, "tiny: boot 2 of this disk").await;
     lab.delete("moody").await;
+}
+
+async fn restarts_go_through_the_power_button(lab: &Lab) {
+    let before = lab.domains();
+    let urn = lab.create("again", json!({})).await;
+    lab.active(&urn).await;
+    let uid = lab.new_domain(&before).await;
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    let on = |status: &Value| status["powerState"] == "on" && status["state"] == "active";
+    let said = |text: &str| console(&lab.agent, &uid).matches(text).count();
+    let by_button = "tiny: powering off (ACPI)";
+    lab.says(&uid, "tiny: boot 1 of this disk").await;
+    lab.says(&uid, "tiny: ready").await;
+    lab.status(&urn, "to be on", on).await;
+    lab.alice.act(&urn, "restart").await.expect("accepted");
+    lab.says(&uid, "tiny: boot 2 of this disk").await;
+    until("the guest to be up again", PATIENCE, || said("tiny: ready") == 2).await;
+    lab.status(&urn, "to be on again", on).await;
+    assert_eq!(said(by_button), 1);
+    // As soon as it is on, long before its kernel hears a button.
+    lab.alice.act(&urn, "stop").await.expect("accepted");
+    lab.status(&urn, "to be off", |status| status["powerState"] == "off" && status["state"] == "active")
+        .await;
+    let starts = said("tiny: linux");
+    lab.alice.act(&urn, "start").await.expect("accepted");
+    lab.status(&urn, "to be on", on).await;
+    assert_eq!(said("tiny: linux"), starts, "its kernel does not run yet");
+    lab.alice.act(&urn, "restart").await.expect("accepted");
+    // Not turned off after the grace: it has heard the button in the end.
+    until("the guest to be up after it heard the button", PATIENCE, || {
+        said(by_button) == 3 && said("tiny: linux") == starts + 2 && said("tiny: ready") >= 3
+    })
+    .await;
+    let status = lab.status(&urn, "to be on in the end", on).await;
+    assert!(status["conditions"][0]["reason"].is_null(), "{status}");
+    assert_eq!(lab.volumes().len(), 1);
+    lab.delete("again").await;
 }
 
 async fn equal_puts_make_one_domain(lab: &Lab) {

@@ -20,6 +20,8 @@ pub(crate) mod stage;
 use stage::StageHypervisor;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Beyond any test's patience: what they see came of a bell.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// A host with a real data directory, real qemu-img and a hypervisor on stage, which outlives the agents on it.
 pub(crate) struct TestHost {
@@ -60,7 +62,7 @@ impl TestHost {
             image_grace: Duration::from_secs(3600),
             ledger: ledger.clone(),
         };
-        let (core, bell, observations) = Core::new(executor);
+        let (core, bell, observations) = Core::new(executor, LOOK_EVERY);
         let task = tokio::spawn(core.run(stop.clone()));
         TestAgent { ledger, bell, observations, stop, stopper, task, _lock: lock }
     }
