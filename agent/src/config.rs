@@ -63,6 +63,10 @@ pub struct Arguments {
     /// Disk space to offer instead of all that is free or used by volumes.
     #[arg(long, env = "REMPART_AGENT_DISK_MIB")]
     pub disk_mib: Option<u64>,
+    /// From which size on the log of a guest's serial port is cut where QEMU writes it by itself, in bytes; a quarter is kept.
+    /// Where virtlogd runs, give more than its own bound (2 MiB).
+    #[arg(long, env = "REMPART_AGENT_SERIAL_LOG_MAX_BYTES", default_value_t = 4 << 20)]
+    pub serial_log_max_bytes: u64,
     /// How often the host is looked at though nothing rang, in seconds. Whatever happens on it rings: this bounds what a lost
     /// ring costs.
     #[arg(long, env = "REMPART_AGENT_LOOK_EVERY_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]

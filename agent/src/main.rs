@@ -124,7 +124,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         hypervisor,
         ledger: ledger.clone(),
     };
-    tokio::spawn(consoles.clone().keep_logs_small(stop.clone()));
+    tokio::spawn(consoles.clone().keep_logs_small(arguments.serial_log_max_bytes, stop.clone()));
     let introduction = Arc::new(introduction);
     let context = Context { introduction, ledger, bell, observations, consoles, stop: stop.clone() };
     // Never stopped: the last words of an agent that ends are worth reading.

@@ -18,10 +18,8 @@ use uuid::Uuid;
 #[cfg(test)]
 mod tests;
 
-/// From this size on a log is cut, in bytes. More than virtlogd lets one grow to, so that where it runs, it rules.
-const CUT_AT_BYTES: u64 = 4 << 20;
-/// What is kept of it then.
-const KEEP_BYTES: u64 = 1 << 20;
+/// The part of a log that is kept when it is cut: one of so many.
+const KEEP_ONE_OF: u64 = 4;
 /// The most that is read at once, in bytes.
 pub(super) const MAX_TAIL_BYTES: usize = 1 << 20;
 
@@ -67,14 +65,14 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
 }
 
-/// Cuts every guest's log that has grown too large. Blocks.
-pub(super) fn keep_small(data: &DataDir) {
+/// Cuts every guest's log that has grown beyond `at_bytes`. Blocks.
+pub(super) fn keep_small(data: &DataDir, at_bytes: u64) {
     let Ok(guests) = std::fs::read_dir(data.guests_dir()) else { return };
     for guest in guests.flatten() {
         let Some(uid) = guest.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
             continue;
         };
-        if let Err(error) = cut(&data.run_dir(uid), CUT_AT_BYTES, KEEP_BYTES) {
+        if let Err(error) = cut(&data.run_dir(uid), at_bytes, at_bytes / KEEP_ONE_OF) {
             tracing::warn!(instance = %uid, %error, "the serial log cannot be cut; it grows");
         }
     }

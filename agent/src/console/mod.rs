@@ -93,8 +93,8 @@ impl Consoles {
         });
     }
 
-    /// Cuts logs that have grown too large, until the agent stops.
-    pub async fn keep_logs_small(self, stop: Stop) {
+    /// Cuts logs that have grown beyond `max_bytes`, until the agent stops.
+    pub async fn keep_logs_small(self, max_bytes: u64, stop: Stop) {
         let mut ticks = tokio::time::interval(LOG_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -104,7 +104,7 @@ impl Consoles {
             }
             let data = self.data.clone();
             // A panic in there was reported by its hook, and the next look is a new one.
-            let _ = tokio::task::spawn_blocking(move || log::keep_small(&data)).await;
+            let _ = tokio::task::spawn_blocking(move || log::keep_small(&data, max_bytes)).await;
         }
     }
 
