@@ -30,6 +30,8 @@ pub enum Kind {
     SecurityGroupRule,
     Tenant,
     Host,
+    ServiceAccount,
+    TokenRevocation,
 }
 
 /// A provider: a group of kinds under one base path.
@@ -46,11 +48,13 @@ pub enum Provider {
     Tenancy,
     /// Rempart's own: hypervisor hosts.
     Fleet,
+    /// Rempart's own: service accounts, and tokens called back.
+    Identity,
 }
 
 impl Provider {
     /// Every provider, SECA's first.
-    pub const ALL: [Provider; 8] = [
+    pub const ALL: [Provider; 9] = [
         Provider::Region,
         Provider::Authorization,
         Provider::Workspace,
@@ -59,6 +63,7 @@ impl Provider {
         Provider::Network,
         Provider::Tenancy,
         Provider::Fleet,
+        Provider::Identity,
     ];
 
     /// Name without version, as in paths and `Region.spec.providers[].name`: `seca.compute`.
@@ -72,6 +77,7 @@ impl Provider {
             Provider::Network => "seca.network",
             Provider::Tenancy => "rempart.tenancy",
             Provider::Fleet => "rempart.fleet",
+            Provider::Identity => "rempart.identity",
         }
     }
 
@@ -86,6 +92,7 @@ impl Provider {
             Provider::Network => "seca.network/v1",
             Provider::Tenancy => "rempart.tenancy/v1",
             Provider::Fleet => "rempart.fleet/v1",
+            Provider::Identity => "rempart.identity/v1",
         }
     }
 
@@ -208,7 +215,7 @@ use Provider as P;
 use Scope as S;
 
 /// One row per kind, in the order of [`Kind`].
-static TABLE: [KindInfo; 20] = [
+static TABLE: [KindInfo; 22] = [
     row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global).read_only().without_status(),
     row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant).not_served_yet(),
     row(
@@ -270,6 +277,8 @@ static TABLE: [KindInfo; 20] = [
     row(Kind::Tenant, "tenant", P::Tenancy, "tenants", S::Global, M::Global),
     row(Kind::Host, "host", P::Fleet, "hosts", S::Global, M::Global)
         .with_actions(&["cordon", "uncordon", "revoke"]),
+    row(Kind::ServiceAccount, "service-account", P::Identity, "service-accounts", S::Tenant, M::GlobalTenant),
+    row(Kind::TokenRevocation, "token-revocation", P::Identity, "token-revocations", S::Global, M::Global),
 ];
 
 impl Kind {

@@ -10,6 +10,7 @@ pub mod client;
 pub mod compute;
 pub mod console;
 pub mod fleet;
+pub mod identity;
 mod kind;
 mod metadata;
 mod name;

@@ -29,6 +29,8 @@ fn names(kind: Kind) -> (&'static str, &'static [&'static str]) {
         Kind::Workspace => ("workspace", &["workspaces", "ws"]),
         Kind::Tenant => ("tenant", &["tenants"]),
         Kind::Host => ("host", &["hosts"]),
+        Kind::ServiceAccount => ("service-account", &["service-accounts", "sa"]),
+        Kind::TokenRevocation => ("token-revocation", &["token-revocations"]),
         Kind::Region => ("region", &["regions"]),
         Kind::Nic => ("nic", &["nics"]),
         Kind::PublicIp => ("public-ip", &["public-ips", "ip"]),

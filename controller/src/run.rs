@@ -54,7 +54,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         .with_context(|| format!("creating data directory {}", settings.data_dir.display()))?;
 
     let issuers = settings.oidc_issuers.clone().unwrap_or_default();
-    let authenticator = Arc::new(Authenticator::new(keys.issuer.clone(), issuers)?);
+    let authenticator = Authenticator::new(keys.issuer.clone(), issuers)?;
 
     // Listeners first: a port that is taken is said before anything is touched.
     let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
@@ -105,6 +105,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         ServiceSettings { public_url: public_url.clone(), operators: settings.operators.clone() },
     );
 
+    let authenticator = Arc::new(authenticator.with_accounts(Arc::new(service.clone())));
     let enrolment =
         Enrolment::new(node.clone(), replica.clone(), peers.clone(), cluster_dir.clone(), keys.clone())?;
     let blob_settings = blob::Settings {

@@ -35,6 +35,7 @@ impl State {
         assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
         assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
+        assert_eq!(rebuilt.revoked, self.revoked, "index of revocations");
         assert_eq!(rebuilt.children, self.children, "children");
         assert!(
             self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::answer::Recorded;
-use crate::kinds::Strength;
+use crate::kinds::{Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
 
@@ -75,6 +75,8 @@ pub struct State {
     pub(crate) allocated: OrdMap<String, Allocation>,
     /// (group, host, instance) of every placed instance of an anti-affinity group.
     pub(crate) groups: OrdSet<(Group, String, Arc<Urn>)>,
+    /// (subject, revocation) of every subject whose tokens were called back.
+    pub(crate) revoked: OrdSet<(String, Arc<Urn>)>,
     /// See [`State::room_changed`].
     pub(crate) room_changed: u64,
     pub(crate) children: OrdMap<Arc<Urn>, Children>,
@@ -261,6 +263,9 @@ impl State {
         if object.urn.kind == Kind::Instance && object.placement().is_none() && !object.is_deleting() {
             self.waiting.insert(object.urn.clone());
         }
+        if let Spec::TokenRevocation(revocation) = &object.spec {
+            self.revoked.insert((revocation.subject.clone(), object.urn.clone()));
+        }
         self.occupy(&object);
         if let Some(parent) = object.urn.parent() {
             let mut children = self.children.get(&parent).copied().unwrap_or_default();
@@ -286,6 +291,9 @@ impl State {
             self.referrers.remove(&(Arc::new(target), old.urn.clone()));
         }
         self.waiting.remove(&old.urn);
+        if let Spec::TokenRevocation(revocation) = &old.spec {
+            self.revoked.remove(&(revocation.subject.clone(), old.urn.clone()));
+        }
         if let Some(placement) = old.placement() {
             self.placed.remove(&(placement.host.clone(), old.urn.clone()));
         }

@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Proof;
+use super::cache::Known;
+
 /// Who a token is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -24,7 +27,7 @@ pub enum Audience {
 }
 
 impl Audience {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Audience::Api => "rempart-api",
             Audience::Join => "rempart-join",
@@ -191,9 +194,11 @@ impl Authority {
         self.decode(audience, token, 0)
     }
 
-    /// The subject of a token for the API, and when it ends in seconds of Unix time; as [`verify`](Self::verify).
-    pub(super) fn verify_api(&self, token: &str) -> Result<(String, u64), String> {
-        self.claims(Audience::Api, token).map(|claims| (claims.sub, claims.exp))
+    /// What a token for the API proves; as [`verify`](Self::verify).
+    pub(super) fn verify_api(&self, token: &str) -> Result<Known, String> {
+        let Claims { sub, iat, exp, .. } = self.claims(Audience::Api, token)?;
+        let proof = Proof::Own { issued_unix_s: iat };
+        Ok(Known { subject: sub.into(), proof, expires_unix_s: exp, stale_from: None })
     }
 
     /// The subject of a token, if it is ours, meant for `audience`, and in force. The error says why not, and holds

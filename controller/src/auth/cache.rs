@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest as sha2};
 
+use super::{Proof, Proven};
+
 /// SHA-256 of a token.
 pub(super) type Digest = [u8; 32];
 
@@ -20,9 +22,16 @@ const HALF: usize = 8192;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) subject: Arc<str>,
+    pub(super) proof: Proof,
     pub(super) expires_unix_s: u64,
     /// From when on the keys it was verified with are too old.
     pub(super) stale_from: Option<Instant>,
+}
+
+impl Known {
+    pub(super) fn proven(&self) -> Proven {
+        Proven { subject: self.subject.clone(), proof: self.proof.clone() }
+    }
 }
 
 #[derive(Default)]
@@ -42,20 +51,20 @@ pub(super) fn digest(token: &str) -> Digest {
 }
 
 impl Cache {
-    /// The subject of a token that is known and still in force.
-    pub(super) fn get(&self, digest: &Digest, now_unix_s: u64) -> Option<Arc<str>> {
+    /// What a token proves that is known and still in force.
+    pub(super) fn get(&self, digest: &Digest, now_unix_s: u64) -> Option<Proven> {
         let mut halves = self.halves();
         let in_force = |known: &Known| {
             now_unix_s < known.expires_unix_s && known.stale_from.is_none_or(|from| Instant::now() < from)
         };
         if let Some(known) = halves.young.get(digest) {
-            return in_force(known).then(|| known.subject.clone());
+            return in_force(known).then(|| known.proven());
         }
         // What is asked for stays.
         let known = halves.old.remove(digest).filter(in_force)?;
-        let subject = known.subject.clone();
+        let proven = known.proven();
         halves.keep(*digest, known);
-        Some(subject)
+        Some(proven)
     }
 
     /// Changes whenever everything is forgotten.
@@ -98,7 +107,11 @@ mod tests {
     use super::*;
 
     fn known(expires_unix_s: u64) -> Known {
-        Known { subject: "alice".into(), expires_unix_s, stale_from: None }
+        Known { subject: "alice".into(), proof: Proof::Foreign, expires_unix_s, stale_from: None }
+    }
+
+    fn subject(proven: Option<Proven>) -> Option<Arc<str>> {
+        proven.map(|proven| proven.subject)
     }
 
     #[test]
@@ -106,7 +119,7 @@ mod tests {
         let cache = Cache::default();
         let (one, other) = (digest("one"), digest("other"));
         cache.remember(cache.generation(), one, known(100));
-        assert_eq!(cache.get(&one, 99).as_deref(), Some("alice"));
+        assert_eq!(subject(cache.get(&one, 99)).as_deref(), Some("alice"));
         assert_eq!(cache.get(&one, 100), None);
         assert_eq!(cache.get(&other, 99), None);
         let stale_from = Some(Instant::now());
@@ -114,7 +127,7 @@ mod tests {
         assert_eq!(cache.get(&other, 99), None);
         let stale_from = Some(Instant::now() + Duration::from_secs(60));
         cache.remember(cache.generation(), other, Known { stale_from, ..known(100) });
-        assert_eq!(cache.get(&other, 99).as_deref(), Some("alice"));
+        assert_eq!(subject(cache.get(&other, 99)).as_deref(), Some("alice"));
     }
 
     #[test]

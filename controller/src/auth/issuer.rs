@@ -21,7 +21,7 @@ use super::cache::{Cache, Known};
 use super::fetch::Fetcher;
 use super::keys::{Choice, Keys};
 use super::settings::IssuerSettings;
-use super::{NO_JWT, words};
+use super::{NO_JWT, Proof, words};
 
 /// Least time between two fetches that tokens bring about.
 const COOL_DOWN: Duration = Duration::from_secs(5);
@@ -212,6 +212,7 @@ impl Issuer {
         let expires = claims.get("exp").and_then(|exp| exp.as_u64().or_else(|| whole(exp.as_f64()?)));
         Ok(Known {
             subject: format!("{}:{subject}", self.settings.prefix).into(),
+            proof: Proof::Foreign,
             expires_unix_s: expires.unwrap_or_default(),
             stale_from: fetched.checked_add(self.settings.keys_max_age()),
         })

@@ -3,6 +3,7 @@
 //! ```text
 //!   authorization header -> digest -> cache ──────────────────────────────> subject
 //!                                       └─ iss ─┬─ rempart: our own issuer ──> subject
+//!                                               ├─ sa:TENANT/NAME: a service account's key in State ──> the same
 //!                                               └─ an OpenID Connect issuer of the settings: its keys ──> prefix:subject
 //! ```
 //!
@@ -12,6 +13,7 @@
 //!
 //! Deliberately absent: rights. What a token says of roles or scopes is not read.
 
+mod account;
 mod authority;
 mod cache;
 mod fetch;
@@ -24,8 +26,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use jsonwebtoken::errors::ErrorKind;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+pub use account::Accounts;
 pub use authority::{Audience, Authority, AuthorityError, OneTime, Special};
 pub use issuer::OidcError;
 pub use settings::{IssuerSettings, Issuers};
@@ -38,6 +41,39 @@ use issuer::Issuer;
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Longest subject, in characters: role assignments name none that is longer.
 const MAX_SUBJECT: usize = 128;
+
+/// Whose a request is, and what that rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Who calls.
+    pub subject: Arc<str>,
+    /// What State has a say in.
+    pub proof: Proof,
+}
+
+/// What State may hold against a token that is genuine and in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Proof {
+    /// Nothing: its issuer answers for it.
+    #[default]
+    Foreign,
+    /// That it was called back: it is of our own issuer.
+    Own {
+        /// When it was issued, in seconds of Unix time.
+        issued_unix_s: u64,
+    },
+    /// That the key it is signed with is not its account's any more.
+    Account {
+        /// The account's tenant.
+        tenant: String,
+        /// The account.
+        name: String,
+        /// What it calls the key.
+        kid: String,
+        /// The key, in base64url.
+        x: String,
+    },
+}
 
 /// A request that does not prove whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +100,8 @@ impl Denied {
 pub struct Authenticator {
     own: Arc<Authority>,
     issuers: Vec<Issuer>,
-    cache: Arc<Cache>,
+    accounts: Option<Arc<dyn Accounts>>,
+    cache: Cache,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +116,13 @@ impl Authenticator {
     /// When an issuer cannot be asked as its settings say.
     pub fn new(own: Arc<Authority>, issuers: Issuers) -> Result<Authenticator, OidcError> {
         let issuers = issuers.into_iter().map(Issuer::new).collect::<Result<_, _>>()?;
-        Ok(Authenticator { own, issuers, cache: Arc::default() })
+        Ok(Authenticator { own, issuers, accounts: None, cache: Cache::default() })
+    }
+
+    /// And these service accounts.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Arc<dyn Accounts>) -> Authenticator {
+        Authenticator { accounts: Some(accounts), ..self }
     }
 
     /// Fetches issuers' keys, at once and again and again. Does not end.
@@ -87,11 +130,11 @@ impl Authenticator {
         join_all(self.issuers.iter().map(|issuer| issuer.keep_keys(&self.cache))).await;
     }
 
-    /// The subject that an `authorization` header proves.
+    /// What an `authorization` header proves.
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn subject(&self, header: Option<&str>) -> Result<Arc<str>, Denied> {
+    pub async fn proven(&self, header: Option<&str>) -> Result<Proven, Denied> {
         let header = header.ok_or_else(|| {
             Denied::missing("there is not one authorization header; send 'authorization: Bearer TOKEN'")
         })?;
@@ -104,19 +147,21 @@ impl Authenticator {
             return Err(Denied::invalid(format!("the token is longer than {MAX_TOKEN_BYTES} bytes")));
         }
         let digest = cache::digest(token);
-        if let Some(subject) = self.cache.get(&digest, unix_s()) {
-            return Ok(subject);
+        if let Some(proven) = self.cache.get(&digest, unix_s()) {
+            return Ok(proven);
         }
         self.verify(token, digest).await.map_err(Denied::invalid)
     }
 
-    async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<str>, String> {
+    async fn verify(&self, token: &str, digest: Digest) -> Result<Proven, String> {
         // Before the keys are looked at: what is verified with keys that change meanwhile is not remembered.
         let generation = self.cache.generation();
         let issued = jsonwebtoken::dangerous::insecure_decode_claims::<Issued>(token);
         let issued = issued.map_err(|_| NO_JWT.to_owned())?.iss;
         let known = if issued == ISSUER {
             self.of_our_own(token)?
+        } else if let Some(accounts) = self.accounts.as_deref().filter(|_| account::is_account(&issued)) {
+            account::verify(accounts, &issued, token).await?
         } else {
             let issuer = self.issuers.iter().find(|issuer| issuer.is(&issued));
             issuer.ok_or("the token is of an issuer that is not known here")?.verify(token).await?
@@ -124,17 +169,18 @@ impl Authenticator {
         if known.subject.chars().count() > MAX_SUBJECT || known.subject.contains(char::is_control) {
             return Err(format!("the token's subject is longer than {MAX_SUBJECT} characters, or not text"));
         }
-        let subject = known.subject.clone();
+        let proven = known.proven();
         self.cache.remember(generation, digest, known);
-        Ok(subject)
+        Ok(proven)
     }
 
     fn of_our_own(&self, token: &str) -> Result<Known, String> {
-        let (subject, expires_unix_s) = self.own.verify_api(token)?;
-        if self.issuers.iter().any(|issuer| issuer.owns(&subject)) {
+        let known = self.own.verify_api(token)?;
+        let subject = &known.subject;
+        if account::is_account(subject) || self.issuers.iter().any(|issuer| issuer.owns(subject)) {
             return Err("the token's subject begins with the prefix of another issuer".to_owned());
         }
-        Ok(Known { subject: subject.into(), expires_unix_s, stale_from: None })
+        Ok(known)
     }
 }
 

@@ -11,6 +11,8 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::account::PREFIX;
+
 /// Issuers by configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Issuers(Vec<IssuerSettings>);
@@ -143,6 +145,9 @@ impl IssuerSettings {
         if !(1..=32).contains(&bytes.len()) || !bytes.iter().all(legal) {
             return Err("prefix must be 1 to 32 lower-case letters, digits, '-' and '.'".to_owned());
         }
+        if self.prefix == PREFIX {
+            return Err(format!("prefix {PREFIX:?} is that of service accounts"));
+        }
         if !(1..=64).contains(&self.subject_claim.len()) {
             return Err("subject-claim must be the name of a claim".to_owned());
         }
@@ -223,6 +228,7 @@ mod tests {
             ("[\"RS256\", \"ES256\"]", "[]", "algorithms"),
             ("\"corp\"", "\"corp:x\"", "prefix"),
             ("\"corp\"", "\"\"", "prefix"),
+            ("\"corp\"", "\"sa\"", "service accounts"),
             ("prefix", "prefx", "prefx"),
             ("prefix = \"corp\"", "", "prefix"),
             ("prefix", "refresh-seconds = 0\nprefix", "refresh-seconds"),

@@ -34,7 +34,7 @@ use super::callbacks::Callbacks;
 use super::refused::Refused;
 use super::slots::{Slot, Slots};
 use super::token;
-use crate::auth::Authority;
+use crate::auth::{Authority, Proof};
 use crate::fleet::Fleet;
 use crate::raft::{Node, Proposal, ProposeError};
 use crate::replica::{Replica, now};
@@ -160,7 +160,8 @@ impl Broker {
     }
 
     async fn check_right(&self, subject: &str, urn: &Urn) -> Result<(), Refused> {
-        let caller = Caller { subject: subject.to_owned() };
+        // What the caller proved itself with was judged by the replica that was asked, or when the token was given.
+        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
         self.service.check_right(Uuid::now_v7(), caller, right(urn)).await.map_err(Refused::from)
     }
 

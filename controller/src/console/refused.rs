@@ -64,6 +64,9 @@ impl From<Status> for Refused {
 impl From<ServiceError> for Refused {
     fn from(error: ServiceError) -> Refused {
         match error {
+            ServiceError::Revoked => {
+                Refused::Token("the token was called back, or its service account's key was".to_owned())
+            }
             ServiceError::Forbidden => Refused::Forbidden(
                 "your subject has no right to do this here; ask an owner of the tenant".to_owned(),
             ),

@@ -41,7 +41,7 @@ fn drop_lines(left_out: BTreeMap<&'static str, u64>) {
 
 fn class(failure: &Failure) -> Option<&'static str> {
     match failure {
-        Failure::Unauthenticated(_) => Some("unauthenticated"),
+        Failure::Unauthenticated(_) | Failure::Service(ServiceError::Revoked) => Some("unauthenticated"),
         Failure::Service(ServiceError::Forbidden) | Failure::Said(StatusCode::FORBIDDEN, ..) => {
             Some("forbidden")
         }

@@ -181,9 +181,9 @@ async fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Fail
         (Some(one), None) => one.to_str().ok(),
         _ => None,
     };
-    let subject = settings.authenticator.subject(header).await.map_err(Failure::Unauthenticated)?;
-    tracing::Span::current().record("subject", &*subject);
-    Ok(Caller { subject: subject.to_string() })
+    let proven = settings.authenticator.proven(header).await.map_err(Failure::Unauthenticated)?;
+    tracing::Span::current().record("subject", &*proven.subject);
+    Ok(Caller { subject: proven.subject.to_string(), proof: proven.proof })
 }
 
 /// What was parsed; but rights come before the content of a request: who may not do this here is told that, and nothing else.

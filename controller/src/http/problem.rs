@@ -121,6 +121,11 @@ impl Failure {
                 (status, class, why)
             }
             Failure::Said(status, class, why) => (status, class, why),
+            Failure::Service(ServiceError::Revoked) => {
+                challenge = INVALID_TOKEN;
+                let why = "the token was called back, or its service account's key was; get a new one";
+                (S::UNAUTHORIZED, P::Unauthorized, why.to_owned())
+            }
             Failure::Service(ServiceError::Forbidden) => (
                 S::FORBIDDEN,
                 P::Forbidden,

@@ -6,14 +6,19 @@ use rempart_api::{Kind, Urn, Verbs};
 use rempart_model::{SHARED_TENANT, Spec, State};
 use serde::{Deserialize, Serialize};
 
+use super::accounts::check_proof;
 use super::call::Call;
 use super::error::ServiceError;
+use crate::auth::Proof;
 
 /// Who asks, as authenticated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Caller {
     /// The token's `sub`.
     pub subject: String,
+    /// What that rests on.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// Whether the caller may; the answer says whether as an operator.
@@ -23,13 +28,14 @@ pub(super) fn authorise(
     caller: &Caller,
     call: &Call,
 ) -> Result<bool, ServiceError> {
+    check_proof(state, caller)?;
     let urn = call.urn();
     let operator = operators.contains(&caller.subject);
     let allowed = match urn.kind {
         // SECA: any authenticated caller may read the regions.
         Kind::Region => !call.is_write(),
         Kind::Tenant => operator || matches!(call, Call::Get { urn } if owns(state, &urn.name, caller)),
-        Kind::Host => operator,
+        Kind::Host | Kind::TokenRevocation => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
         // Naming a digest would give access to bytes that others uploaded.
         _ if matches!(call, Call::Fill { uploaded: false, .. }) => false,

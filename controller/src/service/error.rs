@@ -12,6 +12,9 @@ pub enum ServiceError {
     /// The caller has no right to it. One and the same answer whether the thing exists or not.
     #[error("forbidden")]
     Forbidden,
+    /// What the caller proved itself with was called back, or its key was taken away.
+    #[error("revoked")]
+    Revoked,
     /// A query parameter.
     #[error("{parameter}: {why}")]
     Parameter {

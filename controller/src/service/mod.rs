@@ -6,6 +6,7 @@
 //!   read:   ReadIndex from the leader -> wait until applied here -> authorise -> view
 //! ```
 
+mod accounts;
 mod authorise;
 mod call;
 mod error;
@@ -41,7 +42,7 @@ use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 
 /// Providers advertised in the region document.
-const ADVERTISED: [Provider; 7] = [
+const ADVERTISED: [Provider; 8] = [
     Provider::Region,
     Provider::Workspace,
     Provider::Compute,
@@ -49,6 +50,7 @@ const ADVERTISED: [Provider; 7] = [
     Provider::Network,
     Provider::Tenancy,
     Provider::Fleet,
+    Provider::Identity,
 ];
 
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
@@ -190,7 +192,7 @@ impl Service {
     }
 
     /// Returns once everything acknowledged before this call is in this replica's State.
-    async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
+    pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
         loop {
             let attempt = async {
                 if self.inner.node.is_leader() {
@@ -298,7 +300,7 @@ impl Service {
         let admitted = match self.admit(request) {
             // No entry would show that a refusal was stale: this replica may have been replaced as the leader without
             // knowing. What it accepts instead is judged once more when it is applied.
-            Err(ServiceError::Refused(_) | ServiceError::Forbidden) => {
+            Err(ServiceError::Refused(_) | ServiceError::Forbidden | ServiceError::Revoked) => {
                 self.see_everything().await?;
                 self.admit(request)
             }

@@ -44,8 +44,10 @@ impl Tx {
                 format!("is not the spec of a {}", urn.kind),
             )]));
         }
-        let carried =
-            matches!(urn.kind, Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role | Kind::Host);
+        let carried = matches!(
+            urn.kind,
+            Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role | Kind::Host | Kind::ServiceAccount
+        );
         let name = if carried {
             rempart_api::check_short_name(&urn.name)
         } else {

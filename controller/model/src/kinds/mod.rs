@@ -3,6 +3,7 @@
 //! Adding a kind: CONTRIBUTING.md, "Adding a resource kind".
 
 mod catalogue;
+mod identity;
 mod image;
 mod instance;
 mod network;
@@ -17,6 +18,7 @@ pub use shape::{SpecError, read_shape};
 
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
+use rempart_api::identity::{ServiceAccountSpec, TokenRevocationSpec};
 use rempart_api::network::{InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, RouteTableSpec, SubnetSpec};
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::{BlockStorageSpec, ImageSpec, StorageSkuSpec};
@@ -189,6 +191,8 @@ specs! {
     InternetGateway(InternetGatewaySpec),
     Tenant(TenantSpec),
     Host(HostSpec),
+    ServiceAccount(ServiceAccountSpec),
+    TokenRevocation(TokenRevocationSpec),
 }
 
 /// Records a fault unless `value` is within `low..=high`.

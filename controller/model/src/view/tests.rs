@@ -38,6 +38,11 @@ fn furnished() -> (World, Vec<Urn>) {
         Urn::global(Kind::Tenant, "t1"),
         Urn::global(Kind::Host, "h1"),
     ]);
+    let (account, revocation) =
+        (Urn::tenant(Kind::ServiceAccount, "t1", "a"), Urn::global(Kind::TokenRevocation, "r"));
+    world.created(&account, json!({}));
+    world.created(&revocation, json!({"subject": "bob"}));
+    urns.extend([account, revocation]);
     urns.extend([
         Urn::tenant(Kind::InstanceSku, "t1", "seca.dxs"),
         Urn::tenant(Kind::StorageSku, "t1", "rd100"),

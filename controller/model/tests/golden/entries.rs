@@ -4,6 +4,7 @@ use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeRefer
 use rempart_api::fleet::{
     Acceleration, HostReport, HostSpec, HypervisorHealth, Overcommit, UnexpectedDomain, Virtualization,
 };
+use rempart_api::identity::{AccountKey, ServiceAccountSpec, TokenRevocationSpec};
 use rempart_api::network::{
     Cidr, InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, Route, RouteTableSpec, SubnetSpec,
 };
@@ -54,6 +55,8 @@ labels!(spec_label, SPECS, Spec {
     InternetGateway => "internet-gateway",
     Tenant => "tenant",
     Host => "host",
+    ServiceAccount => "service-account",
+    TokenRevocation => "token-revocation",
 });
 
 fn label(envelope: &Envelope) -> String {
@@ -324,5 +327,14 @@ pub(crate) fn specs() -> Vec<Spec> {
             cordoned: true,
             overcommit: Some(Overcommit { vcpu_percent: 800, memory_percent: 90, disk_percent: 150 }),
         }),
+        Spec::ServiceAccount(ServiceAccountSpec {
+            keys: vec![AccountKey {
+                kid: "2026-11".into(),
+                kty: "OKP".into(),
+                crv: "Ed25519".into(),
+                x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+            }],
+        }),
+        Spec::TokenRevocation(TokenRevocationSpec { subject: "alice@example.eu".into() }),
     ]
 }

@@ -17,6 +17,8 @@ pub(crate) enum Thing {
     RouteTable,
     Gateway,
     Host,
+    Account,
+    Revocation,
 }
 
 /// Names one thing: which tenant, which workspace, which of the few names.
@@ -112,6 +114,8 @@ fn any_thing() -> impl Strategy<Value = Place> {
         1 => Just(Thing::RouteTable),
         1 => Just(Thing::Gateway),
         1 => Just(Thing::Host),
+        1 => Just(Thing::Account),
+        1 => Just(Thing::Revocation),
     ])
 }
 

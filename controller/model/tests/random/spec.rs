@@ -41,6 +41,8 @@ pub(crate) fn urn(place: Place) -> Urn {
         Thing::RouteTable => Urn::network(Kind::RouteTable, tenant, workspace, "n0", "r0"),
         Thing::Gateway => inside(Kind::InternetGateway, 'g'),
         Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
+        Thing::Account => Urn::tenant(Kind::ServiceAccount, tenant, &format!("a{}", place.name % 2)),
+        Thing::Revocation => Urn::global(Kind::TokenRevocation, &format!("r{}", place.name % 3)),
     }
 }
 
@@ -95,6 +97,11 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
             json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
         }
         Thing::Gateway => json!({"egressOnly": choice.is_multiple_of(2)}),
+        Thing::Account => {
+            let key = |kid: u16| json!({"kid": kid.to_string(), "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)});
+            json!({"keys": [key(bits(0, 1)), key(bits(1, 1))]})
+        }
+        Thing::Revocation => json!({"subject": if bits(0, 1) == 0 { "alice" } else { "bob" }}),
         Thing::Host => {
             let mut spec =
                 json!({"zone": if bits(0, 4) == 0 { "b" } else { "a" }, "cordoned": bits(4, 2) == 0});

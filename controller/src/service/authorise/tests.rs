@@ -53,7 +53,7 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
     let shared = place == SHARED_TENANT;
     match kind {
         Kind::Region => read,
-        Kind::Host => operates,
+        Kind::Host | Kind::TokenRevocation => operates,
         Kind::Tenant => operates || (owns && deed == Deed::Get),
         Kind::InstanceSku | Kind::StorageSku | Kind::NetworkSku => {
             if shared {
@@ -66,6 +66,7 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
         Kind::Image
         | Kind::Role
         | Kind::RoleAssignment
+        | Kind::ServiceAccount
         | Kind::Workspace
         | Kind::Instance
         | Kind::BlockStorage
@@ -172,7 +173,7 @@ fn state() -> State {
 }
 
 fn ours(state: &State, caller: &str, call: &Call) -> bool {
-    let caller = Caller { subject: caller.to_owned() };
+    let caller = Caller { subject: caller.to_owned(), proof: Proof::Foreign };
     authorise(state, &[OPERATOR.to_owned()], &caller, call).is_ok()
 }
 
@@ -214,7 +215,8 @@ fn the_table_notices_every_hole() {
     }
     let digests = differences(|state, caller, call| {
         let fill = matches!(call, Call::Fill { uploaded: false, .. });
-        (fill && owns(state, &call.urn().tenant, &Caller { subject: caller.to_owned() }))
+        (fill
+            && owns(state, &call.urn().tenant, &Caller { subject: caller.to_owned(), proof: Proof::Foreign }))
             || ours(state, caller, call)
     });
     assert_eq!(digests, [format!("{OWNER}: Fill {{ uploaded: false }} block-storage in acme")]);
@@ -235,7 +237,7 @@ fn the_table_notices_every_hole() {
 fn only_operators_are_told_what_operators_are() {
     let state = state();
     let asked = |subject: &str, call: &Call| {
-        let caller = Caller { subject: subject.to_owned() };
+        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
         authorise(&state, &[OPERATOR.to_owned()], &caller, call).ok()
     };
     let region = call(Kind::Region, "local", Deed::Get);
