@@ -157,6 +157,8 @@ const WAITING: Exceptions = &[
     ("tests/src/wait.rs", "`until`: the one loop of the cross-crate tests"),
     ("tests/tests/flow.rs", "kills a controller at various moments"),
     ("tests/tests/guest.rs", "kills an agent at various moments"),
+    ("tests/tests/host.rs", "stops and continues an agent at various moments"),
+    ("tests/tests/power.rs", "`one_life`: until the moment at which an agent is killed, which `until` would miss"),
 ];
 
 pub(crate) fn naps(tree: &Tree) -> Vec<Finding> {
