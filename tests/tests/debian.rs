@@ -25,7 +25,7 @@ write_files:
       bonjour de Rempart
 runcmd:
   - exec > /dev/console 2>&1
-  - echo \"TOLD $(hostname) | $(cat /home/debian/.ssh/authorized_keys | tr -d '\\n') | $(cat /etc/motd | tr -d '\\n') | $(df -BM --output=size / | tail -n 1) | $(systemctl is-active ssh) | $(passwd -S debian | cut -d ' ' -f 2) END\"
+  - echo \"TOLD $(hostname) | $(cat ~debian/.ssh/authorized_keys | tr -d '\\n') | $(cat /etc/motd | tr -d '\\n') | $(df -BM --output=size / | tail -n 1) | $(systemctl is-active ssh) | $(passwd -S debian | cut -d ' ' -f 2) END\"
 ";
 
 async fn says(lab: &Lab, uid: &str, words: &str) -> String {
