@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use ::aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use ::aws_lc_rs::rand::SystemRandom;
+use ::aws_lc_rs::rsa;
+use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -18,8 +18,13 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rempart_identity::certificate::to_pem;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A key of an issuer.
 #[derive(Clone)]
@@ -94,10 +99,26 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) async fn start(answers: Answers) -> Issuer {
+        Issuer::listen("http", answers, None).await
+    }
+
+    /// Over TLS, and the certificate that its own is of, in PEM.
+    pub(crate) async fn start_tls(answers: Answers) -> (Issuer, String) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate.clone()], key));
+        let acceptor = TlsAcceptor::from(Arc::new(config.expect("a configuration")));
+        (Issuer::listen("https", answers, Some(acceptor)).await, to_pem(&certificate))
+    }
+
+    async fn listen(scheme: &str, answers: Answers, acceptor: Option<TlsAcceptor>) -> Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let url = format!("{scheme}://{}", listener.local_addr().expect("its address"));
         let issuer = Issuer { url, shared: Arc::new(Mutex::new(Shared { answers, asked: Vec::new() })) };
-        tokio::spawn(issuer.clone().serve(listener));
+        tokio::spawn(issuer.clone().serve(listener, acceptor));
         issuer
     }
 
@@ -115,7 +136,7 @@ impl Issuer {
         self.asked().iter().filter(|path| *path == "/keys").count()
     }
 
-    async fn serve(self, listener: TcpListener) {
+    async fn serve(self, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
         while let Ok((stream, _)) = listener.accept().await {
             if matches!(self.shared.lock().expect("not poisoned").answers, Answers::Nothing) {
                 continue;
@@ -126,8 +147,16 @@ impl Issuer {
                 async move { Ok::<_, Infallible>(issuer.reply(&request)) }
             });
             let connection = hyper::server::conn::http1::Builder::new();
+            let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                // Whether a client goes away in between is its business.
+                let Some(acceptor) = acceptor else {
+                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                    return;
+                };
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                }
             });
         }
     }

@@ -325,3 +325,29 @@ async fn an_issuer_sends_the_controller_nowhere() {
     lab.until_status(&token, 200, "the keys").await;
     assert!(named.asked().is_empty() && inside.asked().iter().all(|path| path == "/keys"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_from_a_server_whose_certificate_is_of_the_right_authority_alone() {
+    let key = SigningKey::ec("k");
+    let (trusted, authority) = Issuer::start_tls(Answers::Keys(vec![key.published()])).await;
+    let (stranger, _) = Issuer::start_tls(Answers::Keys(vec![key.published()])).await;
+    let (unnamed, _) = Issuer::start_tls(Answers::Keys(vec![key.published()])).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("ca.pem");
+    std::fs::write(&file, authority).expect("written");
+    let of_it = format!("ca-file = {:?}", file.to_str().expect("UTF-8"));
+    let lab = lab(&[
+        entry(&trusted, "corp", &of_it),
+        entry(&stranger, "stranger", &of_it),
+        // By the system's authorities, none of which made its certificate.
+        entry(&unnamed, "unnamed", ""),
+    ])
+    .await;
+    lab.until_status(&key.sign(&trusted.claims("alice", json!({}))), 200, "the keys").await;
+    for issuer in [&stranger, &unnamed] {
+        let token = key.sign(&issuer.claims("alice", json!({})));
+        lab.refused(&token, "cannot be had at the moment", &issuer.url).await;
+        assert_eq!(issuer.asked(), Vec::<String>::new());
+    }
+    lab.until_log("invalid peer certificate").await;
+}
