@@ -233,6 +233,10 @@ async fn refusals(lab: &Lab) {
             assert_eq!(lab.ask(1, &collection, query, "application/json").await.0, 403, "{query:?}");
         }
     }
+    let labels: serde_json::Map<_, _> = (0..129).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let refused =
+        lab.alice.put(&workspace("many"), &json!({ "labels": labels })).await.expect_err("too many");
+    assert!(refused.status() == Some(412) && refused.to_string().contains("at most 128"), "{refused}");
     // Stars that make a backtracking search endless.
     let stars = format!("*={}b", "*a".repeat(900));
     let whole = lab.workspaces(3, &[("labels", &stars)]).await;

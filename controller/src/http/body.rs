@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::problem::Failure;
 use crate::service::Body;
 
+/// Most labels of a resource.
+const MAX_LABELS: usize = 128;
+
 /// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path.
 pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, Failure> {
     let json: Value = serde_json::from_slice(bytes)
@@ -27,7 +30,7 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
     };
     let spec = Spec::parse(urn.kind, &spec).map_err(malformed)?;
     Ok(Body {
-        labels: map(&json, "labels")?,
+        labels: labels(&json)?,
         annotations: map(&json, "annotations")?,
         extensions: map(&json, "extensions")?,
         spec,
@@ -48,6 +51,15 @@ pub(super) fn parse_content(bytes: &[u8]) -> Result<BlobSpec, Failure> {
         ))
     })?;
     read_shape("", &json).map_err(malformed)
+}
+
+/// A selector looks at all of them. A bound of this edge, not of the model: what the log holds was within that of its time.
+fn labels(json: &serde_json::Map<String, Value>) -> Result<StringMap, Failure> {
+    let labels = map(json, "labels")?;
+    if labels.len() > MAX_LABELS {
+        return Err(invalid("/labels", &format!("has {} labels, at most {MAX_LABELS}", labels.len())));
+    }
+    Ok(labels)
 }
 
 fn map(json: &serde_json::Map<String, Value>, name: &str) -> Result<StringMap, Failure> {

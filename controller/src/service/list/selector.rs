@@ -102,6 +102,11 @@ impl Selector {
         &self.text
     }
 
+    /// How often [`matches`](Self::matches) may have to look at a label: where a key has a star, at each of them.
+    pub(super) fn looks(&self, labels: &StringMap) -> usize {
+        self.terms.iter().map(|term| if term.key().literal().is_some() { 1 } else { labels.len() }).sum()
+    }
+
     /// Whether an object with these labels is selected.
     pub fn matches(&self, labels: &StringMap) -> bool {
         self.terms.iter().all(|term| term.matches(labels))
@@ -154,6 +159,16 @@ impl Term {
             compared(Comparison::Less, value)
         } else {
             Err(error(operator, "! stands before a key, or before = as in key!=value"))
+        }
+    }
+
+    fn key(&self) -> &Pattern {
+        match self {
+            Term::Present(key)
+            | Term::Absent(key)
+            | Term::Equal(key, _)
+            | Term::NotEqual(key, _)
+            | Term::Compared(key, ..) => key,
         }
     }
 

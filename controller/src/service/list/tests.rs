@@ -126,6 +126,25 @@ async fn a_page_of_few_among_many_ends_early_but_is_never_empty_before_the_end()
     assert_eq!(ask(&state, &page(10, None, None)).await.unwrap().1, None);
 }
 
+/// Labels and stars together are bounded as objects are: a page of what they are many of is cut short.
+#[tokio::test]
+async fn many_stars_over_many_labels_end_a_page_sooner() {
+    let pattern = tenant("t");
+    let labels: StringMap = (0..128).map(|number| (format!("k{number}"), "v".to_owned())).collect();
+    let objects = (0..100).map(|number| Object {
+        urn: Arc::new(Urn::global(Kind::Tenant, &name(number))),
+        uid: Uuid::now_v7(),
+        labels: labels.clone(),
+        ..pattern.clone()
+    });
+    let state = State::load(rempart_model::Core::default(), 1, objects, []);
+    let stars: Vec<String> = (0..32).map(|number| format!("!*x{number}*y*")).collect();
+    let (first, token) = ask(&state, &page(100, Some(&stars.join(",")), None)).await.unwrap();
+    assert_eq!((first.len(), token.is_some()), (SLICE.div_ceil(1 + 128 * 32 / LOOKS), true));
+    let (all, token) = ask(&state, &page(100, Some("k1=v,k2!=x,!x"), None)).await.unwrap();
+    assert_eq!((all.len(), token), (100, None));
+}
+
 #[tokio::test]
 async fn a_search_for_nothing_waits_for_its_turn_and_not_for_ever() {
     let state = tenants(0..SLICE + 1, &[]);
