@@ -68,10 +68,15 @@ impl Ledger {
 
     fn accept_instance(
         &mut self,
-        instance: Instance,
+        mut instance: Instance,
         stamp: &Stamp,
         accepted: &mut Accepted,
     ) -> Result<(), LedgerError> {
+        if instance.presence == Presence::Absent {
+            // It never starts again, but its record stays until the controllers no longer list it: without its secrets.
+            instance.seed.user_data.clear();
+            instance.seed.ssh_keys.clear();
+        }
         let object = Object::Instance(instance.uid);
         let mut offered = InstanceRecord {
             stamp: stamp.clone(),

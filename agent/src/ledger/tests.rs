@@ -84,6 +84,27 @@ fn a_gone_object_is_forgotten_when_the_controllers_close_it() {
 }
 
 #[test]
+fn what_is_on_its_way_out_keeps_no_secrets() {
+    let (temp, mut ledger) = opened();
+    let secret = "0f1e2d3c4b5a";
+    let told = |m: &mut Desired| m.instances[0].seed.user_data = secret.to_owned();
+    let on_disk = || {
+        let mut files = fs::read_dir(temp.path().join("instances")).unwrap();
+        files.any(|file| fs::read_to_string(file.unwrap().path()).unwrap().contains(secret))
+    };
+    ledger.accept(message(told)).unwrap();
+    assert!(on_disk(), "a guest starts without controllers");
+    let gone = |m: &mut Desired| {
+        told(m);
+        m.instances[0].generation += 1;
+        m.instances[0].presence = Presence::Absent;
+    };
+    assert_eq!(ledger.accept(message(gone)).unwrap().changed, [Object::Instance(INSTANCE)]);
+    assert!(!on_disk());
+    assert_eq!(ledger.accept(message(gone)).unwrap().changed, [], "said again, it is the same");
+}
+
+#[test]
 fn volumes_of_former_definitions_are_remembered_until_redefined() {
     let (_temp, mut ledger) = opened();
     ledger.accept(message(|_| {})).unwrap();
