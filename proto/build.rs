@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".rempart.raft.v1.Payload")
         .bytes(".rempart.blob.v1.Piece")
+        .bytes(".rempart.blob.v1.DepositPiece")
         .bytes(".rempart.console.v1.Frame")
         .compile_fds(descriptors)?;
     Ok(())

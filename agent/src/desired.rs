@@ -151,6 +151,9 @@ pub struct Volume {
     pub size_bytes: u64,
     /// Content to start from; none = blank.
     pub source: Option<Blob>,
+    /// The image it is to be copied to, while no guest runs on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Uuid>,
     /// The request that last changed this, for logs; none from controllers that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Uuid>,

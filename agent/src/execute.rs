@@ -4,7 +4,7 @@
 
 use crate::disk::fetch::ImageSource;
 use crate::disk::image::ImageState;
-use crate::disk::{DiskError, seed, volume};
+use crate::disk::{DiskError, capture, seed, volume};
 use crate::layout::{self, LayoutError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::plan::Action;
@@ -94,6 +94,17 @@ impl Executor {
                 Ok(self.hypervisor.grow_disk(*instance, &path, *size_bytes)?)
             }
             Action::DeleteVolume(uid) => Ok(volume::delete(&self.host.data.volume_file(*uid))?),
+            Action::CaptureVolume { volume, image } => {
+                let data = &self.host.data;
+                Ok(capture::make(&data.volume_file(*volume), &data.capture_file(*volume, *image))?)
+            }
+            Action::SendCapture { volume, epoch, image } => {
+                let file = self.host.data.capture_file(*volume, *image);
+                Ok(self.source.deposit(&file, *volume, *epoch, *image)?)
+            }
+            Action::DropCapture { volume, image } => {
+                Ok(volume::delete(&self.host.data.capture_file(*volume, *image))?)
+            }
             Action::CreateRunDir(uid) => Ok(layout::make_directory(&self.host.data.run_dir(*uid), 0o711)?),
             Action::WriteSeed(uid, shared) => {
                 Ok(seed::write(&self.host.data.seed_file(*uid), shared.seed())?)

@@ -8,6 +8,7 @@
 //!   images/<sha256>.<format>      0711  base images from the controllers (see `disk::image`); files 0444
 //!   image-records/                0700  which of them were verified
 //!   volumes/<uid>.qcow2           0711  directory; files 0600, libvirt hands them to QEMU's user
+//!   captures/<volume>.<image>.qcow2  0700  copies of volumes on their way to be images; files 0600
 //!   seeds/<uid>.img               0711
 //!   guests/<uid>/                 0711  serial.log, serial.sock, nvram: made by the hypervisor
 //! ```
@@ -90,6 +91,7 @@ impl DataDir {
             (self.image_records_dir(), 0o700),
             (self.images_dir(), 0o711),
             (self.volumes_dir(), 0o711),
+            (self.captures_dir(), 0o700),
             (self.seeds_dir(), 0o711),
             (self.guests_dir(), 0o711),
         ] {
@@ -142,6 +144,16 @@ impl DataDir {
     /// The qcow2 file of a volume.
     pub fn volume_file(&self, volume: Uuid) -> PathBuf {
         self.volumes_dir().join(format!("{}.qcow2", volume.hyphenated()))
+    }
+
+    /// Copies of volumes on their way to be images.
+    pub fn captures_dir(&self) -> PathBuf {
+        self.root.join("captures")
+    }
+
+    /// The copy of a volume for an image.
+    pub fn capture_file(&self, volume: Uuid, image: Uuid) -> PathBuf {
+        self.captures_dir().join(format!("{}.{}.qcow2", volume.hyphenated(), image.hyphenated()))
     }
 
     /// All seed images.

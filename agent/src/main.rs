@@ -76,7 +76,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let _lock = data.prepare()?;
     let image_dir = std::path::absolute(arguments.image_dir.unwrap_or_else(|| data.images_dir()))?;
     std::fs::create_dir_all(&image_dir).with_context(|| format!("{}", image_dir.display()))?;
-    for directory in [data.volumes_dir(), data.seeds_dir(), data.image_records_dir(), image_dir.clone()] {
+    for directory in [
+        data.volumes_dir(),
+        data.captures_dir(),
+        data.seeds_dir(),
+        data.image_records_dir(),
+        image_dir.clone(),
+    ] {
         durable::sweep_unfinished(&directory).with_context(|| format!("{}", directory.display()))?;
     }
     let boot_id = std::fs::read_to_string(&arguments.boot_id_file)

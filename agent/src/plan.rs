@@ -4,9 +4,10 @@
 //! means that planning starts again from what is really there (the tests try every point).
 //!
 //! ```text
-//! volume    PRESENT  FetchImage                            no file, nor its image
+//! volume    PRESENT  FetchImage                            no file, nor its image, or that is not sound
 //!                    VerifyBase -> CreateVolume            no file
 //!                    GrowVolume or GrowRunning             too small; a guest that has it open sees it at once
+//!                    CaptureVolume, then SendCapture       an image is to be made of it, and no guest runs on it
 //!           ABSENT   DeleteVolume                          no domain may use it
 //! instance  PRESENT  CreateRunDir -> WriteSeed -> Define   off, volumes ready; then power (`plan::power`)
 //!           ABSENT   PowerOff -> Undefine -> RemoveSeed -> RemoveRunDir
@@ -91,6 +92,29 @@ pub enum Action {
     },
     /// Deletes a volume's file.
     DeleteVolume(Uuid),
+    /// Copies a volume that no guest has open, for an image.
+    CaptureVolume {
+        /// Which volume.
+        volume: Uuid,
+        /// For which image.
+        image: Uuid,
+    },
+    /// Gives such a copy to the controllers.
+    SendCapture {
+        /// Of which volume.
+        volume: Uuid,
+        /// Epoch of the volume's placement.
+        epoch: u64,
+        /// For which image.
+        image: Uuid,
+    },
+    /// Deletes a copy that nobody asks for any more.
+    DropCapture {
+        /// Of which volume.
+        volume: Uuid,
+        /// For which image.
+        image: Uuid,
+    },
     /// Makes the directory for a guest's sockets, serial log and firmware variables.
     CreateRunDir(Uuid),
     /// Writes a guest's cloud-init seed.
@@ -125,6 +149,9 @@ impl Action {
             Self::GrowVolume { .. } => "grow volume",
             Self::GrowRunning { .. } => "grow running volume",
             Self::DeleteVolume(_) => "delete volume",
+            Self::CaptureVolume { .. } => "capture volume",
+            Self::SendCapture { .. } => "send capture",
+            Self::DropCapture { .. } => "drop capture",
             Self::CreateRunDir(_) => "create run directory",
             Self::WriteSeed(..) => "write seed",
             Self::Define(_) => "define",
@@ -173,6 +200,8 @@ pub enum Claim {
     Volume(Uuid),
     /// A base image that is being fetched or verified.
     Image(Digest),
+    /// Copies of a volume.
+    Captures(Uuid),
 }
 
 /// How an object stands to what is desired of it.

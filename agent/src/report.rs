@@ -92,10 +92,13 @@ fn volume(
     let object = Object::Volume(uid);
     let desired = &record.volume;
     let progress = &sources.plans.get(&object)?.progress;
-    let failure = sources.failures.get(&object).cloned().or_else(|| match progress {
+    let mut failure = sources.failures.get(&object).cloned().or_else(|| match progress {
         Progress::Blocked(obstacle) => Some(failure::of_obstacle(obstacle)),
         _ => None,
     });
+    // The volume is what it should be: what failed is its copy.
+    let copy = desired.presence == Presence::Present && *progress == Progress::Reached;
+    let capture_failure = if copy { failure.take() } else { None };
     let presence = presence(desired.presence, progress, failure.is_some());
     match presence {
         None => last.cloned(),
@@ -105,6 +108,7 @@ fn volume(
             epoch: desired.epoch,
             presence: presence.into(),
             failure,
+            capture_failure,
         }),
     }
 }

@@ -3,6 +3,7 @@
 //! Only objects the ledger knows are looked for; of domains all are seen, so that unexpected ones can be reported.
 
 use crate::desired::{Blob, Presence};
+use crate::disk::capture;
 use crate::disk::image::{ImageState, ImageStore};
 use crate::disk::seed;
 use crate::disk::volume::{self, VolumeFile};
@@ -21,6 +22,8 @@ pub struct World {
     pub domains: Option<BTreeMap<Uuid, Domain>>,
     /// Volumes that have a file.
     pub volumes: BTreeMap<Uuid, VolumeState>,
+    /// Complete copies of volumes, and the images they are for.
+    pub captures: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Base images of volumes that have no file yet.
     pub images: BTreeMap<Blob, ImageState>,
     /// Fingerprints of seed images; empty where a file is there but is not a seed of ours.
@@ -76,6 +79,10 @@ impl World {
                     world.volumes.insert(*uid, VolumeState::Unreadable(error.to_string()));
                 }
             }
+        }
+        match capture::list(&host.data.captures_dir()) {
+            Ok(captures) => world.captures = captures,
+            Err(error) => tracing::warn!(%error, "copies of volumes are not looked at"),
         }
         for uid in ledger.instances.keys() {
             let seed_file = host.data.seed_file(*uid);

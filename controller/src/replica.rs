@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rempart_api::{Kind, Timestamp, Urn};
 use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, State};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
-use crate::raft::{Committed, Machine, Payload, Position, Response};
+use crate::raft::{Committed, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
 use crate::store::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write, projection::Projection};
 
 pub use crate::store::projection::Pressure;
@@ -297,6 +298,19 @@ pub fn now() -> Timestamp {
     Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Puts a command of the control plane itself into the log.
+pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, ProposeError> {
+    let envelope = Envelope {
+        format: rempart_model::ENVELOPE_FORMAT,
+        request_id: Uuid::now_v7(),
+        actor: "system".to_owned(),
+        trace: None,
+        time: now(),
+        command,
+    };
+    node.propose(Proposal(envelope.encode().into())).await
+}
+
 fn to_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| unreachable!("stored types are plain data: {error}"))
 }
@@ -348,6 +362,7 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
             rempart_model::HostAction::Revoke => ("revoke", host.urn.to_string()),
         },
         Command::Place(place) => ("place", place.uid.to_string()),
+        Command::Capture(capture) => ("capture", capture.image.to_string()),
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::HostSeen(_) | Command::Report(_) => return None,
     };

@@ -113,7 +113,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         floor_bytes: settings.blobs.blob_floor_bytes,
         grace: Duration::from_secs(settings.blobs.blob_grace_seconds),
     };
-    let blobs = Blobs::open(blob_settings, peers.clone(), replica.clone(), service.clone())?;
+    let blobs = Blobs::open(blob_settings, peers.clone(), replica.clone(), node.clone(), service.clone())?;
     let uploads = http::Uploads::new(
         blobs.clone(),
         settings.blobs.upload_max_bytes,

@@ -110,6 +110,9 @@ fn volume(message: wire::Volume) -> Result<Volume, String> {
         presence,
         size_bytes: message.size_bytes,
         source: message.source.map(blob).transpose()?,
+        capture: (!message.capture_image_uid.is_empty())
+            .then(|| uid(&message.capture_image_uid))
+            .transpose()?,
         request_id: Uuid::parse_str(&message.request_id).ok(),
     };
     if presence == Presence::Present {

@@ -33,9 +33,9 @@ const SYNC_EVERY_BYTES: u64 = 32 << 20;
 /// Where images come from.
 #[derive(Clone)]
 pub struct ImageSource {
-    controllers: Controllers,
-    stop: Stop,
-    runtime: Handle,
+    pub(super) controllers: Controllers,
+    pub(super) stop: Stop,
+    pub(super) runtime: Handle,
     /// Which controller is asked first: not always the same.
     turn: Arc<AtomicUsize>,
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+pub mod capture;
 pub mod fetch;
 pub mod image;
 pub mod seed;
@@ -46,6 +47,9 @@ pub enum DiskError {
         /// What the last controller said.
         cause: String,
     },
+    /// No controller took the copy of a volume.
+    #[error("the copy of the volume was not taken: {0}")]
+    DepositFailed(String),
     /// A volume file is there already.
     #[error("the volume file {0} exists already and is never overwritten")]
     VolumeExists(std::path::PathBuf),

@@ -24,12 +24,24 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod tests;
 
-const TOOL_TIMEOUT: Duration = Duration::from_secs(60);
-const TOOL_CPU_S: u64 = 30;
 const TOOL_ADDRESS_SPACE_BYTES: u64 = 2 << 30;
 const TOOL_WORDS_BYTES: u64 = 4096;
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_SLOWEST: Duration = Duration::from_millis(50);
+
+/// What a run of qemu-img may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// From start to end.
+    pub(super) time: Duration,
+    /// Of CPU, in seconds.
+    pub(super) cpu_s: u64,
+}
+
+impl Bounds {
+    /// For work on metadata alone.
+    const SHORT: Bounds = Bounds { time: Duration::from_secs(60), cpu_s: 30 };
+}
 
 /// A volume file, as its header describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +84,7 @@ pub fn create(path: &Path, size_bytes: u64, base: Option<(&Path, ImageFormat)>) 
         command.args(["-F", format.name(), "-b"]).arg(base);
     }
     command.arg(&unfinished).arg(size_bytes.to_string());
-    run("create", &mut command, TOOL_TIMEOUT)?;
+    run("create", &mut command, Bounds::SHORT)?;
     sync(&unfinished).map_err(&at)?;
     match renameat_with(CWD, &unfinished, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => path.parent().map_or(Ok(()), durable::sync_directory).map_err(at),
@@ -85,7 +97,7 @@ pub fn create(path: &Path, size_bytes: u64, base: Option<(&Path, ImageFormat)>) 
 pub fn grow(path: &Path, size_bytes: u64) -> Result<(), DiskError> {
     let mut command = tool("resize");
     command.args(["-f", "qcow2"]).arg(path).arg(size_bytes.to_string());
-    run("resize", &mut command, TOOL_TIMEOUT)?;
+    run("resize", &mut command, Bounds::SHORT)?;
     sync(path).map_err(DiskError::at(path))
 }
 
@@ -94,18 +106,18 @@ pub fn delete(path: &Path) -> Result<(), DiskError> {
     durable::remove(path).map_err(DiskError::at(path))
 }
 
-fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn tool(verb: &str) -> Command {
+pub(super) fn tool(verb: &str) -> Command {
     let mut command = Command::new("qemu-img");
     command.arg(verb).arg("-q");
     command
 }
 
 /// Runs qemu-img with bounds on time, CPU and memory; what it says on failure is for operators.
-fn run(verb: &'static str, command: &mut Command, timeout: Duration) -> Result<(), DiskError> {
+pub(super) fn run(verb: &'static str, command: &mut Command, bounds: Bounds) -> Result<(), DiskError> {
     let failed = |cause: String| DiskError::Tool { verb, cause };
     let mut child = command
         .current_dir("/")
@@ -115,10 +127,10 @@ fn run(verb: &'static str, command: &mut Command, timeout: Duration) -> Result<(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let outcome = limit(&child).and_then(|()| wait(&mut child, timeout));
+    let outcome = limit(&child, bounds.cpu_s).and_then(|()| wait(&mut child, bounds.time));
     let status = match outcome {
         Ok(Some(status)) => status,
-        Ok(None) => return Err(failed(format!("no end after {} s", timeout.as_secs()))),
+        Ok(None) => return Err(failed(format!("no end after {} s", bounds.time.as_secs()))),
         Err(error) => {
             // Without limits, or without knowing its state, it must not go on; it may be gone already.
             let _ = child.kill().and_then(|()| child.wait());
@@ -136,10 +148,10 @@ fn run(verb: &'static str, command: &mut Command, timeout: Duration) -> Result<(
     Err(failed(format!("{status}: {}", words.trim())))
 }
 
-fn limit(child: &Child) -> io::Result<()> {
+fn limit(child: &Child, cpu_s: u64) -> io::Result<()> {
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return Ok(()) };
     let both = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    let limits = [(Resource::Cpu, TOOL_CPU_S), (Resource::As, TOOL_ADDRESS_SPACE_BYTES)];
+    let limits = [(Resource::Cpu, cpu_s), (Resource::As, TOOL_ADDRESS_SPACE_BYTES)];
     for (resource, value) in limits {
         match prlimit(Some(pid), resource, both(value)) {
             // It has ended already.

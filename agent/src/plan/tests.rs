@@ -32,6 +32,7 @@ pub(crate) fn volume() -> Volume {
         presence: Presence::Present,
         size_bytes: GIB,
         source: Some(blob()),
+        capture: None,
         request_id: None,
     }
 }
@@ -69,6 +70,8 @@ pub(super) struct Stage {
     /// The guest heeds its power button.
     pub(super) polite: bool,
     pub(super) starts: usize,
+    /// Copies the controllers were given.
+    pub(super) sent: Vec<Uuid>,
 }
 
 impl Stage {
@@ -82,7 +85,7 @@ impl Stage {
             images: ImageStore::new("/images", "/data/image-records"),
         };
         let (ledger, pressed) = (Snapshot::default(), BTreeMap::new());
-        Self { ledger, world, host, pressed, brief: false, polite: true, starts: 0 }
+        Self { ledger, world, host, pressed, brief: false, polite: true, starts: 0, sent: Vec::new() }
     }
 
     /// With the volume and the instance desired.
@@ -170,10 +173,9 @@ impl Stage {
     pub(super) fn take(&mut self, action: &Action) {
         match action {
             Action::FetchImage(blob) => {
-                assert_eq!(
-                    self.world.images.insert(blob.clone(), ImageState::Verified),
-                    Some(ImageState::Missing)
-                );
+                let before = self.world.images.insert(blob.clone(), ImageState::Verified);
+                let wanted = [ImageState::Missing, ImageState::Refused].map(Some).contains(&before);
+                assert!(wanted, "fetched over {before:?}");
             }
             Action::VerifyBase(blob) => _ = self.world.images.insert(blob.clone(), ImageState::Verified),
             Action::CreateVolume { volume, size_bytes, base } => {
@@ -198,6 +200,21 @@ impl Stage {
             Action::DeleteVolume(volume) => {
                 assert!(self.world.domains.as_ref().unwrap().is_empty(), "deleted under a domain");
                 self.world.volumes.remove(volume);
+            }
+            Action::CaptureVolume { volume, image } => {
+                assert!(!self.is_running(), "copied under a guest");
+                self.world.captures.entry(*volume).or_default().insert(*image);
+            }
+            Action::SendCapture { volume, image, .. } => {
+                assert!(self.world.captures[volume].contains(image), "sent before it was made");
+                self.sent.push(*image);
+            }
+            Action::DropCapture { volume, image } => {
+                let captures = self.world.captures.get_mut(volume).unwrap();
+                captures.remove(image);
+                if captures.is_empty() {
+                    self.world.captures.remove(volume);
+                }
             }
             Action::CreateRunDir(uid) => _ = self.world.run_dirs.insert(*uid),
             Action::WriteSeed(uid, shared) => {

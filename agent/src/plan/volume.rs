@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 pub(super) fn plan(input: Input<'_>, volume: &Volume) -> ObjectPlan {
     let state = input.world.volumes.get(&volume.uid);
+    if let Some(plan) = drop_captures(input, volume) {
+        return plan;
+    }
     match (volume.presence, state) {
         (Presence::Absent, None) => ObjectPlan::idle(Progress::Reached),
         (Presence::Absent, Some(_)) => delete(input, volume),
@@ -19,7 +22,7 @@ pub(super) fn plan(input: Input<'_>, volume: &Volume) -> ObjectPlan {
             ObjectPlan::blocked(Obstacle::VolumeUnreadable(why.clone()))
         }
         (Presence::Present, Some(VolumeState::File(file))) => match fault(input, volume, file) {
-            None => ObjectPlan::idle(Progress::Reached),
+            None => capture(input, volume),
             Some(Fault::TooSmall) => grow(input, volume),
             Some(Fault::Obstacle(obstacle)) => ObjectPlan::blocked(obstacle),
         },
@@ -73,7 +76,7 @@ fn create(input: Input<'_>, volume: &Volume) -> ObjectPlan {
                 actions.push(Action::VerifyBase(blob.clone()));
                 claims.insert(Claim::Image(blob.sha256.clone()));
             }
-            Some(ImageState::Missing) | None => {
+            Some(ImageState::Missing | ImageState::Refused) | None => {
                 // The volume is not claimed: it may be wanted no more long before a large image is here.
                 let claims = [Claim::Image(blob.sha256.clone())].into();
                 return ObjectPlan::new(vec![Action::FetchImage(blob.clone())], claims);
@@ -101,6 +104,39 @@ fn grow(input: Input<'_>, volume: &Volume) -> ObjectPlan {
             [Claim::Volume(volume.uid)].into(),
         ),
     }
+}
+
+/// The volume is as it should be, whatever becomes of its copy.
+fn capture(input: Input<'_>, volume: &Volume) -> ObjectPlan {
+    let Some(image) = volume.capture else { return ObjectPlan::idle(Progress::Reached) };
+    let copied = input.world.captures.get(&volume.uid).is_some_and(|images| images.contains(&image));
+    let (action, claim) = if copied {
+        // A guest may be started meanwhile: the volume itself is not needed any more.
+        let send = Action::SendCapture { volume: volume.uid, epoch: volume.epoch, image };
+        (send, Claim::Captures(volume.uid))
+    } else {
+        let quiet = input.world.domains.as_ref().is_some_and(|domains| {
+            let users = users(input, domains, volume.uid);
+            users.running.is_none() && !users.perhaps
+        });
+        if !quiet {
+            return ObjectPlan::idle(Progress::Reached);
+        }
+        (Action::CaptureVolume { volume: volume.uid, image }, Claim::Volume(volume.uid))
+    };
+    ObjectPlan { progress: Progress::Reached, ..ObjectPlan::new(vec![action], [claim].into()) }
+}
+
+/// Copies of the volume that are not, or no longer, asked for.
+fn drop_captures(input: Input<'_>, volume: &Volume) -> Option<ObjectPlan> {
+    let asked = volume.capture.filter(|_| volume.presence == Presence::Present);
+    let images = input.world.captures.get(&volume.uid)?;
+    let actions: Vec<_> = images
+        .iter()
+        .filter(|image| Some(**image) != asked)
+        .map(|image| Action::DropCapture { volume: volume.uid, image: *image })
+        .collect();
+    (!actions.is_empty()).then(|| ObjectPlan::new(actions, [Claim::Captures(volume.uid)].into()))
 }
 
 fn delete(input: Input<'_>, volume: &Volume) -> ObjectPlan {

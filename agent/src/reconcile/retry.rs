@@ -1,10 +1,12 @@
-//! Which objects' steps failed, and when they are tried again: after 1 s, doubling up to 60 s.
+//! Which objects' steps failed, and when they are tried again: after 1 s, doubling up to 60 s; up to ten minutes where an
+//! image is not what it should be, because each try brings the whole of it again.
 //!
 //! A change of what is desired starts over at once. So does the return of the hypervisor service, but only for
 //! what failed because it was away: a guest that fails to start also makes the hypervisor ring, and starting over
 //! at that bell would be a tight loop.
 
 use crate::desired::Object;
+use crate::disk::DiskError;
 use crate::execute::ActionError;
 use crate::ledger::{InstanceRecord, Snapshot, VolumeRecord};
 use crate::report::failure;
@@ -19,6 +21,7 @@ mod tests;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT_FOR_IMAGE: Duration = Duration::from_secs(600);
 
 /// What was desired when steps were handed out.
 #[derive(Debug, Clone)]
@@ -80,10 +83,14 @@ impl Retries {
     pub(super) fn failed(&mut self, object: &Object, error: &ActionError, now: Instant) {
         let Some(attempt) = self.0.get_mut(object) else { return };
         let times = attempt.failed.as_ref().map_or(0, |failed| failed.times) + 1;
-        let wait = FIRST_WAIT.saturating_mul(1 << (times - 1).min(10)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT.saturating_mul(1 << (times - 1).min(10));
+        let longest = match error {
+            ActionError::Disk(DiskError::ImageRefused { .. }) => LONGEST_WAIT_FOR_IMAGE,
+            _ => LONGEST_WAIT,
+        };
         attempt.failed = Some(Failed {
             times,
-            not_before: now + wait,
+            not_before: now + wait.min(longest),
             failure: failure::of_error(error),
             for_want_of_hypervisor: matches!(error, ActionError::Hypervisor(HypervisorError::Unavailable(_))),
         });

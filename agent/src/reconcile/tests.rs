@@ -1,8 +1,8 @@
 use super::*;
-use crate::desired::Power;
-use crate::desired::Presence;
 use crate::desired::wire::Desired;
+use crate::desired::{Blob, Digest, ImageFormat, Power, Presence};
 use crate::disk::fetch::ImageSource;
+use crate::disk::fetch::tests::Giver;
 use crate::disk::image::ImageStore;
 use crate::execute::SharedLedger;
 use crate::layout::{DataDir, DataDirLock};
@@ -12,6 +12,7 @@ use crate::stop::{Stop, Stopper};
 use crate::vm::OffCause;
 use crate::world::Host;
 use rempart_proto::agent::v1 as wire;
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use tokio::task::JoinHandle;
 
@@ -28,6 +29,8 @@ pub(crate) struct TestHost {
     _temp: tempfile::TempDir,
     pub(crate) root: PathBuf,
     pub(crate) hypervisor: Arc<StageHypervisor>,
+    /// Where controllers are.
+    controllers: Vec<String>,
 }
 
 /// One run of the agent's core.
@@ -45,7 +48,7 @@ impl TestHost {
     pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path().to_path_buf();
-        Self { _temp: temp, root, hypervisor: StageHypervisor::new() }
+        Self { _temp: temp, root, hypervisor: StageHypervisor::new(), controllers: Vec::new() }
     }
 
     pub(crate) fn agent(&self, boot_id: &str) -> TestAgent {
@@ -58,13 +61,23 @@ impl TestHost {
         let executor = Executor {
             host,
             hypervisor: self.hypervisor.clone(),
-            source: ImageSource::new(crate::identity::tests::controllers(Vec::new()), stop.clone()),
+            source: ImageSource::new(crate::identity::tests::controllers(self.controllers.clone()), stop.clone()),
             image_grace: Duration::from_secs(3600),
             ledger: ledger.clone(),
         };
         let (core, bell, observations) = Core::new(executor, LOOK_EVERY);
         let task = tokio::spawn(core.run(stop.clone()));
         TestAgent { ledger, bell, observations, stop, stopper, task, _lock: lock }
+    }
+
+    /// A raw image of these bytes as it would be declared, and where its file would be.
+    fn image(&self, content: &[u8]) -> (Blob, PathBuf) {
+        let images = self.root.join("images");
+        std::fs::create_dir(&images).unwrap();
+        let sha256 = Digest::parse(&format!("{:x}", Sha256::digest(content))).unwrap();
+        let file = images.join(format!("{sha256}.raw"));
+        let (format, size_bytes) = (ImageFormat::Raw, content.len() as u64);
+        (Blob { sha256, format, size_bytes, virtual_size_bytes: size_bytes }, file)
     }
 
     pub(crate) fn volume_file(&self) -> PathBuf {
@@ -122,6 +135,10 @@ pub(crate) fn blank_volume() -> crate::desired::Volume {
 
 fn set_power(on: bool, generation: u64, restart: bool) -> impl FnOnce(&mut Desired) {
     move |desired| desired.instances[0].power = Power { on, generation, restart }
+}
+
+fn volume_failure(observation: &Observation) -> Option<&str> {
+    Some(observation.volumes.get(&VOLUME)?.failure.as_ref()?.reason.as_str())
 }
 
 fn failure_of(observation: &Observation) -> Option<&str> {
@@ -229,24 +246,41 @@ async fn a_silent_hypervisor_is_reported_and_nothing_is_said_of_guests() {
 
 #[tokio::test]
 async fn a_missing_image_is_waited_for_and_a_wrong_one_refused() {
-    use sha2::{Digest as _, Sha256};
     let host = TestHost::new();
-    let images = host.root.join("images");
-    std::fs::create_dir(&images).unwrap();
     let content = vec![7; 1 << 20];
-    let sha256 = crate::desired::Digest::parse(&format!("{:x}", Sha256::digest(&content))).unwrap();
-    let file = images.join(format!("{sha256}.raw"));
-    let size_bytes = content.len() as u64;
-    let format = crate::desired::ImageFormat::Raw;
-    let blob = crate::desired::Blob { sha256, format, size_bytes, virtual_size_bytes: size_bytes };
+    let (blob, file) = host.image(&content);
     let agent = host.agent("boot-1");
     agent.want(|desired| desired.volumes[0].source = Some(blob));
-    let reason = |seen: &Observation| Some(seen.volumes.get(&VOLUME)?.failure.as_ref()?.reason.clone());
-    agent.sees(|seen| reason(seen).as_deref() == Some("ImageFetchFailed")).await;
+    agent.sees(|seen| volume_failure(seen) == Some("ImageFetchFailed")).await;
     std::fs::write(&file, vec![8; 1 << 20]).unwrap();
     agent.bell.notify_one();
-    agent.sees(|seen| reason(seen).as_deref() == Some("ImageRefused")).await;
+    agent.sees(|seen| volume_failure(seen) == Some("ImageRefused")).await;
     assert!(!Path::new(&host.volume_file()).exists());
     std::fs::write(&file, content).unwrap();
     agent.sees_running(true, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_rotted_is_fetched_anew_for_the_next_volume() {
+    let mut host = TestHost::new();
+    let content = vec![7; 1 << 20];
+    let (blob, file) = host.image(&content);
+    let mut rotten = content.clone();
+    rotten[700_000] ^= 1;
+    std::fs::write(&file, &rotten).unwrap();
+    // The first controller's copy is rotten, too.
+    let givers = [Giver::of(&rotten, rotten.len()), Giver::of(&content, content.len())];
+    for giver in &givers {
+        host.controllers.push(giver.start().await);
+    }
+    let agent = host.agent("boot-1");
+    agent.want(|desired| desired.volumes[0].source = Some(blob));
+    let refused = agent.sees(|seen| volume_failure(seen) == Some("ImageRefused")).await;
+    let failure = refused.volumes[&VOLUME].failure.as_ref().unwrap();
+    assert!(failure.detail.contains("digest"), "{failure:?}");
+    assert!(!host.volume_file().exists());
+    agent.sees_running(true, 1).await;
+    assert_eq!(std::fs::read(&file).unwrap(), content);
+    assert!(givers.iter().all(|giver| giver.asked.lock().unwrap().len() == 1));
+    agent.sees(|seen| volume_failure(seen).is_none()).await;
 }

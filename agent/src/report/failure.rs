@@ -87,9 +87,16 @@ fn of_disk_error(error: &DiskError) -> Failure {
             "The image could not be brought to where the volume is to be made; it is tried again.",
             error,
         ),
-        DiskError::ImageRefused { .. } => {
-            failure("ImageRefused", "The image is not what it was declared to be.", error)
-        }
+        DiskError::ImageRefused { .. } => failure(
+            "ImageRefused",
+            "The image is not what it was declared to be; it is fetched again.",
+            error,
+        ),
+        DiskError::DepositFailed(_) => failure(
+            "CopyNotTaken",
+            "The copy of the volume could not be handed over yet; it is tried again.",
+            error,
+        ),
         DiskError::SeedTooLarge(_) => {
             failure("SeedTooLarge", "User data and SSH keys are too large together.", error)
         }

@@ -103,6 +103,7 @@ impl Wanted {
             presence: Presence::Present,
             size_bytes: 16 * MIB,
             source,
+            capture: None,
             request_id: None,
         };
         let volumes = [volume(Some(blob.clone())), volume(None)];

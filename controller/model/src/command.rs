@@ -37,6 +37,8 @@ pub enum Command {
     Redeem(RedeemCommand),
     /// Cordon, uncordon or revoke a host.
     Host(HostCommand),
+    /// A host's copy of a volume is held by a majority: it is the image's content.
+    Capture(CaptureCommand),
 }
 
 /// See [`Command::Found`].
@@ -232,6 +234,22 @@ pub enum HostAction {
     Revoke,
 }
 
+/// See [`Command::Capture`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CaptureCommand {
+    /// Name of the host that made the copy, from its credential.
+    pub host: String,
+    /// Incarnation of the volume.
+    pub volume: Uuid,
+    /// Placement of the volume it belongs to.
+    pub epoch: u64,
+    /// Incarnation of the image.
+    pub image: Uuid,
+    /// The bytes, as a controller counted, hashed and judged them.
+    pub content: BlobSpec,
+}
+
 /// See [`Command::Report`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -267,6 +285,9 @@ pub struct VolumeReport {
     /// Why desired state is not reached.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<Failure>,
+    /// Why the copy that an image is to be made of is not there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capture_failure: Option<Failure>,
 }
 
 /// An instance as its host sees it.

@@ -31,6 +31,8 @@ pub struct DesiredVolume {
     pub size_bytes: u64,
     /// What it starts from; none = blank.
     pub content: Option<BlobSpec>,
+    /// The image it is to be copied to.
+    pub capture: Option<Uuid>,
     /// The request that last changed this; for logs.
     pub request_id: Option<Uuid>,
 }
@@ -89,6 +91,7 @@ impl State {
                     present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
                     size_bytes: u64::from(spec.size_gb) << 30,
                     content: volume.content.clone(),
+                    capture: volume.capture.as_ref().map(|capture| capture.image),
                     request_id: volume.request_id,
                 }))
             }

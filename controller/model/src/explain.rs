@@ -8,7 +8,7 @@ mod waiting;
 use rempart_api::compute::PowerState;
 use rempart_api::{Phase, Timestamp};
 
-use crate::object::{Detail, InstanceDetail, Object, OffCause};
+use crate::object::{Detail, ImageDetail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
 use crate::state::State;
 
@@ -39,6 +39,7 @@ pub fn explain(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Ex
         Detail::Instance(instance) => explain_instance(state, object, instance, verdicts),
         Detail::Volume(volume) => explain_volume(state, object, volume),
         Detail::Host(host) => host::explain(object, host),
+        Detail::Image(image) if image.source.is_some() => explain_image(state, image),
         _ if object.is_deleting() => {
             let left = state.child_count(&object.urn);
             let words = format!("waits for {left} resources in it that are being deleted");
@@ -139,6 +140,35 @@ fn explain_volume(
         let words = "Its data is being removed.";
         Some(Explanation::new("Removing", words, format!("{words} On host {}.", placement.host)))
     })
+}
+
+fn explain_image(state: &State, image: &ImageDetail) -> Option<Explanation> {
+    let volume = state.by_uid(image.source?)?;
+    let Detail::Volume(detail) = &volume.detail else { return None };
+    let host = &detail.placement.as_ref()?.host;
+    if let Some(trouble) = host_trouble(state, host) {
+        return Some(trouble);
+    }
+    if let Some(failure) = detail.capture.as_ref().and_then(|capture| capture.failure.as_ref()) {
+        return Some(Explanation::new(
+            &failure.reason,
+            format!("{}. It is tried again by itself.", failure.message.trim_end_matches('.')),
+            format!("on host {host}: {} {}", failure.message, failure.detail),
+        ));
+    }
+    let words = match state.referrers(&volume.urn).find(|user| is_on(user)) {
+        Some(user) => format!("{} is copied once {} is off.", volume.urn, user.urn),
+        None => format!("{} is being copied.", volume.urn),
+    };
+    Some(Explanation::new("Copying", words.clone(), format!("{words} On host {host}.")))
+}
+
+/// Whether it is an instance that executes, or should.
+pub(crate) fn is_on(object: &Object) -> bool {
+    match &object.detail {
+        Detail::Instance(instance) => instance.power.on || instance.power_state == PowerState::On,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ impl State {
             if let Detail::Instance(instance) = &object.detail {
                 self.check_instance(object, instance);
             }
+            self.check_capture(object);
         }
     }
 
@@ -98,6 +99,30 @@ impl State {
                     );
                 }
             }
+        }
+    }
+
+    /// An image that is being copied and its volume know of each other.
+    fn check_capture(&self, object: &Object) {
+        let urn = &object.urn;
+        match &object.detail {
+            Detail::Volume(volume) => {
+                let Some(capture) = &volume.capture else { return };
+                assert!(volume.placement.is_some() && !object.is_deleting(), "{urn}: copied, and not there");
+                let image = self.by_uid(capture.image).map(|image| &image.detail);
+                let waits = matches!(image, Some(Detail::Image(image)) if image.source == Some(object.uid));
+                assert!(waits, "{urn} is copied for nobody");
+            }
+            Detail::Image(image) => {
+                let creating = object.status.state == Phase::Creating;
+                assert_eq!(creating, image.source.is_some(), "{urn}: creating is waiting for a copy");
+                let Some(source) = image.source else { return };
+                let volume = self.by_uid(source).map(|volume| &volume.detail);
+                let copied = matches!(volume, Some(Detail::Volume(volume))
+                    if volume.capture.as_ref().is_some_and(|capture| capture.image == object.uid));
+                assert!(copied, "{urn} waits for a copy that nobody makes");
+            }
+            _ => {}
         }
     }
 

@@ -28,17 +28,17 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen,
-    InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
-    ReportCommand, TokenUse, VolumeReport,
+    CaptureCommand, Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand,
+    HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand,
+    RedeemCommand, ReportCommand, TokenUse, VolumeReport,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
 pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength, read_shape};
 pub use object::{
-    Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
-    OffCause, Placement, Power, ReadError, Realised, VolumeDetail,
+    Capture, Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
+    Object, OffCause, Placement, Power, ReadError, Realised, VolumeDetail,
 };
 pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};

@@ -297,6 +297,27 @@ pub struct VolumeDetail {
     /// GB (GiB) its bytes really have while it is growing; none when they have the size that is asked for.
     #[serde(rename = "realisedSizeGB", skip_serializing_if = "Option::is_none", default)]
     pub realised_size_gb: Option<u32>,
+    /// The image that its host is copying it to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capture: Option<Box<Capture>>,
+}
+
+impl VolumeDetail {
+    /// What its host has to do changed, with this version of the volume or without a request of its own.
+    pub(crate) fn raise_generation(&mut self, resource_version: u64) {
+        self.host_generation = resource_version.max(self.host_generation + 1);
+    }
+}
+
+/// A copy of a volume on its way to be an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capture {
+    /// Incarnation of the image.
+    pub image: Uuid,
+    /// Why it is not there yet, if something fails.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
 }
 
 /// Beside an image.
@@ -309,6 +330,9 @@ pub struct ImageDetail {
     /// Disk size of the source in GB.
     #[serde(rename = "sizeGB")]
     pub size_gb: u32,
+    /// Incarnation of the volume whose host is still copying it; none when the image is complete.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Uuid>,
 }
 
 /// Beside a host.

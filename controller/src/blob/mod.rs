@@ -11,6 +11,7 @@
 //!
 //! Absent on purpose: bytes in the log or in Postgres; finding out a format; giving bytes to whoever names a digest.
 
+mod copy;
 mod incoming;
 mod name;
 mod server;
@@ -31,6 +32,7 @@ pub use incoming::{Expected, Incoming};
 pub use name::BlobName;
 
 use crate::pki::Peers;
+use crate::raft::Node;
 use crate::replica::Replica;
 use crate::service::Service;
 use store::Store;
@@ -114,6 +116,7 @@ struct Inner {
     store: Arc<Store>,
     peers: Peers,
     replica: Replica,
+    node: Node,
     service: Service,
     grace: Duration,
     /// When somebody last asked for a blob to be here; what was asked for lately is not removed.
@@ -131,6 +134,7 @@ impl Blobs {
         settings: Settings,
         peers: Peers,
         replica: Replica,
+        node: Node,
         service: Service,
     ) -> Result<Blobs, BlobError> {
         let Settings { dir, floor_bytes, grace } = settings;
@@ -140,6 +144,7 @@ impl Blobs {
                 store,
                 peers,
                 replica,
+                node,
                 service,
                 grace,
                 wanted: Mutex::default(),

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::Stream;
 use rempart_api::storage::{BlobFormat, BlobSpec};
-use rempart_identity::{Identity, identity, require_controller};
+use rempart_identity::{Identity, identity, require_controller, require_host};
 use rempart_model::Detail;
 use rempart_proto::blob::v1 as wire;
 use rempart_proto::blob::v1::blobs_server::Blobs as BlobsRpc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{BlobError, BlobName, Blobs};
 
@@ -35,7 +35,7 @@ pub(super) fn to_wire(blob: &BlobSpec) -> wire::Blob {
     }
 }
 
-fn from_wire(blob: Option<wire::Blob>) -> Result<(BlobName, BlobSpec), Status> {
+pub(super) fn from_wire(blob: Option<wire::Blob>) -> Result<(BlobName, BlobSpec), Status> {
     let blob = blob.ok_or_else(|| Status::invalid_argument("no blob is named"))?;
     let format = match blob.format() {
         wire::Format::Raw => BlobFormat::Raw,
@@ -88,6 +88,18 @@ impl BlobsRpc for Blobs {
         let (name, blob) = from_wire(request.into_inner().blob)?;
         self.want(name);
         Ok(Response::new(wire::HasResponse { held: self.holds(&blob) }))
+    }
+
+    async fn deposit(
+        &self,
+        request: Request<Streaming<wire::DepositPiece>>,
+    ) -> Result<Response<wire::DepositResponse>, Status> {
+        let host = require_host(&request)?;
+        let taken = self.take_copy(host, request.into_inner()).await;
+        taken.inspect_err(|status| {
+            tracing::warn!(error = status.message(), "a volume's copy was not taken")
+        })?;
+        Ok(Response::new(wire::DepositResponse {}))
     }
 
     async fn read(&self, request: Request<wire::ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {

@@ -19,18 +19,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
-use rempart_model::{Answer, Command, Envelope, Outcome};
+use rempart_model::{Answer, Command};
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::fleet_server::{Fleet as FleetRpc, FleetServer};
 use rempart_proto::agent::v1::{AgentMessage, ControllerMessage, NotLeader, OpenConsole};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
 use crate::pki::Sealer;
-use crate::raft::{Node, Proposal};
-use crate::replica::Replica;
+use crate::raft::Node;
+use crate::replica::{Replica, propose_as_system};
 use session::Outgoing;
 
 /// How often an agent says that it is there.
@@ -110,7 +109,8 @@ impl Fleet {
 
     /// Puts a command of the control plane itself into the log.
     async fn propose(&self, command: Command) -> Result<(), Status> {
-        let outcome = propose_as_system(&self.inner.node, command).await?;
+        let outcome = propose_as_system(&self.inner.node, command).await;
+        let outcome = outcome.map_err(|error| Status::unavailable(error.to_string()))?;
         match &*outcome {
             Ok(Answer::Done | Answer::Accepted | Answer::Put { .. }) => Ok(()),
             Err(refusal) => Err(Status::failed_precondition(refusal.detail.clone())),
@@ -142,21 +142,6 @@ impl Drop for Open {
             sessions.remove(&self.host);
         }
     }
-}
-
-/// Proposes on behalf of the control plane.
-pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, Status> {
-    let envelope = Envelope {
-        format: rempart_model::ENVELOPE_FORMAT,
-        request_id: Uuid::now_v7(),
-        actor: "system".to_owned(),
-        trace: None,
-        time: crate::replica::now(),
-        command,
-    };
-    node.propose(Proposal(envelope.encode().into()))
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))
 }
 
 #[tonic::async_trait]

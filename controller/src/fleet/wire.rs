@@ -77,7 +77,8 @@ pub(super) fn volume(volume: DesiredVolume) -> proto::Volume {
             size_bytes: blob.size_bytes,
             virtual_size_bytes: blob.virtual_size_bytes,
         }),
-        request_id: request_id(volume.request_id),
+        request_id: uid_or_nothing(volume.request_id),
+        capture_image_uid: uid_or_nothing(volume.capture),
     }
 }
 
@@ -120,11 +121,11 @@ pub(super) fn instance(instance: DesiredInstance) -> proto::Instance {
             generation: instance.power.generation,
             restart: instance.power.restart,
         }),
-        request_id: request_id(instance.request_id),
+        request_id: uid_or_nothing(instance.request_id),
     }
 }
 
-fn request_id(id: Option<Uuid>) -> String {
+fn uid_or_nothing(id: Option<Uuid>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
@@ -145,6 +146,7 @@ pub(super) fn reports(observed: proto::Observed) -> Result<Vec<ObjectReport>, St
             epoch: volume.epoch,
             present: volume.presence() == proto::Presence::Present,
             failure: volume.failure.map(failure),
+            capture_failure: volume.capture_failure.map(failure),
         }));
     }
     for instance in observed.instances {

@@ -10,9 +10,9 @@ use rempart_model::{Command, PutCommand, SHARED_TENANT, Spec};
 use uuid::Uuid;
 
 use super::PAUSE;
-use crate::fleet::propose_as_system;
 use crate::raft::Node;
 use crate::replica::Replica;
+use crate::replica::propose_as_system;
 
 /// What a new cluster is.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ async fn found(node: &Node, replica: &Replica, founding: &Founding) -> Result<()
     // What an earlier leader committed must be here before looking.
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     let seen = node.see_everything(deadline).await;
-    seen.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    seen.map_err(unavailable)?;
     if replica.state().core().cluster_id.is_none() {
         let command = rempart_model::Founding {
             cluster_id: founding.cluster_id,
@@ -51,11 +51,15 @@ async fn found(node: &Node, replica: &Replica, founding: &Founding) -> Result<()
             catalogue: catalogue(),
         };
         // One entry for all of it: a cluster is never half founded.
-        if let Err(refusal) = &*propose_as_system(node, Command::Found(command)).await? {
+        if let Err(refusal) = &*propose_as_system(node, Command::Found(command)).await.map_err(unavailable)? {
             tracing::error!(detail = refusal.detail, "founding refused");
         }
     }
     Ok(())
+}
+
+fn unavailable(error: impl std::fmt::Display) -> tonic::Status {
+    tonic::Status::unavailable(error.to_string())
 }
 
 /// A first catalogue, in the shared tenant.

@@ -6,9 +6,9 @@ use rempart_api::Kind;
 use rempart_model::{Command, Detail, HostName};
 use tokio::time::{Duration, Instant};
 
-use crate::fleet::{Fleet, SILENCE, propose_as_system};
+use crate::fleet::{Fleet, SILENCE};
 use crate::raft::Node;
-use crate::replica::Replica;
+use crate::replica::{Replica, propose_as_system};
 
 /// Says so of every host that has had no session here for longer than [`SILENCE`]: since the session ended, or since
 /// this replica leads, which gives agents the time to come over from the last leader.
@@ -34,7 +34,7 @@ pub(super) async fn run(node: &Node, replica: &Replica, fleet: &Fleet) {
                 // A session that begins meanwhile changes the host, and then this changes nothing.
                 let judged = HostName { host, changed_index: Some(changed_index) };
                 if let Err(error) = propose_as_system(node, Command::HostUnreachable(judged)).await {
-                    tracing::warn!(error = %error.message(), "recording a host as unreachable");
+                    tracing::warn!(%error, "recording a host as unreachable");
                 }
             }
         }

@@ -19,9 +19,9 @@ use rempart_model::placement::{Demand, demand};
 use rempart_model::{Command, Object, PlaceCommand, State, placement};
 
 use super::PAUSE;
-use crate::fleet::propose_as_system;
 use crate::raft::Node;
 use crate::replica::Replica;
+use crate::replica::propose_as_system;
 
 /// Waiting instances looked at before other tasks get their turn.
 const SLICE: usize = 128;
@@ -48,7 +48,7 @@ pub(super) async fn run(node: &Node, replica: &Replica) {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error.message(), "placing");
+                    tracing::warn!(%error, "placing");
                     sweeps.start_anew();
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -64,7 +64,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("http", &["service", "blob", "auth", "console"]),
     ("console", &["service", "fleet", "pki", "raft", "replica", "auth"]),
     ("service", &["raft", "replica", "auth", "pki"]),
-    ("blob", &["pki", "service", "replica", "auth"]),
+    ("blob", &["pki", "service", "raft", "replica", "auth"]),
     ("raft", &["store"]),
     ("store", &[]),
     ("fleet", &["raft", "replica", "auth", "pki"]),

@@ -155,10 +155,14 @@ const WAITING: Exceptions = &[
     ),
     ("tests/src/demo/processes.rs", "until the processes that were told to end have ended"),
     ("tests/src/wait.rs", "`until`: the one loop of the cross-crate tests"),
+    ("tests/tests/capture.rs", "kills an agent at various moments of a copy"),
     ("tests/tests/flow.rs", "kills a controller at various moments"),
     ("tests/tests/guest.rs", "kills an agent at various moments"),
     ("tests/tests/host.rs", "stops and continues an agent at various moments"),
-    ("tests/tests/power.rs", "`one_life`: until the moment at which an agent is killed, which `until` would miss"),
+    (
+        "tests/tests/power.rs",
+        "`one_life`: until the moment at which an agent is killed, which `until` would miss",
+    ),
 ];
 
 pub(crate) fn naps(tree: &Tree) -> Vec<Finding> {

@@ -18,6 +18,7 @@ fn sound() -> wire::Desired {
                 virtual_size_bytes: 1 << 20,
             }),
             request_id: String::new(),
+            capture_image_uid: Uuid::from_u128(9).to_string(),
         }],
         instances: vec![wire::Instance {
             uid: Uuid::from_u128(2).to_string(),

@@ -15,20 +15,20 @@ use tonic::{Request, Response, Status};
 
 /// A controller in this process that holds these bytes, and may hang up or fall silent after some of them.
 #[derive(Clone)]
-struct Giver {
+pub(crate) struct Giver {
     bytes: Arc<Vec<u8>>,
     gives: usize,
     then_silent: bool,
-    asked: Arc<Mutex<Vec<u64>>>,
+    pub(crate) asked: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Giver {
-    fn of(bytes: &[u8], gives: usize) -> Self {
+    pub(crate) fn of(bytes: &[u8], gives: usize) -> Self {
         Self { bytes: Arc::new(bytes.to_vec()), gives, then_silent: false, asked: Arc::default() }
     }
 
     /// Starts it; ends with the test's runtime.
-    async fn start(&self) -> String {
+    pub(crate) async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tonic::transport::Server::builder().add_service(BlobsServer::new(self.clone()));
@@ -49,6 +49,13 @@ impl Blobs for Giver {
 
     async fn has(&self, _: Request<wire::HasRequest>) -> Result<Response<wire::HasResponse>, Status> {
         Err(Status::permission_denied("hosts do not ask this"))
+    }
+
+    async fn deposit(
+        &self,
+        _: Request<tonic::Streaming<wire::DepositPiece>>,
+    ) -> Result<Response<wire::DepositResponse>, Status> {
+        Err(Status::failed_precondition("nobody asked for it"))
     }
 
     async fn read(&self, request: Request<wire::ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {

@@ -55,6 +55,47 @@ fn an_image_is_verified_once_and_again_when_it_changed() {
 }
 
 #[test]
+fn what_rotted_is_refused_until_the_image_has_its_place_again() {
+    let Fixture { store, _temp, .. } = fixture();
+    let blob = blob_of(&[7; 5120], ImageFormat::Raw);
+    let file = store.file(&blob);
+    std::fs::write(&file, [7; 5120]).unwrap();
+    store.verify(&blob).unwrap();
+    // A bit of it flips, and the times of the file say nothing of it.
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, [8; 5120]).unwrap();
+    OpenOptions::new().append(true).open(&file).unwrap().set_modified(modified).unwrap();
+    assert_eq!(store.state(&blob), ImageState::Verified, "nobody can tell, for a while");
+    let record = OpenOptions::new().append(true).open(store.record(&blob)).unwrap();
+    let now = std::time::SystemTime::now();
+    for written in [now - VERIFIED_FOR, now + VERIFIED_FOR] {
+        record.set_modified(written).unwrap();
+        assert_eq!(store.state(&blob), ImageState::Unverified, "{written:?}");
+    }
+    assert!(matches!(store.verify(&blob), Err(DiskError::ImageRefused { .. })));
+    assert_eq!(store.state(&blob), ImageState::Refused);
+
+    // Something that is not the image does not take its place, and the image does.
+    std::fs::write(store.unfinished(&blob), [9; 5120]).unwrap();
+    assert!(matches!(store.admit(&blob), Err(DiskError::ImageRefused { .. })));
+    assert_eq!(store.state(&blob), ImageState::Refused);
+    std::fs::write(store.unfinished(&blob), [7; 5120]).unwrap();
+    store.admit(&blob).unwrap();
+    assert_eq!(store.state(&blob), ImageState::Verified);
+    assert_eq!(std::fs::read(&file).unwrap(), [7; 5120]);
+}
+
+#[test]
+fn what_was_verified_by_an_older_agent_still_counts() {
+    let Fixture { store, _temp, .. } = fixture();
+    let blob = blob_of(&[7; 5120], ImageFormat::Raw);
+    std::fs::write(store.file(&blob), [7; 5120]).unwrap();
+    store.verify(&blob).unwrap();
+    let record = std::fs::read_to_string(store.record(&blob)).unwrap();
+    assert!(!record.contains("refused"), "{record}");
+}
+
+#[test]
 fn what_is_no_regular_file_of_the_declared_size_is_refused() {
     let Fixture { store, directory, _temp } = fixture();
     let blob = blob_of(&[9; 512], ImageFormat::Raw);
@@ -62,6 +103,7 @@ fn what_is_no_regular_file_of_the_declared_size_is_refused() {
     std::os::unix::fs::symlink(directory.join("elsewhere"), store.file(&blob)).unwrap();
     let refusal = store.verify(&blob).unwrap_err().to_string();
     assert!(refusal.contains("symbolic link"), "{refusal}");
+    assert_eq!(store.state(&blob), ImageState::Refused);
     std::fs::remove_file(store.file(&blob)).unwrap();
     std::fs::create_dir(store.file(&blob)).unwrap();
     assert!(store.verify(&blob).unwrap_err().to_string().contains("regular"));

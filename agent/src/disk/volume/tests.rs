@@ -65,10 +65,11 @@ fn the_tool_is_bounded_and_its_words_are_kept() {
     let temp = tempfile::tempdir().unwrap();
     let error = grow(&temp.path().join("missing"), MIB).unwrap_err();
     assert!(error.to_string().contains("qemu-img resize failed"), "{error}");
-    let slow = run("create", Command::new("sleep").arg("60"), Duration::from_millis(50));
+    let slow =
+        run("create", Command::new("sleep").arg("60"), Bounds { time: Duration::from_millis(50), cpu_s: 1 });
     assert!(slow.unwrap_err().to_string().contains("no end"));
     let spinning = Instant::now();
-    assert!(run("create", Command::new("false").arg("x"), TOOL_TIMEOUT).is_err());
+    assert!(run("create", Command::new("false").arg("x"), Bounds::SHORT).is_err());
     assert!(spinning.elapsed() < Duration::from_secs(5));
 }
 

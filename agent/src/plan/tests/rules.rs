@@ -50,6 +50,15 @@ fn a_missing_image_is_fetched_and_holds_up_nobody_else() {
 }
 
 #[test]
+fn an_image_that_rotted_is_fetched_anew() {
+    let mut stage = Stage::desired();
+    stage.world.images.insert(blob(), ImageState::Refused);
+    check(&stage, &["fetch image"]);
+    stage.drive();
+    assert!(stage.is_running());
+}
+
+#[test]
 fn an_existing_file_is_never_made_again() {
     let mut stage = Stage::desired();
     let file = VolumeFile { virtual_size_bytes: GIB, base: None };
@@ -170,4 +179,48 @@ fn steps_show_no_tenant_data_in_logs() {
     stage.drive_for(2);
     let shown = format!("{:?}", stage.plan());
     assert!(shown.contains("WriteSeed") && !shown.contains("hunter2"));
+}
+
+/// The image a volume is copied to, in these tests.
+const IMAGE: Uuid = Uuid::from_u128(0xd);
+
+#[test]
+fn a_volume_is_copied_while_no_guest_runs_on_it() {
+    let mut stage = Stage::settled();
+    stage.want_volume(|volume| volume.capture = Some(IMAGE));
+    check(&stage, &[]);
+    assert_eq!(stage.plan()[&Object::Volume(VOLUME)].progress, Progress::Reached, "nothing is wrong with it");
+    stage.world.domains = None;
+    check(&stage, &[]);
+    stage.world.domains = Stage::settled().world.domains;
+    stage.power(false, 2, false);
+    stage.drive_for(2);
+    check(&stage, &["capture volume", "record power"]);
+    let claims = |stage: &Stage| stage.plan()[&Object::Volume(VOLUME)].claims.clone();
+    assert_eq!(claims(&stage), [Claim::Volume(VOLUME)].into(), "a guest that is to start waits");
+    stage.drive_for(1);
+    check(&stage, &["send capture", "record power"]);
+    assert_eq!(claims(&stage), [Claim::Captures(VOLUME)].into(), "a guest may start");
+    stage.drive_for(1);
+    assert_eq!(stage.sent, [IMAGE]);
+    // Until the controllers say that they have it.
+    check(&stage, &["send capture", "record power"]);
+    stage.want_volume(|volume| volume.capture = None);
+    check(&stage, &["drop capture", "record power"]);
+    stage.drive();
+    assert!(stage.world.captures.is_empty());
+}
+
+#[test]
+fn a_copy_of_before_is_not_taken_for_the_one_that_is_asked_for() {
+    let mut stage = Stage::settled();
+    stage.world.captures.insert(VOLUME, [OTHER].into());
+    stage.want_volume(|volume| volume.capture = Some(IMAGE));
+    check(&stage, &["drop capture"]);
+    // Nor does one stay when its volume goes.
+    stage.world.captures.insert(VOLUME, [IMAGE].into());
+    stage.want(|instance| instance.presence = Presence::Absent);
+    stage.want_volume(|volume| volume.presence = Presence::Absent);
+    stage.drive();
+    assert!(stage.world.captures.is_empty() && stage.world.volumes.is_empty());
 }

@@ -33,6 +33,23 @@ fn waits_double_up_to_a_minute() {
 }
 
 #[test]
+fn a_wrong_image_is_brought_again_ever_more_rarely() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    let blob = crate::plan::tests::blob();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        retries.attempt(OBJECT, &ledger(1));
+        let (digest, cause) = (blob.sha256.clone(), "its digest is another".to_owned());
+        retries.failed(&OBJECT, &DiskError::ImageRefused { digest, cause }.into(), now);
+        waits.push(retries.wait(&OBJECT, now).unwrap().as_secs());
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
+    let said = &retries.failures()[&OBJECT];
+    assert_eq!(said.reason, "ImageRefused");
+    assert!(said.detail.contains("its digest is another"), "{said:?}");
+}
+
+#[test]
 fn a_new_wish_starts_over() {
     let (mut retries, now) = (Retries::default(), Instant::now());
     retries.attempt(OBJECT, &ledger(1));

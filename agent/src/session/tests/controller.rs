@@ -207,6 +207,7 @@ pub(super) fn desired(generation: u64, on: bool) -> wire::Desired {
             size_bytes: 8 << 20,
             source: None,
             request_id: String::new(),
+            capture_image_uid: String::new(),
         }],
         instances: vec![wire::Instance {
             uid: INSTANCE.to_string(),

@@ -29,6 +29,7 @@ impl Tx {
                 delete.urn, user.urn
             )));
         }
+        self.check_not_copied(&old)?;
         if delete.urn.kind == Kind::Region {
             return Err(Refusal::conflict(format!("{} goes with the cluster alone", delete.urn)));
         }
@@ -44,7 +45,12 @@ impl Tx {
                 instance.host_generation = object.resource_version;
                 instance.power.on = false;
             }
-            Detail::Volume(volume) => volume.host_generation = object.resource_version,
+            Detail::Volume(volume) => volume.raise_generation(object.resource_version),
+            Detail::Image(image) => {
+                if let Some(volume) = image.source.take() {
+                    self.end_capture(volume, object.uid);
+                }
+            }
             _ => {}
         }
         object.status.enter(Phase::Deleting, self.now);

@@ -4,6 +4,7 @@
 //! succeeds. So a refusal changes nothing, by construction, and admission is the same code run on a copy that is
 //! thrown away.
 
+mod capture;
 mod check;
 mod delete;
 mod hosts;
@@ -165,6 +166,7 @@ impl Tx {
             Command::Report(report) => self.report(report),
             Command::Enrol(enrol) => self.enrol(enrol),
             Command::Redeem(redeem) => self.redeem(redeem),
+            Command::Capture(capture) => self.capture(capture),
             Command::Host(host) => self.host_action(host),
         }
     }

@@ -104,18 +104,12 @@ impl Tx {
             (Spec::Image(image), None) => {
                 let source = self.state.resolve(&image.block_storage_ref, Kind::BlockStorage, &object.urn);
                 let source = source.ok().and_then(|urn| self.state.get(&urn).cloned());
-                if let (Some(source), Detail::Image(detail)) = (source, &mut object.detail)
-                    && let (Spec::BlockStorage(volume), Detail::Volume(beside)) =
-                        (&source.spec, &source.detail)
-                {
-                    if beside.realised.generation > 0 {
-                        return Err(Refusal::conflict(
-                            "an image of a volume that an instance has used is not served by this version; use a \
-                             volume that was only filled",
-                        ));
-                    }
-                    detail.content.clone_from(&beside.content);
-                    detail.size_gb = volume.size_gb;
+                if let Some(source) = source {
+                    self.settle_new_image(&mut object, &source)?;
+                }
+                if matches!(&object.detail, Detail::Image(image) if image.source.is_some()) {
+                    object.status.enter(Phase::Creating, self.now);
+                    return Ok(self.write(object));
                 }
             }
             _ => {}
@@ -144,6 +138,10 @@ impl Tx {
         if let Some(image) = image
             && let (Spec::Image(spec), Detail::Image(beside)) = (&image.spec, &image.detail)
         {
+            if beside.source.is_some() {
+                let why = format!("{} is not complete yet; try again when its state is active", image.urn);
+                return Err(Refusal::conflict(why));
+            }
             let needed_gb = beside
                 .content
                 .as_ref()
@@ -169,7 +167,7 @@ impl Tx {
                     object.urn
                 )));
             }
-            detail.host_generation = object.resource_version;
+            detail.raise_generation(object.resource_version);
             if detail.realised.generation > 0 {
                 detail.realised_size_gb.get_or_insert(old.size_gb);
             }
@@ -217,7 +215,7 @@ impl Tx {
         detail.content = Some(content.clone());
         object.resource_version += 1;
         object.modified_at = self.now;
-        detail.host_generation = object.resource_version;
+        detail.raise_generation(object.resource_version);
         object.status.enter(Phase::Updating, self.now);
         object.status.enter(Phase::Active, self.now);
         self.write(object);

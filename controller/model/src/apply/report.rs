@@ -32,7 +32,7 @@ impl Tx {
         Ok(Answer::Done)
     }
 
-    fn bound(&self, uid: Uuid, host: &str, epoch: u64) -> Option<Object> {
+    pub(super) fn bound(&self, uid: Uuid, host: &str, epoch: u64) -> Option<Object> {
         let object = self.state.by_uid(uid)?;
         let placement = object.placement()?;
         (placement.host == host && placement.epoch == epoch).then(|| (**object).clone())
@@ -51,12 +51,17 @@ impl Tx {
         if absent && !may_go {
             return;
         }
+        let noted = volume.capture.as_mut().is_some_and(|capture| {
+            let news = capture.failure != report.capture_failure;
+            capture.failure.clone_from(&report.capture_failure);
+            news
+        });
         if absent {
             volume.placement = None;
             let urn = object.urn.clone();
             self.write(object);
             self.finish_deletion(&urn);
-        } else if volume.realised != realised {
+        } else if noted || volume.realised != realised {
             let grown =
                 report.present && report.failure.is_none() && volume.realised_size_gb.take().is_some();
             volume.realised = realised;

@@ -17,9 +17,10 @@ use rempart_api::tenancy::TenantSpec;
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand, Founding,
-    HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause, PlaceCommand,
-    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport,
+    CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand,
+    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause,
+    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse,
+    VolumeReport,
 };
 use serde_json::json;
 
@@ -38,6 +39,7 @@ labels!(command_label, COMMANDS, Command {
     Enrol => "enrol",
     Redeem => "redeem",
     Host => "host",
+    Capture => "capture",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -171,7 +173,18 @@ fn samples() -> Vec<Envelope> {
     commands.extend(
         actions.map(|action| Command::Host(HostCommand { urn: host.clone(), if_unmodified_since, action })),
     );
-    commands.into_iter().chain(puts).map(envelope).collect()
+    // What came later stands at the end: the files before it keep their numbers.
+    let later = [
+        Command::Capture(CaptureCommand {
+            host: "h1".into(),
+            volume: uuid(5),
+            epoch: 1,
+            image: uuid(7),
+            content: blob(BlobFormat::Qcow2),
+        }),
+        Command::Report(ReportCommand { host: "h1".into(), objects: vec![failed_capture()] }),
+    ];
+    commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }
 
 fn token() -> TokenUse {
@@ -209,11 +222,23 @@ fn reports() -> Vec<ObjectReport> {
         epoch: 1,
         present: false,
         failure: Some(failure()),
+        capture_failure: None,
     })];
     reports
         .extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
     reports.push(instance(None));
     reports
+}
+
+fn failed_capture() -> ObjectReport {
+    ObjectReport::Volume(VolumeReport {
+        uid: uuid(5),
+        generation: 3,
+        epoch: 1,
+        present: true,
+        failure: None,
+        capture_failure: Some(failure()),
+    })
 }
 
 pub(crate) fn host_report() -> HostReport {

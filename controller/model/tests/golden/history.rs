@@ -129,6 +129,7 @@ impl Script {
                     epoch: volume.epoch,
                     present: volume.present,
                     failure: None,
+                    capture_failure: None,
                 }),
                 DesiredObject::Instance(instance) => {
                     let mut report = InstanceReport {

@@ -120,10 +120,13 @@ fn objects() -> Vec<Object> {
                     realised: realised(),
                     request_id: None,
                     realised_size_gb: None,
+                    capture: None,
                 }),
-                Kind::Image => {
-                    Detail::Image(ImageDetail { content: Some(blob(BlobFormat::Raw)), size_gb: 10 })
-                }
+                Kind::Image => Detail::Image(ImageDetail {
+                    content: Some(blob(BlobFormat::Raw)),
+                    size_gb: 10,
+                    source: None,
+                }),
                 Kind::Host => Detail::Host(Box::new(HostDetail {
                     report: host_report(),
                     reachable: false,

@@ -123,10 +123,20 @@ impl SimulatedHost {
                     epoch: volume.epoch,
                     present: self.volumes.contains(uid),
                     failure: self.failure(*uid, volume.present),
+                    capture_failure: None,
                 }),
                 DesiredObject::Instance(instance) => ObjectReport::Instance(self.instance(instance)),
             })
             .collect()
+    }
+
+    /// Copies it was told to make of volumes that it has: volume, epoch, image.
+    pub(crate) fn copies(&self) -> Vec<(Uuid, u64, Uuid)> {
+        let volumes = self.ledger.values().filter_map(|(desired, worked)| match desired {
+            DesiredObject::Volume(volume) if *worked && self.volumes.contains(&volume.uid) => Some(volume),
+            _ => None,
+        });
+        volumes.filter_map(|volume| Some((volume.uid, volume.epoch, volume.capture?))).collect()
     }
 
     fn instance(&self, desired: &DesiredInstance) -> InstanceReport {

@@ -234,6 +234,7 @@ impl Log {
             (Ok(_), Command::HostUnreachable(_)) => note("host unreachable"),
             (Ok(_), Command::Enrol(_)) => note("enrol"),
             (Ok(_), Command::Redeem(_)) => note("redeem"),
+            (Ok(_), Command::Capture(_)) => note("capture"),
             (Ok(_), Command::Host(_)) => note("host action"),
             (Ok(_), Command::Report(_)) if applied.changes.is_empty() => note("report that was dropped"),
             (Ok(_), Command::Report(_)) => note("report that changed something"),

@@ -91,6 +91,7 @@ fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
         "host action",
         "enrol",
         "redeem",
+        "capture",
         "used token refused",
         "report that changed something",
         "report that was dropped",

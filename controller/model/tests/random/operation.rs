@@ -63,6 +63,8 @@ pub(crate) enum Operation {
     Work { host: u8 },
     /// It says part of what it did.
     Report { host: u8, mask: u32 },
+    /// It gives copies to a controller, perhaps of what it was told long ago.
+    Deposit { host: u8 },
     /// It hears, works and reports, of everything.
     Drive { host: u8 },
     /// It hears and works, of everything, and says part of what it did.
@@ -153,6 +155,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Hear { host, mask }),
         6 => host().prop_map(|host| Operation::Work { host }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Report { host, mask }),
+        3 => host().prop_map(|host| Operation::Deposit { host }),
         12 => host().prop_map(|host| Operation::Drive { host }),
         8 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Begin { host, mask }),
         3 => (host(), any::<u8>()).prop_map(|(host, which)| Operation::Break { host, which }),

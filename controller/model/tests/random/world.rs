@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
 use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
-    Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction, HostCommand, HostName,
-    HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction,
-    PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport, placement,
+    CaptureCommand, Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction,
+    HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand,
+    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport,
+    placement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -158,6 +159,7 @@ impl World {
             Operation::Report { host, mask } => {
                 self.report(host, |position| mask >> (position % 32) & 1 == 1)
             }
+            Operation::Deposit { host } => self.deposit(host),
             Operation::Drive { host } => self.drive(host, |_| true),
             Operation::Begin { host, mask } => self.drive(host, |position| mask >> (position % 32) & 1 == 1),
             Operation::Break { host, which } => {
@@ -244,6 +246,16 @@ impl World {
         self.hear(host, |_| true);
         self.host(host).work();
         self.report(host, said);
+        self.deposit(host);
+    }
+
+    /// The host gives the copies that it was told to make, perhaps long ago, to a controller.
+    fn deposit(&mut self, host: u8) {
+        for (volume, epoch, image) in self.host(host).copies() {
+            let content = blob(0);
+            let host = name_of_host(host);
+            let _ = self.propose(Command::Capture(CaptureCommand { host, volume, epoch, image, content }));
+        }
     }
 
     /// The placement loop: the first that waits and fits somewhere.
@@ -303,7 +315,14 @@ impl World {
         let generation = object.resource_version.saturating_add_signed(i64::from(offset));
         let epoch = u64::from(bits >> 14 & 3);
         let report = if bit(4) {
-            ObjectReport::Volume(VolumeReport { uid, generation, epoch, present: bit(5), failure })
+            ObjectReport::Volume(VolumeReport {
+                uid,
+                generation,
+                epoch,
+                present: bit(5),
+                failure,
+                capture_failure: None,
+            })
         } else {
             let off_cause = [None, Some(OffCause::Guest), Some(OffCause::Crashed), Some(OffCause::Requested)];
             ObjectReport::Instance(InstanceReport {

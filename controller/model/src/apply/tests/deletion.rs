@@ -147,7 +147,14 @@ fn a_volume_in_use_is_not_gone_because_its_host_failed_to_make_it() {
     world.deleted(&instance("vm"));
     world.deleted(&volume("boot"));
     let uid = world.get(&volume("boot")).uid;
-    let missing = |failure| VolumeReport { uid, generation: 2, epoch: 1, present: false, failure };
+    let missing = |failure| VolumeReport {
+        uid,
+        generation: 2,
+        epoch: 1,
+        present: false,
+        failure,
+        capture_failure: None,
+    };
     for report in [missing(None), missing(failure("ImageMissing"))] {
         world.say("h1", vec![ObjectReport::Volume(report)]);
         assert!(world.get(&volume("boot")).placement().is_some());

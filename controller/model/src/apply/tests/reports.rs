@@ -119,7 +119,14 @@ fn an_error_that_clears_while_work_is_left_is_an_open_transition_again() {
 fn a_volume_with_trouble_stays_active_and_says_so() {
     let mut world = World::with_active_instance();
     let uid = world.get(&volume("boot")).uid;
-    let report = VolumeReport { uid, generation: 1, epoch: 1, present: false, failure: failure("PoolFull") };
+    let report = VolumeReport {
+        uid,
+        generation: 1,
+        epoch: 1,
+        present: false,
+        failure: failure("PoolFull"),
+        capture_failure: None,
+    };
     world.say("h1", vec![ObjectReport::Volume(report)]);
     assert_eq!(world.history(&volume("boot")), "active creating pending");
     assert_eq!(world.why(&volume("boot")).unwrap().reason, "PoolFull");

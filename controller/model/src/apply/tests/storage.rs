@@ -30,6 +30,11 @@ fn fill(world: &mut World, name: &str, content: BlobSpec) -> Outcome {
     world.apply(Command::Fill(FillCommand { urn: volume(name), content }))
 }
 
+fn with_image(mut spec: Value, image: &str) -> Value {
+    spec["sourceImageRef"] = json!(image);
+    spec
+}
+
 fn content(world: &World, urn: &Urn) -> Option<BlobSpec> {
     match &world.get(urn).detail {
         Detail::Volume(volume) => volume.content.clone(),
@@ -137,15 +142,97 @@ fn an_image_describes_itself_anew_and_keeps_its_source() {
 }
 
 #[test]
-fn an_image_of_a_volume_that_a_host_holds_is_refused_for_now() {
+fn an_image_of_a_volume_that_a_host_holds_waits_for_the_hosts_copy() {
     let mut world = World::with_instance();
     world.created(&image("early"), image_of("boot", json!({})));
     world.report("h1");
+    assert_eq!(content(&world, &image("early")), None, "of before a host had it");
+    world.created(&image("late"), image_of("boot", json!({})));
+    assert_eq!(world.history(&image("late")), "creating pending");
+    assert_eq!(world.status(&image("late"))["conditions"][0]["reason"], "Copying");
     refused(
-        world.put(&image("late"), image_of("boot", json!({}))),
+        world.put(&image("third"), image_of("boot", json!({}))),
         RefusalClass::Conflict,
-        "an instance has used",
+        "being copied to",
     );
+    refused(world.delete(&volume("boot")), RefusalClass::Conflict, "used by");
+    refused(
+        world.put(&volume("of"), with_image(volume_spec(9), "images/late")),
+        RefusalClass::Conflict,
+        "not complete yet",
+    );
+    let (of, to) = (world.get(&volume("boot")).uid, world.get(&image("late")).uid);
+    let desired = world.state.desired(world.get(&volume("boot")));
+    assert!(
+        matches!(&desired, Some(DesiredObject::Volume(volume)) if volume.capture == Some(to)),
+        "{desired:?}"
+    );
+    // What fails is the copy: it is the image's condition, not the volume's.
+    let failed = failure("PoolFull");
+    let Some(DesiredObject::Volume(asked)) = desired else { panic!() };
+    let said = VolumeReport {
+        uid: of,
+        generation: asked.generation,
+        epoch: 1,
+        present: true,
+        failure: None,
+        capture_failure: failed,
+    };
+    world
+        .apply(Command::Report(ReportCommand {
+            host: "h1".into(),
+            objects: vec![ObjectReport::Volume(said)],
+        }))
+        .unwrap();
+    assert_eq!(world.status(&image("late"))["conditions"][0]["reason"], "PoolFull");
+    assert_eq!(world.status(&volume("boot"))["state"], "active");
+
+    let capture = |host: &str, epoch, image| {
+        Command::Capture(CaptureCommand { host: host.into(), volume: of, epoch, image, content: blob(1) })
+    };
+    for strange in [capture("h2", 1, to), capture("h1", 2, to), capture("h1", 1, of)] {
+        refused(world.apply(strange), RefusalClass::Conflict, "not, or no longer, asked for");
+    }
+    assert_eq!(world.apply(capture("h1", 1, to)), Ok(Answer::Done));
+    assert_eq!(world.history(&image("late")), "active creating pending");
+    assert_eq!(content(&world, &image("late")), Some(blob(1)));
+    refused(world.apply(capture("h1", 1, to)), RefusalClass::Conflict, "not, or no longer, asked for");
+    world.created(&image("third"), image_of("boot", json!({})));
+}
+
+#[test]
+fn a_copy_that_nobody_waits_for_any_more_is_called_off() {
+    let mut world = World::with_instance();
+    world.report("h1");
+    world.created(&image("m"), image_of("boot", json!({})));
+    world.delete(&instance("vm")).unwrap();
+    world.report("h1");
+    refused(world.delete(&volume("boot")), RefusalClass::Conflict, "being copied to");
+    world.delete(&image("m")).unwrap();
+    assert!(world.state.get(&image("m")).is_none());
+    let desired = world.state.desired(world.get(&volume("boot")));
+    assert!(
+        matches!(&desired, Some(DesiredObject::Volume(volume)) if volume.capture.is_none()),
+        "{desired:?}"
+    );
+    world.delete(&volume("boot")).unwrap();
+}
+
+#[test]
+fn a_disk_that_a_guest_writes_to_is_not_copied() {
+    let mut world = World::with_active_instance();
+    world.power(&instance("vm"), PowerAction::Start).unwrap();
+    refused(world.put(&image("m"), image_of("boot", json!({}))), RefusalClass::Conflict, "stop it first");
+    world.report("h1");
+    refused(world.put(&image("m"), image_of("boot", json!({}))), RefusalClass::Conflict, "stop it first");
+    world.power(&instance("vm"), PowerAction::Stop).unwrap();
+    refused(world.put(&image("m"), image_of("boot", json!({}))), RefusalClass::Conflict, "stop it first");
+    world.report("h1");
+    world.created(&image("m"), image_of("boot", json!({})));
+    // Started before it was copied: the host waits for its end, and says so.
+    world.power(&instance("vm"), PowerAction::Start).unwrap();
+    let words = world.status(&image("m"))["conditions"][0]["message"].to_string();
+    assert!(words.contains("is copied once") && words.contains("is off"), "{words}");
 }
 
 #[test]
