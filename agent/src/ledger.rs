@@ -15,7 +15,7 @@
 //! older than the half-accepted message, and the controllers send the whole again on connect.
 
 use crate::desired::wire::Invalid;
-use crate::desired::{Instance, Object, Stamp, Volume};
+use crate::desired::{Instance, Object, Presence, Stamp, Volume};
 use crate::disk::seed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,8 +87,20 @@ pub struct Snapshot {
     pub damaged: BTreeSet<Object>,
     /// Objects the controllers sent and the door refused, until they send something better.
     pub invalid: BTreeMap<Object, Invalid>,
-    /// Objects desired absent that the last whole message no longer listed: forgotten once they are gone.
+    /// Objects desired absent that the last whole message no longer listed, or that the controllers have heard to be gone:
+    /// forgotten once they are.
     pub closed: BTreeSet<Object>,
+}
+
+/// What was said to be gone: of which placement, and of which desired state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Which object.
+    pub object: Object,
+    /// Epoch of its placement.
+    pub epoch: u64,
+    /// Generation of the wish that it be absent.
+    pub generation: u64,
 }
 
 /// What became of a message that was not refused.
@@ -206,6 +218,25 @@ impl Ledger {
         let record = InstanceRecord { former_volumes: BTreeSet::new(), ..InstanceRecord::clone(record) };
         self.put_instance(record)?;
         self.instances.sync().map_err(at(&self.instances))
+    }
+
+    /// The controllers have heard that these are gone. One that has been desired anew since stays.
+    pub fn close(&mut self, gone: &[Gone]) {
+        for Gone { object, epoch, generation } in gone {
+            let held = match object {
+                Object::Volume(uid) => self.content.volumes.get(uid).map(|record| {
+                    let volume = &record.volume;
+                    (volume.presence, volume.epoch, volume.generation)
+                }),
+                Object::Instance(uid) => self.content.instances.get(uid).map(|record| {
+                    let instance = &record.instance;
+                    (instance.presence, instance.epoch, instance.generation)
+                }),
+            };
+            if held == Some((Presence::Absent, *epoch, *generation)) {
+                self.content.closed.insert(*object);
+            }
+        }
     }
 
     /// Drops the record of an object that is gone from the host and that the controllers no longer list.

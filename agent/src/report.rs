@@ -9,7 +9,7 @@
 
 use crate::desired::{Object, Presence};
 use crate::ledger::power::{Ended, PowerRecord, PowerStep};
-use crate::ledger::{InstanceRecord, Snapshot, VolumeRecord};
+use crate::ledger::{Gone, InstanceRecord, Snapshot, VolumeRecord};
 use crate::plan::{ObjectPlan, Obstacle, Progress};
 use crate::vm::OffCause;
 use crate::world::World;
@@ -262,6 +262,23 @@ pub fn difference(known: Option<&Observation>, now: &Observation) -> Vec<wire::O
         }
     }
 }
+
+/// What a message says to be gone.
+pub fn gone(observed: &wire::Observed) -> Vec<Gone> {
+    let absent = i32::from(wire::Presence::Absent);
+    let volumes = observed.volumes.iter().filter(|volume| volume.presence == absent);
+    let volumes =
+        volumes.map(|volume| (&volume.uid, volume.epoch, volume.generation, Object::Volume as Named));
+    let instances = observed.instances.iter().filter(|instance| instance.presence == absent);
+    let instances = instances
+        .map(|instance| (&instance.uid, instance.epoch, instance.generation, Object::Instance as Named));
+    let known = volumes.chain(instances).filter_map(|(uid, epoch, generation, named)| {
+        Some(Gone { object: named(Uuid::parse_str(uid).ok()?), epoch, generation })
+    });
+    known.collect()
+}
+
+type Named = fn(Uuid) -> Object;
 
 fn changed<'a, T: PartialEq + Clone>(
     known: &'a BTreeMap<Uuid, T>,

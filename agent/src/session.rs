@@ -18,7 +18,7 @@
 use crate::console::Consoles;
 use crate::desired::wire as door;
 use crate::execute::SharedLedger;
-use crate::ledger::LedgerError;
+use crate::ledger::{Gone, LedgerError};
 use crate::reconcile::Observations;
 use crate::report::{self, Observation};
 use crate::stop::Stop;
@@ -89,11 +89,19 @@ struct Session {
     /// What this controller was told.
     told: Option<Arc<Observation>>,
     sequence: u64,
-    /// Reports under way: sequence, and when they were sent.
-    unacknowledged: VecDeque<(u64, Instant)>,
+    /// Reports under way.
+    unacknowledged: VecDeque<Underway>,
     /// A desired state on its way to the disk; the next one waits in the stream meanwhile.
     accepting: Option<JoinHandle<Result<(), End>>>,
     introduced_hypervisor: bool,
+}
+
+/// A report that was sent.
+struct Underway {
+    sequence: u64,
+    sent: Instant,
+    /// What it says to be gone.
+    gone: Vec<Gone>,
 }
 
 impl Session {
@@ -145,7 +153,20 @@ impl Session {
                 Ok(())
             }
             Some(Message::Acknowledged(wire::Acknowledged { sequence })) => {
-                self.unacknowledged.retain(|(sent, _)| *sent > sequence);
+                let mut gone = Vec::new();
+                while let Some(report) =
+                    self.unacknowledged.pop_front_if(|report| report.sequence <= sequence)
+                {
+                    gone.extend(report.gone);
+                }
+                if !gone.is_empty() {
+                    let (ledger, bell) = (self.context.ledger.clone(), self.context.bell.clone());
+                    // Nobody waits for it: lost with the process, it is done again when a session begins.
+                    tokio::task::spawn_blocking(move || {
+                        ledger.lock().close(&gone);
+                        bell.notify_one();
+                    });
+                }
                 Ok(())
             }
             Some(Message::NotLeader(not_leader)) => Err(End::not_leader(not_leader)),
@@ -169,7 +190,8 @@ impl Session {
         for mut observed in report::difference(self.told.as_deref(), &now) {
             self.sequence += 1;
             observed.sequence = self.sequence;
-            self.unacknowledged.push_back((self.sequence, Instant::now()));
+            let gone = report::gone(&observed);
+            self.unacknowledged.push_back(Underway { sequence: self.sequence, sent: Instant::now(), gone });
             self.send(wire::agent_message::Message::Observed(observed)).await?;
         }
         self.told = Some(now);
@@ -185,7 +207,7 @@ impl Session {
     }
 
     async fn beat(&mut self) -> Result<(), End> {
-        if let Some((sequence, sent)) = self.unacknowledged.front()
+        if let Some(Underway { sequence, sent, .. }) = self.unacknowledged.front()
             && sent.elapsed() > ACKNOWLEDGE_WITHIN
         {
             return Err(End::Lost(format!("report {sequence} was not acknowledged")));

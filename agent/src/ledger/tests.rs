@@ -170,3 +170,26 @@ fn tenant_data_is_for_the_owner_alone() {
     let file = temp.path().join(format!("instances/{INSTANCE}.json"));
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn what_the_controllers_heard_to_be_gone_is_closed_unless_it_was_asked_for_anew() {
+    let (_temp, mut ledger) = opened();
+    ledger.accept(message(|_| {})).unwrap();
+    let gone = |object, generation| Gone { object, epoch: 1, generation };
+    // Not while it should be here.
+    ledger.close(&[gone(Object::Volume(VOLUME), 1), gone(Object::Instance(INSTANCE), 1)]);
+    assert!(ledger.snapshot().closed.is_empty());
+    let absent = |m: &mut Desired| {
+        (m.volumes[0].presence, m.volumes[0].generation) = (Presence::Absent, 3);
+        (m.instances[0].presence, m.instances[0].generation) = (Presence::Absent, 3);
+    };
+    ledger.accept(message(absent)).unwrap();
+    // Nor for the word of another time.
+    ledger.close(&[gone(Object::Volume(VOLUME), 2), gone(Object::Instance(INSTANCE), 2)]);
+    assert!(ledger.snapshot().closed.is_empty());
+    ledger.close(&[gone(Object::Volume(VOLUME), 3), gone(Object::Instance(INSTANCE), 3)]);
+    assert_eq!(ledger.snapshot().closed, [Object::Volume(VOLUME), Object::Instance(INSTANCE)].into());
+    // Sent again, it is no history.
+    ledger.accept(message(absent)).unwrap();
+    assert!(ledger.snapshot().closed.is_empty());
+}
