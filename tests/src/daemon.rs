@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A binary of this workspace, built by `cargo build --workspace` into the same directory as this one.
 ///
 /// # Errors
-/// When it is not there.
+/// When it is not there, or its sources have changed since: a test would judge yesterday's program.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dir = own.parent().context("the path of this executable has no directory")?;
@@ -19,7 +19,27 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     if !path.exists() {
         bail!("{} is not built; run `cargo build --workspace` (or `make build`) first", path.display());
     }
+    if let Some(changed) = newer_source(&path)? {
+        bail!(
+            "{} is older than {changed}; run `cargo build --workspace` (or `make build`) first",
+            path.display()
+        );
+    }
     Ok(path)
+}
+
+/// A source that changed after `binary` was built, by the list that cargo leaves beside it.
+fn newer_source(binary: &Path) -> anyhow::Result<Option<String>> {
+    let list = binary.with_extension("d");
+    let Ok(list) = fs::read_to_string(&list) else { return Ok(None) };
+    let built = fs::metadata(binary)?.modified()?;
+    // "binary: source source", blanks within a path being escaped.
+    let sources = list.split_once(':').map_or("", |(_, sources)| sources).replace("\\ ", "\0");
+    let newer = sources.split_whitespace().map(|source| source.replace('\0', " ")).find(|source| {
+        let changed = fs::metadata(source).and_then(|file| file.modified());
+        changed.is_ok_and(|changed| changed > built)
+    });
+    Ok(newer)
 }
 
 /// A running process with its log in a file. Killed when dropped.
