@@ -146,11 +146,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     };
     let connections = accept(internal_listener, &keys.credentials)?;
     let internal = serve_internal(services, replica.clone(), connections, stopping.clone());
+    let audit_dir = settings.data_dir.join("audit");
+    let refusals = http::Refusals::open(&audit_dir)
+        .with_context(|| format!("opening the journal of refused calls in {}", audit_dir.display()))?;
     let app = http::router(http::Settings {
         authenticator: authenticator.clone(),
         service: service.clone(),
         uploads,
         consoles,
+        refusals,
         statuses: settings.status_table,
         public_url,
         ready: Arc::new(readiness(serves, projection.clone(), replica.clone())),

@@ -31,11 +31,10 @@ use rempart_proto::console::v1::{Close, Reason};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::Instrument as _;
-use uuid::Uuid;
 
-use super::measure::Measure;
+use super::answered::answered;
 use super::problem::{Failure, StatusTable};
-use super::{Settings, audit, caller};
+use super::{Settings, caller};
 use crate::auth::Denied;
 use crate::console::{Line, Refused};
 
@@ -82,12 +81,14 @@ async fn ask(
     names: Result<Path<Names>, axum::extract::rejection::PathRejection>,
     request: HttpRequest<Body>,
 ) -> Response {
-    answered(request, |id, request| async move {
+    let settings = &*settings;
+    // Rempart's own provider: statuses are what they say.
+    answered(settings, StatusTable::Spec, request, |asked, request| async move {
         let (urn, kind) = target(names)?;
-        let caller = caller(&settings, request.headers()).await?;
+        let caller = caller(settings, &asked, request.headers()).await?;
         let subject = caller.subject.clone();
         let access = settings.consoles.grant(caller, &urn, kind).await?;
-        tracing::info!(request_id = %id, instance = %urn, %kind, subject, "console asked for");
+        tracing::info!(request_id = %asked.id, instance = %urn, %kind, subject, "console asked for");
         let fresh = [(header::CACHE_CONTROL, "no-store")];
         Ok((StatusCode::CREATED, fresh, axum::Json(access)).into_response())
     })
@@ -99,7 +100,8 @@ async fn open(
     names: Result<Path<Names>, axum::extract::rejection::PathRejection>,
     request: HttpRequest<Body>,
 ) -> Response {
-    answered(request, |id, request| async move {
+    let settings = &*settings;
+    answered(settings, StatusTable::Spec, request, |asked, request| async move {
         let (urn, kind) = target(names)?;
         let (mut head, _) = request.into_parts();
         let token = shown(&head.headers, head.uri.query().unwrap_or_default()).ok_or_else(|| {
@@ -115,7 +117,7 @@ async fn open(
         })?;
         let line = settings.consoles.open(&urn, kind, &token).await?;
         let stopping = settings.consoles.stopping();
-        let span = tracing::info_span!("console", request_id = %id, instance = %urn, %kind);
+        let span = tracing::info_span!("console", request_id = %asked.id, instance = %urn, %kind);
         let upgrade = upgrade
             .protocols([SUBPROTOCOL, SUBPROTOCOL_BINARY])
             .max_message_size(MAX_MESSAGE_BYTES)
@@ -130,12 +132,13 @@ async fn read_log(
     names: Result<Path<(String, String, String)>, axum::extract::rejection::PathRejection>,
     request: HttpRequest<Body>,
 ) -> Response {
-    answered(request, |_, request| async move {
+    let settings = &*settings;
+    answered(settings, StatusTable::Spec, request, |asked, request| async move {
         let names = names.map(|Path((tenant, workspace, instance))| {
             Path((tenant, workspace, instance, ConsoleKind::Serial.to_string()))
         });
         let (urn, _) = target(names)?;
-        let caller = caller(&settings, request.headers()).await?;
+        let caller = caller(settings, &asked, request.headers()).await?;
         let tail_bytes = tail_bytes(request.uri().query().unwrap_or_default())?;
         let log = settings.consoles.log(caller, &urn, tail_bytes).await?;
         // A guest says whatever it likes: what is no UTF-8 is shown as such, and nobody is to guess a type from it.
@@ -147,38 +150,6 @@ async fn read_log(
         Ok((headers, String::from_utf8_lossy(&log).into_owned()).into_response())
     })
     .await
-}
-
-/// Answers within a span, with a request id, and every failure as a problem.
-async fn answered<F>(
-    request: HttpRequest<Body>,
-    answer: impl FnOnce(Uuid, HttpRequest<Body>) -> F,
-) -> Response
-where
-    F: Future<Output = Result<Response, Failure>>,
-{
-    let id = Uuid::now_v7();
-    let path = request.uri().path().to_owned();
-    let measure = Measure::begin(request.method(), &path);
-    let span = tracing::info_span!(
-        "request", request_id = %id, method = %request.method(), path = %path, subject = tracing::field::Empty
-    );
-    let mut response = match answer(id, request).instrument(span.clone()).await {
-        Ok(response) => response,
-        Err(failure) => {
-            span.in_scope(|| {
-                failure.log();
-                audit::note(&failure);
-            });
-            // Rempart's own provider: statuses are what they say.
-            failure.into_response(&path, StatusTable::Spec)
-        }
-    };
-    span.in_scope(|| measure.end(response.status()));
-    if let Ok(value) = id.to_string().parse() {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    response
 }
 
 fn target(

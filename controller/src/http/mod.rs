@@ -3,6 +3,7 @@
 //!
 //! Order of checks (SECA section 14): authenticate, authorise, decode, validate.
 
+mod answered;
 mod audit;
 mod body;
 mod console;
@@ -22,16 +23,16 @@ use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rempart_api::Provider;
-use tracing::Instrument as _;
 use uuid::Uuid;
 
+pub use audit::Refusals;
 pub use problem::StatusTable;
 pub use upload::Uploads;
 
 use crate::auth::Authenticator;
 use crate::console::Consoles;
 use crate::service::{Call, Caller, Page, Reply, Request, Service, traceparent};
-use measure::Measure;
+use answered::{Asked, answered};
 use problem::Failure;
 use route::{Route, Target};
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub uploads: Uploads,
     /// Consoles of instances.
     pub consoles: Consoles,
+    /// Where refused calls are noted.
+    pub refusals: Refusals,
     /// Statuses for refusals.
     pub statuses: StatusTable,
     /// Outside base URL, without a trailing slash.
@@ -101,33 +104,13 @@ async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
 }
 
 async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
-    let id = Uuid::now_v7();
-    let path = request.uri().path().to_owned();
-    let measure = Measure::begin(request.method(), &path);
-    let span = tracing::info_span!(
-        "request", request_id = %id, method = %request.method(), path = %path, subject = tracing::field::Empty
-    );
-    let answer = answer(&settings, id, request).instrument(span.clone()).await;
-    let mut response = match answer {
-        Ok(response) => response,
-        Err(failure) => {
-            span.in_scope(|| {
-                failure.log();
-                audit::note(&failure);
-            });
-            failure.into_response(&path, settings.statuses)
-        }
-    };
-    span.in_scope(|| measure.end(response.status()));
-    if let Ok(value) = id.to_string().parse() {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    response
+    answered(&settings, settings.statuses, request, |asked, request| answer(&settings, asked, request)).await
 }
 
-async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Result<Response, Failure> {
+async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -> Result<Response, Failure> {
+    let id = asked.id;
     let (head, body) = request.into_parts();
-    let caller = caller(settings, &head.headers).await?;
+    let caller = caller(settings, &asked, &head.headers).await?;
     let route = Route::parse(&head.method, head.uri.path())?;
     check_accept(&head.headers)?;
     let version = if_unmodified_since(&head.headers)?;
@@ -175,14 +158,14 @@ async fn answer(settings: &Settings, id: Uuid, request: HttpRequest<Body>) -> Re
 }
 
 /// Who asks, by the one authorization header there is.
-async fn caller(settings: &Settings, headers: &HeaderMap) -> Result<Caller, Failure> {
+async fn caller(settings: &Settings, asked: &Asked, headers: &HeaderMap) -> Result<Caller, Failure> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let header = match (shown.next(), shown.next()) {
         (Some(one), None) => one.to_str().ok(),
         _ => None,
     };
     let proven = settings.authenticator.proven(header).await.map_err(Failure::Unauthenticated)?;
-    tracing::Span::current().record("subject", &*proven.subject);
+    asked.by(&proven.subject);
     Ok(Caller { subject: proven.subject.to_string(), proof: proven.proof })
 }
 

@@ -9,7 +9,7 @@ mod canary;
 mod search;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rempart_api::Urn;
@@ -152,6 +152,7 @@ async fn refusals(stage: &mut Stage) {
         body["spec"][field] = value;
         body.to_string()
     };
+    let subject = |token: &str| if token == mallory { "mallory" } else { "alice" };
     let fresh = |number: usize| format!("{number}{}", random_text(60));
     let secrets: Vec<String> = (0..14).map(fresh).collect();
     let long = format!("{}{}", secrets[3], "x".repeat(70_000));
@@ -182,8 +183,15 @@ async fn refusals(stage: &mut Stage) {
                 None => request,
             };
             let response = request.body(body.clone()).send().await.expect("an answer");
+            let request_id = response.headers()["x-request-id"].to_str().expect("text").to_owned();
             let (is, said) = (response.status(), response.text().await.expect("a text"));
             assert_eq!(is, status, "{what}: {said}");
+            recorded(
+                &layout.data_dir(id),
+                &request_id,
+                status,
+                if status == 401 { "" } else { subject(token) },
+            );
             stage.answers.push(format!("{what}: {said}"));
         }
     }
@@ -197,6 +205,15 @@ async fn refusals(stage: &mut Stage) {
     let response = http.get(address).header("upgrade", "websocket").send().await.expect("an answer");
     assert!(response.status().is_client_error(), "{response:?}");
     stage.answers.push(response.text().await.expect("a text"));
+}
+
+/// The controller that refused a call has written down whose, and what it answered.
+fn recorded(data_dir: &Path, request_id: &str, status: u16, subject: &str) {
+    let journal = std::fs::read_to_string(data_dir.join("audit/refused.jsonl")).expect("a journal");
+    let line = journal.lines().find(|line| line.contains(request_id)).expect("a line of this request");
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!((&line["status"], &line["subject"]), (&json!(status), &json!(subject)), "{line}");
+    assert_eq!(line["method"], "PUT");
 }
 
 async fn one_time_tokens(stage: &mut Stage) {

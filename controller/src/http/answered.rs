@@ -1,0 +1,70 @@
+//! What every request has in common: an id, a span, a measure, and that a failure becomes a problem and leaves a record.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::http::Request as HttpRequest;
+use axum::response::Response;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::Settings;
+use super::audit::Refused;
+use super::measure::Measure;
+use super::problem::{Failure, StatusTable};
+
+/// A request that is being answered. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) id: Uuid,
+    subject: Arc<OnceLock<String>>,
+}
+
+impl Asked {
+    /// It is known now who asks.
+    pub(super) fn by(&self, subject: &str) {
+        tracing::Span::current().record("subject", subject);
+        // A request has one caller: whoever was named first stays.
+        let _ = self.subject.set(subject.to_owned());
+    }
+}
+
+/// Answers within a span, with a request id, and every failure as a problem.
+pub(super) async fn answered<F>(
+    settings: &Settings,
+    statuses: StatusTable,
+    request: HttpRequest<Body>,
+    answer: impl FnOnce(Asked, HttpRequest<Body>) -> F,
+) -> Response
+where
+    F: Future<Output = Result<Response, Failure>>,
+{
+    let asked = Asked { id: Uuid::now_v7(), subject: Arc::default() };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let measure = Measure::begin(&method, &path);
+    let span = tracing::info_span!(
+        "request", request_id = %asked.id, %method, path = %path, subject = tracing::field::Empty
+    );
+    let mut response = match answer(asked.clone(), request).instrument(span.clone()).await {
+        Ok(response) => response,
+        Err(failure) => span.in_scope(|| {
+            failure.log();
+            let class = failure.refusal();
+            let response = failure.into_response(&path, statuses);
+            if let Some(class) = class {
+                let subject = asked.subject.get().map_or("", String::as_str);
+                let status = response.status().as_u16();
+                let request_id = asked.id;
+                let refused =
+                    Refused { class, status, request_id, subject, method: method.as_str(), path: &path };
+                settings.refusals.note(&refused);
+            }
+            response
+        }),
+    };
+    span.in_scope(|| measure.end(response.status()));
+    if let Ok(value) = asked.id.to_string().parse() {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
