@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How long a controller may take to send the next bytes.
 const SILENCE: Duration = Duration::from_secs(15);

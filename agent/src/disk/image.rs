@@ -2,7 +2,11 @@
 //! [`super::fetch`] brings them from the controllers; `reconcile` drops those no volume needs.
 //!
 //! An image is verified once: regular file, declared size, sound header, digest. That is remembered durably together
-//! with the file's identity (inode, size, modification time); a file that looks different is verified again.
+//! with the file's identity (inode, size, modification time); a file that looks different is verified again, and so is
+//! one whose last verification is [`VERIFIED_FOR`] old: a disk also rots without a trace in the file's times.
+//!
+//! A file that turned out to be something else is remembered as such, and its place is taken by the image fetched anew, in
+//! one rename: volumes that stand on it are never without a file.
 //!
 //! What never happens: a volume starts from bytes whose digest was not verified; a symbolic link is followed; a
 //! format is probed.
@@ -20,19 +24,24 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[cfg(test)]
 mod tests;
 
 const CHUNK_BYTES: usize = 1 << 20;
+/// How long a verification holds.
+const VERIFIED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Where an image stands on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageState {
     /// There is no such file.
     Missing,
-    /// The file is there and was not verified, or changed since.
+    /// The file is there and was not verified, or changed since, or it is long ago.
     Unverified,
+    /// The file was read and is not the image, or is no regular file: it has to be fetched anew.
+    Refused,
     /// The file is the one that was verified.
     Verified,
 }
@@ -44,9 +53,12 @@ pub struct ImageStore {
     records: PathBuf,
 }
 
-/// What was verified, and how to tell that the file is still the same.
+/// What came of a verification, and how to tell that the file is still the same.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Verification {
+    /// It is not the image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refused: bool,
     blob: Blob,
     device: u64,
     inode: u64,
@@ -58,6 +70,7 @@ struct Verification {
 impl Verification {
     fn of(blob: &Blob, file: &Metadata) -> Self {
         Self {
+            refused: false,
             blob: blob.clone(),
             device: file.dev(),
             inode: file.ino(),
@@ -82,15 +95,29 @@ impl ImageStore {
     /// Looks without reading the image.
     pub fn state(&self, blob: &Blob) -> ImageState {
         let Ok(file) = std::fs::symlink_metadata(self.file(blob)) else { return ImageState::Missing };
-        let remembered = std::fs::read(self.record(blob))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Verification>(&bytes).ok());
-        // An unreadable record costs a verification, nothing else.
-        if file.is_file() && remembered == Some(Verification::of(blob, &file)) {
-            ImageState::Verified
-        } else {
-            ImageState::Unverified
+        if !file.is_file() {
+            return ImageState::Refused;
         }
+        // An unreadable record costs a verification, nothing else.
+        let Some((remembered, fresh)) = self.recall(blob) else { return ImageState::Unverified };
+        let refused = remembered.refused;
+        if (Verification { refused, ..Verification::of(blob, &file) }) != remembered {
+            return ImageState::Unverified;
+        }
+        match (refused, fresh) {
+            (true, _) => ImageState::Refused,
+            (false, true) => ImageState::Verified,
+            (false, false) => ImageState::Unverified,
+        }
+    }
+
+    /// What is remembered of an image, and whether it is from not too long ago.
+    fn recall(&self, blob: &Blob) -> Option<(Verification, bool)> {
+        let record = self.record(blob);
+        let written = std::fs::metadata(&record).and_then(|record| record.modified()).ok()?;
+        let remembered = serde_json::from_slice(&std::fs::read(&record).ok()?).ok()?;
+        // A clock that was set back has it written in the future: that counts as long ago.
+        Some((remembered, written.elapsed().is_ok_and(|age| age < VERIFIED_FOR)))
     }
 
     /// Where the image is written before it has its name.
@@ -145,10 +172,15 @@ impl ImageStore {
         durable::remove(&record).map_err(DiskError::at(&record))
     }
 
-    /// Reads the whole image and remembers the outcome if it is what `blob` declares.
+    /// Reads the whole image and remembers whether it is what `blob` declares.
     pub fn verify(&self, blob: &Blob) -> Result<(), DiskError> {
-        let verification = check(&self.file(blob), blob)?;
-        self.remember(blob, &verification)
+        let path = self.file(blob);
+        let before = std::fs::symlink_metadata(&path);
+        let checked = check(&path, blob);
+        if let (Err(DiskError::ImageRefused { .. }), Ok(before)) = (&checked, &before) {
+            self.remember(blob, &Verification { refused: true, ..Verification::of(blob, before) })?;
+        }
+        self.remember(blob, &checked?)
     }
 
     fn remember(&self, blob: &Blob, verification: &Verification) -> Result<(), DiskError> {

@@ -61,7 +61,10 @@ impl TestHost {
         let executor = Executor {
             host,
             hypervisor: self.hypervisor.clone(),
-            source: ImageSource::new(crate::identity::tests::controllers(self.controllers.clone()), stop.clone()),
+            source: ImageSource::new(
+                crate::identity::tests::controllers(self.controllers.clone()),
+                stop.clone(),
+            ),
             image_grace: Duration::from_secs(3600),
             ledger: ledger.clone(),
         };

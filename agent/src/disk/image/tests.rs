@@ -93,6 +93,7 @@ fn what_was_verified_by_an_older_agent_still_counts() {
     store.verify(&blob).unwrap();
     let record = std::fs::read_to_string(store.record(&blob)).unwrap();
     assert!(!record.contains("refused"), "{record}");
+    assert_eq!(store.state(&blob), ImageState::Verified);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn a_qcow2_that_refers_to_another_file_is_refused_although_its_digest_is_right()
 
 #[test]
 fn a_raw_image_with_a_qcow2_header_is_refused() {
-    // attacks.md 4: the format is declared; content that contradicts it is no volume's base.
+    // The format is declared; content that contradicts it is no volume's base.
     let Fixture { store, directory, _temp } = fixture();
     let image = directory.join("image");
     qcow2(&image, &[]);
