@@ -20,7 +20,7 @@ pub enum Kind {
     NetworkSku,
     Network,
     Subnet,
-    // SECA's metadata.kind differs from its collection name (digest, ambiguity 15).
+    // SECA's metadata.kind differs from its collection name (`route-tables`).
     #[serde(rename = "routing-table")]
     RouteTable,
     InternetGateway,
@@ -115,7 +115,7 @@ pub enum Scope {
     Network,
 }
 
-/// Which fields `metadata` has (SECA section 8, "Metadata variants").
+/// Which fields `metadata` has (SECA has one variant of it for each depth of a path).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MetadataVariant {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{StringMap, Timestamp};
 
-/// `metadata` of a resource in a response (SECA section 8). Which optional fields are present is the kind's
+/// `metadata` of a resource in a response of SECA. Which optional fields are present is the kind's
 /// [`crate::MetadataVariant`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! RFC 7807 problems as SECA section 7 defines them.
+//! RFC 7807 problems with SECA's types.
 
 use serde::{Deserialize, Serialize};
 

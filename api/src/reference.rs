@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Kind, Provider, Scope, Urn};
 
-/// A reference as the client sent it, echoed unchanged (SECA section 9 and ambiguity 4). On input a plain string is
-/// accepted for `{"resource": string}` (ambiguity 5); on output it is always the object.
+/// A reference as the client sent it, echoed unchanged. On input a plain string is accepted for `{"resource": string}`;
+/// on output it is always the object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Reference {

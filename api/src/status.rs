@@ -1,4 +1,4 @@
-//! States and the condition history that every status carries (SECA section 10).
+//! States and the condition history that every status carries in SECA.
 
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 #[serde(transparent)]
 pub struct WorkspaceSpec(#[serde(deserialize_with = "null_as_empty")] pub Map<String, Value>);
 
-/// Clients send `{}`, `null` or nothing (SECA section 11).
+/// Clients send `{}`, `null` or nothing.
 fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -74,9 +74,9 @@ fn what_qemu_makes_is_accepted_and_what_is_cut_short_is_not() {
 fn one_format_is_not_taken_for_another() {
     let dir = tempfile::tempdir().unwrap();
     let qcow2 = filled(dir.path(), &[]);
-    // attacks.md 4.
+    // Opened without a format, it would be followed wherever its header leads.
     check(Format::Raw, &qcow2, "declare it as qcow2");
-    // attacks.md 3.
+    // A VMDK descriptor names any file of the host as its content (CVE-2022-47951).
     let vmdk = dir.path().join("disk.vmdk");
     for subformat in ["monolithicSparse", "monolithicFlat"] {
         let option = format!("subformat={subformat}");
@@ -106,7 +106,7 @@ fn raw_disks_have_whole_sectors() {
 
 #[test]
 fn tables_that_lead_astray_are_refused() {
-    // attacks.md 7.
+    // Past the end of the file, onto the header, or between two clusters.
     let dir = tempfile::tempdir().unwrap();
     let sound = filled(dir.path(), &[]);
     let header = Header::parse(&sound).unwrap();

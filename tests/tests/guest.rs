@@ -70,7 +70,7 @@ async fn a_guest_boots_by_uefi(lab: &Lab) {
 }
 
 async fn a_guest_boots_and_reads_exactly_what_was_asked(lab: &Lab) -> String {
-    // attacks.md 21 and 22.
+    // XML that would be another command line, YAML that would be another key.
     let user_data = "#!/bin/sh\n</name><qemu:commandline><qemu:arg value='-S'/></qemu:commandline>\nlocal-hostname: \
                      pwned\n...\n--- !!python/object\n\"'\\\u{202e}é\t";
     let key = "ssh-ed25519 AAAA </domain>\" 'x: y\\n' a@b";

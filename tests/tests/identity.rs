@@ -124,7 +124,7 @@ async fn machines_join_once_and_are_who_their_certificates_say() {
 
     tokens_are_refused(&cluster, dir.path()).await;
 
-    // Attack 26: with A's key, as B.
+    // With A's key, as B.
     let stolen = agent_credentials(&one.data_dir).expect("its keys");
     let two = agent(dir.path(), &cluster, "two");
     let _two = two.start().expect("it starts");
@@ -303,7 +303,7 @@ async fn after_all_certificates_expired_a_cluster_heals() {
     for id in 1..=3 {
         cluster.ready(id).await.expect("an address");
     }
-    // Attack 27: with an expired certificate there is nothing but renewal.
+    // With an expired certificate there is nothing but renewal.
     let thief = agent_credentials(&good.data_dir).expect("its keys");
     let denied = session(&thief, &cluster, "good").await.expect_err("expired");
     assert_eq!(denied.code(), Code::Unauthenticated, "{denied:?}");

@@ -41,7 +41,7 @@ fn check(change: impl FnOnce(&mut Desired), expected: Option<&[Object]>) {
 
 #[test]
 fn states_are_taken_in_order_and_never_back() {
-    // attacks.md 28.
+    // Of an earlier index, incarnation or generation, or of another cluster.
     check(|_| {}, Some(&[]));
     check(|m| m.stamp.applied_index = 0, None);
     check(|m| (m.stamp.incarnation, m.stamp.applied_index) = (0, 99), None);

@@ -1,7 +1,7 @@
 //! HTTP: from a request to a call of the service, and back. Generic over the resource kinds: the table in
 //! `rempart_api::Kind` decides which paths and methods exist.
 //!
-//! Order of checks (SECA section 14): authenticate, authorise, decode, validate.
+//! Order of checks: authenticate, authorise, decode, validate.
 
 mod answered;
 mod audit;

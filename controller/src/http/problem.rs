@@ -1,4 +1,4 @@
-//! Every way a request can fail, and the problem that says so (SECA sections 7, 14, 15).
+//! Every way a request can fail, and the problem that says so (RFC 7807, with the types of SECA).
 //!
 //! What is ours stays inside: a fault's own words go to the log, the caller gets the class, what to do, and the
 //! request id to ask about.
@@ -12,8 +12,8 @@ use crate::auth::Denied;
 use crate::blob::BlobError;
 use crate::service::{Fault, ServiceError};
 
-/// Which HTTP status tells a refused admission or a conflict of states (digest, ambiguity 1). The problem's `type` is
-/// the true class in either.
+/// Which HTTP status tells a refused admission or a conflict of states: SECA's text and its released client differ. The
+/// problem's `type` is the true class in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum StatusTable {
     /// What the released official client understands: 412 for all of them.

@@ -57,7 +57,7 @@ fn a_sound_image_is_admitted() {
 
 #[test]
 fn anything_that_leads_out_of_the_file_is_refused() {
-    // attacks.md 1 and 2.
+    // A backing file; an external data file (CVE-2024-32498).
     check(
         |bytes| {
             put64(bytes, 8, 512);
@@ -86,7 +86,7 @@ fn anything_that_leads_out_of_the_file_is_refused() {
 
 #[test]
 fn sizes_are_bounded() {
-    // attacks.md 6.
+    // Eight exbibytes in a small file, and tables to match.
     check(|bytes| put64(bytes, 24, 8 << 60), "virtual size");
     check(|bytes| put64(bytes, 24, 0), "virtual size");
     check(|bytes| put64(bytes, 24, SIZE + 7), "virtual size");
@@ -114,7 +114,7 @@ fn what_is_not_understood_is_refused() {
 
 #[test]
 fn a_header_cut_anywhere_is_refused() {
-    // attacks.md 7.
+    // Cut short, or with fields that name what is behind the end.
     let bytes = sound();
     for length in 0..112 {
         assert!(Header::parse(&bytes[..length]).is_err(), "{length} bytes were taken for a header");

@@ -1,4 +1,4 @@
-//! Bytes that are not what was declared, hostile ones among them (attacks.md 1 to 8), and callers without the right.
+//! Bytes that are not what was declared, hostile ones among them and callers without the right.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -35,7 +35,7 @@ async fn mistakes(stage: &Stage, urn: &Urn) {
     stage.upload(1, urn, &size, bytes.clone()).await.expect(422, "2097152 were declared");
     stage.upload(1, urn, &query("raw", &bytes[1..]), bytes[1..].to_vec()).await.expect(422, "whole sectors");
     stage.upload(1, urn, &query("raw", b""), Vec::new()).await.expect(422, "empty");
-    // attacks.md 8: nothing a client writes becomes a path.
+    // Nothing a client writes becomes a path.
     for digest in ["..%2f..%2fetc%2fpasswd", "../../x", "a;b", "%00", &"AB".repeat(32), &"g".repeat(64), ""] {
         let query = format!("format=raw&sha256={digest}");
         stage.upload(1, urn, &query, bytes.clone()).await.expect(400, "64 lower-case");
@@ -44,7 +44,7 @@ async fn mistakes(stage: &Stage, urn: &Urn) {
     stage.upload(1, urn, &format!("sha256={digest}"), bytes.clone()).await.expect(400, "never guessed");
     stage.upload(1, urn, &format!("{sound}&fromat=x"), bytes.clone()).await.expect(400, "fromat");
     stage.upload(1, urn, &format!("{sound}&virtualSizeBytes=-1"), bytes.clone()).await.expect(400, "bytes");
-    // attacks.md 3.
+    // A format is named, and is one of two.
     for format in ["vmdk", "vdi", "auto", "QCOW2"] {
         let query = format!("format={format}&sha256={digest}");
         stage.upload(1, urn, &query, bytes.clone()).await.expect(422, "convert the image");
@@ -58,7 +58,7 @@ async fn hostile_images(stage: &Stage, urn: &Urn) {
         assert!(answer.status == 422 && answer.body.to_string().contains(words), "{what}: {answer:?}");
         assert_eq!(answer.body["type"], "http://secapi.cloud/errors/validation-error", "{what}");
     };
-    // attacks.md 1: a file, a json: description and a network address underneath.
+    // A file, a json: description and a network address underneath.
     for backing in
         ["/etc/shadow", "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/shadow\"}", "nbd://127.0.0.1/x"]
     {
@@ -66,12 +66,12 @@ async fn hostile_images(stage: &Stage, urn: &Urn) {
         let bytes = qemu_img(dir, "backed.qcow2", &arguments);
         refused(backing, "qcow2", bytes, "backing file").await;
     }
-    // attacks.md 2.
+    // CVE-2024-32498.
     let option = format!("data_file={},data_file_raw=on", dir.join("outside.raw").display());
     let bytes =
         qemu_img(dir, "external.qcow2", &["create", "-q", "-f", "qcow2", "-o", &option, "FILE", "16M"]);
     refused("an external data file", "qcow2", bytes, "external data file").await;
-    // attacks.md 3.
+    // Whose descriptor names any file (CVE-2022-47951).
     for subformat in ["monolithicSparse", "monolithicFlat"] {
         let option = format!("subformat={subformat}");
         let name = format!("{subformat}.vmdk");
@@ -79,17 +79,17 @@ async fn hostile_images(stage: &Stage, urn: &Urn) {
         refused(subformat, "raw", bytes.clone(), "VMDK").await;
         refused(subformat, "qcow2", bytes, "VMDK").await;
     }
-    // attacks.md 4.
+    // A header that contradicts what was declared.
     let sound = qemu_img(dir, "sound.qcow2", &["create", "-q", "-f", "qcow2", "FILE", "16M"]);
     refused("qcow2 declared as raw", "raw", sound.clone(), "declare it as qcow2").await;
     refused("raw declared as qcow2", "qcow2", noise(MIB, 3), "no qcow2 header").await;
-    // attacks.md 6: eight exbibytes in a small file; and merely more than the volume.
+    // Eight exbibytes in a small file; and merely more than the volume.
     let mut vast = sound.clone();
     vast[24..32].copy_from_slice(&(8_u64 << 60).to_be_bytes());
     refused("8 EiB", "qcow2", vast, "virtual size").await;
     let large = qemu_img(dir, "large.qcow2", &["create", "-q", "-f", "qcow2", "FILE", "2G"]);
     refused("2 GiB in 1 GiB", "qcow2", large, "make the volume larger").await;
-    // attacks.md 7: tables beyond reason, unknown features, encryption, and headers cut short.
+    // Tables beyond reason, unknown features, encryption, and headers cut short.
     let patched = |offset: usize, field: &[u8]| {
         let mut bytes = sound.clone();
         bytes[offset..offset + field.len()].copy_from_slice(field);

@@ -55,7 +55,7 @@ fn check(seed: &Seed) {
 
 #[test]
 fn a_hostile_string_changes_no_other_key() {
-    // attacks.md 22.
+    // Line feeds, quotes, other documents, YAML tags, terminal escapes.
     for hostile in HOSTILE {
         check(&Seed {
             instance_id: hostile.into(),

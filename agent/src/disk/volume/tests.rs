@@ -75,7 +75,7 @@ fn the_tool_is_bounded_and_its_words_are_kept() {
 
 #[test]
 fn what_a_guest_writes_on_its_disk_is_never_taken_for_a_header() {
-    // attacks.md 5: a guest writes a qcow2 header that names a file of the host onto its disk; then the disk grows.
+    // CVE-2026-24708: a guest writes a qcow2 header that names a file of the host onto its disk; then the disk grows.
     let temp = tempfile::tempdir().unwrap();
     let secret = temp.path().join("secret");
     std::fs::write(&secret, vec![b'S'; 64 << 10]).unwrap();

@@ -235,7 +235,7 @@ impl Tx {
     }
 }
 
-/// `if-unmodified-since` (SECA section 11).
+/// `if-unmodified-since`: in SECA a version, not a date.
 pub(crate) fn check_version(object: &Object, expected: Option<u64>) -> Result<(), Refusal> {
     match expected {
         Some(expected) if expected != object.resource_version => Err(Refusal::new(

@@ -1,4 +1,4 @@
-//! Label selectors (SECA section 13): terms separated by commas, all of which have to hold.
+//! Label selectors (`labels=` of SECA): terms separated by commas, all of which have to hold.
 //!
 //! ```text
 //!   key=value  key==value  key!=value    equal; not equal, also where there is no such label

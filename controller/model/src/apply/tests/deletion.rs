@@ -1,4 +1,4 @@
-//! DELETE: what refuses it, what it waits for (SECA section 12).
+//! DELETE: what refuses it, what it waits for.
 
 use super::*;
 use crate::object::Object;

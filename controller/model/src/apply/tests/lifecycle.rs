@@ -1,4 +1,4 @@
-//! Creation, replacement, versions and the exact condition histories (SECA sections 10 and 11).
+//! Creation, replacement, versions and the exact condition histories.
 
 use super::*;
 
