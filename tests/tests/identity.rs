@@ -193,7 +193,7 @@ async fn ends(agent: &Agent) -> String {
     daemon.log()
 }
 
-/// Attacks 27 and 29: nobody without a certificate of this CA, and nobody but replicas, speaks Raft.
+/// Nobody without a certificate of this CA, and nobody but replicas, speaks Raft.
 async fn strangers_are_refused(cluster: &Cluster, host: &Credentials) {
     let at = address(cluster, 1);
     let foreign = Ca::create("foreign").expect("a CA");

@@ -11,12 +11,14 @@
 //! | `words.rs` | registries, developers' paths, naps in tests, killing by name |
 //! | `manifests.rs` | shared lints and dependencies, membership |
 //! | `migrations.rs` | names and numbers of migrations |
+//! | `proofs.rs` | tests that `docs/security.md` names |
 //!
 //! No dependencies beyond std: these tests run while everything else is broken.
 
 mod arrows;
 mod manifests;
 mod migrations;
+mod proofs;
 mod purity;
 mod rust;
 mod shape;
@@ -152,4 +154,9 @@ fn manifests_share_lints_and_dependencies() {
 #[test]
 fn migrations_are_named_and_numbered() {
     hold(migrations::rule);
+}
+
+#[test]
+fn promises_have_their_tests() {
+    hold(proofs::rule);
 }
