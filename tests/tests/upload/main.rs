@@ -1,9 +1,10 @@
 //! Uploads, on real controllers: what is taken, what is refused, and what survives.
 //!
-//! Three files: [`refusals`] has hostile and mistaken bytes, [`faults`] what happens to the machines meanwhile, and this
-//! one what they stand on, with uploads that go well.
+//! Four files: [`refusals`] has hostile and mistaken bytes, [`faults`] what happens to the machines meanwhile, [`hosts`]
+//! what hypervisors are given of it, and this one what they stand on, with uploads that go well.
 
 mod faults;
+mod hosts;
 mod refusals;
 
 use std::path::{Path, PathBuf};
