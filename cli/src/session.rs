@@ -233,6 +233,10 @@ impl<'a> Session<'a> {
         let urn = reference.resolve(kind, &from, "").map_err(|error| {
             let failure = Failure::usage(format!("{name:?} names no {}", noun(kind)));
             match error {
+                ReferenceError::Form(..) if !name.contains('/') => match rempart_api::check_name(name) {
+                    Err(why) => failure.next(format!("A name {why}")),
+                    Ok(()) => failure,
+                },
                 ReferenceError::Form(..) => failure.next(format!(
                     "Write its name, {}/NAME behind the tenant and workspace it is in, or its whole URN",
                     kind.info().collection

@@ -363,6 +363,16 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
         "run web --image tiny --sku d2xs --ssh-key id --create-workspace",
         &["private", "id.pub"],
     );
+    alice.fails(
+        NOT_FOUND,
+        "run web --image tiny --sku huge --create-workspace",
+        &["no instance SKU \"huge\"", "seca.d2xs"],
+    );
+    alice.fails(
+        USAGE,
+        "run Web_1 --image tiny --sku d2xs",
+        &["\"Web_1\" names no instance", "lower-case letters"],
+    );
     alice.fails(NOT_FOUND, "list vms", &[]);
     // What was made before a refusal is named, or removed.
     let nowhere = "run web --image tiny --sku d2xs --zone nowhere --create-workspace";

@@ -54,6 +54,7 @@ impl Request {
         let keys = run.ssh_keys.iter().map(|path| public_keys(path)).collect::<Result<Vec<_>>>()?.concat();
         let user_data = run.user_data.as_deref().map(user_data).transpose()?;
         let (image, view) = find_image(session, &run.image).await?;
+        check_sku(session, &run.sku).await?;
         let size_gb = match run.size_gb {
             Some(size) => size,
             None => image_size_gb(&view),
@@ -123,6 +124,17 @@ async fn find_image(session: &Session<'_>, name: &str) -> Result<(String, Resour
         format!("there is no image {:?}, neither of tenant {} nor a shared one", own.name, own.tenant),
     )
     .next(format!("Images: {known}. A new one: rempart image upload FILE --name NAME")))
+}
+
+/// Before anything is made: an instance of an SKU that is not there would be refused after its volumes.
+async fn check_sku(session: &Session<'_>, name: &str) -> Result<()> {
+    if session.find(&session.urn(Kind::InstanceSku, name)?).await?.is_some() {
+        return Ok(());
+    }
+    let skus = session.list(Kind::InstanceSku, None).await?;
+    let known: Vec<_> = skus.into_iter().map(|sku| sku.metadata.name).collect();
+    Err(Failure::new(Exit::NotFound, format!("there is no instance SKU {name:?}"))
+        .next(format!("SKUs: {}; what they are: rempart list skus", known.join(", "))))
 }
 
 /// The size of the disk in an image, in whole GB (GiB).
