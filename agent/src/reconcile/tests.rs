@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use tokio::task::JoinHandle;
 
+mod pool;
 pub(crate) mod stage;
 
 use stage::StageHypervisor;
