@@ -127,7 +127,14 @@ impl Settings {
         let ca = match &self.ca_file {
             None => None,
             Some(path) => {
-                Some(std::fs::read(path).map_err(|error| Failure::file("read the CA file", path, &error))?)
+                let pem =
+                    std::fs::read(path).map_err(|error| Failure::file("read the CA file", path, &error))?;
+                // Of a file without any, an empty list of authorities would be made, and no server be good.
+                let begin = b"-----BEGIN CERTIFICATE-----";
+                if !pem.windows(begin.len()).any(|window| window == begin) {
+                    return Err(Failure::usage(format!("{} holds no PEM certificate", path.display())));
+                }
+                Some(pem)
             }
         };
         match Client::with_authority(&self.server, token, ca.as_deref()) {

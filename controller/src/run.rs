@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use rempart_daemon::http::TowerToHyperService;
 use rempart_daemon::{signals, systemd};
-use rempart_identity::{Accepted, accept, peer};
+use rempart_identity::{Accepted, WebTls, accept, peer};
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,6 +56,12 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let issuers = settings.oidc_issuers.clone().unwrap_or_default();
     let authenticator = Authenticator::new(keys.issuer.clone(), issuers)?;
 
+    let web_tls = match (&settings.certificates.http_tls_cert, &settings.certificates.http_tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(WebTls::read(certificate, key).context("TLS of the REST API")?)
+        }
+        _ => None,
+    };
     // Listeners first: a port that is taken is said before anything is touched.
     let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
     let internal_listener = listen(settings.internal_listen, "peers and agents", "--internal-listen").await?;
@@ -93,8 +99,9 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         }
     };
     let fleet = Fleet::new(node.clone(), replica.clone(), keys.sealer.clone());
+    let scheme = if web_tls.is_some() { "https" } else { "http" };
     let public_url =
-        settings.public_url.clone().unwrap_or_else(|| format!("http://{}", settings.http_listen));
+        settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", settings.http_listen));
     let public_url = public_url.trim_end_matches('/').to_owned();
     let service = Service::new(
         node.clone(),
@@ -164,8 +171,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         ..rempart_daemon::http::Limits::new("rest")
     };
     let app = TowerToHyperService::new(app);
-    let mut http_task =
-        tokio::spawn(rempart_daemon::http::serve(http_listener, limits, app, stopping.clone()));
+    let mut http_task = match web_tls {
+        Some(tls) => {
+            let handshake = move |stream| tls.clone().accept(stream);
+            let serving =
+                rempart_daemon::http::serve_over(http_listener, limits, app, stopping.clone(), handshake);
+            tokio::spawn(serving)
+        }
+        None => tokio::spawn(rempart_daemon::http::serve(http_listener, limits, app, stopping.clone())),
+    };
     if let Some(listener) = metrics_listener {
         let telemetry = Telemetry {
             node: node.clone(),

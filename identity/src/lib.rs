@@ -24,6 +24,7 @@ pub mod peer;
 pub mod pool;
 pub mod token;
 mod verify;
+pub mod web;
 
 pub use accept::{Accepted, Caller, accept};
 pub use ca::Ca;
@@ -34,3 +35,4 @@ pub use name::Identity;
 pub use peer::{identity, require_controller, require_host};
 pub use pool::{Expect, Lane, Pool};
 pub use token::JoinToken;
+pub use web::WebTls;

@@ -1,5 +1,7 @@
 //! `rempart` as a person and a script use it, against a real controller.
 
+mod https;
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -395,6 +397,7 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
     check_failure(&other, REFUSED, "another user data", &["userData", "already"]);
 
     console(&alice);
+    screen(&alice);
     alice.good("stop web --timeout 120");
     assert!(alice.good("list vms").contains(" off "));
     alice.good("start web --timeout 120");
@@ -405,6 +408,35 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
     alice.good("remove web --yes");
     assert_eq!(alice.good("list volumes"), "");
     assert!(lab.domains().is_empty());
+}
+
+/// The screen, at a socket of the person's own that goes with the command.
+fn screen(alice: &Person) {
+    let socket = alice.home.join("web.vnc");
+    let mut command = Command::new(binary("rempart").expect("it is built"));
+    command.args(["console", "web", "--vnc-socket"]).arg(&socket);
+    command.env_clear().env("HOME", &alice.home).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut said = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).expect("it says something");
+    assert!(line.contains("web.vnc") && line.contains("Ctrl-C"), "{line}");
+    assert_eq!(mode(&socket), 0o600);
+    for viewer in 0..2 {
+        let mut viewer_end = std::os::unix::net::UnixStream::connect(&socket).expect("it listens");
+        viewer_end.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut greeting = [0; 12];
+        viewer_end.read_exact(&mut greeting).expect("a greeting");
+        assert_eq!(&greeting, b"RFB 003.008\n", "viewer {viewer}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("text");
+    assert!(rest.contains("no longer offered"), "{rest}");
+    assert!(!socket.exists(), "its socket goes with it");
+    assert!(alice.good("list vms").contains(" on "), "the guest goes on");
 }
 
 /// The log, and the console in a real terminal (that of `script`), left with Ctrl-].
