@@ -1,7 +1,7 @@
 //! Paths and methods, from the table of kinds.
 
 use axum::http::Method;
-use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
+use rempart_api::{Kind, Provider, Urn, Verbs};
 use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
 
 use super::problem::Failure;
@@ -38,17 +38,11 @@ impl Route {
             [provider, "v1", ref rest @ ..] => (Provider::from_name(provider).ok_or_else(no_route)?, rest),
             _ => return Err(no_route()),
         };
-        if rest.len() % 2 == 1 {
-            return match Urn::from_segments(provider, &rest[..rest.len() - 1]) {
-                Some(urn) if urn.kind.info().actions.contains(&rest[rest.len() - 1]) => {
-                    action(method, canonical(urn), rest[rest.len() - 1])
-                }
-                Some(urn) if urn.kind == Kind::BlockStorage && rest[rest.len() - 1] == "content" => {
-                    allow(method, &[Method::PUT])?;
-                    Ok(Route { target: Target::Fill(canonical(urn)) })
-                }
-                _ => collection(method, provider, rest),
-            };
+        if let ([of @ .., word], 1) = (rest, rest.len() % 2) {
+            let beneath = Urn::from_segments(provider, of).and_then(|urn| beneath(canonical(urn), word));
+            let Some((takes, target)) = beneath else { return collection(method, provider, rest) };
+            allow(method, &takes)?;
+            return Ok(Route { target });
         }
         let urn = canonical(Urn::from_segments(provider, rest).ok_or_else(no_route)?);
         served(&urn)?;
@@ -81,30 +75,30 @@ fn collection(method: &Method, provider: Provider, segments: &[&str]) -> Result<
     let mut from = canonical(Urn::from_segments(provider, &with_name).ok_or_else(no_route)?);
     from.name.clear();
     served(&from)?;
-    debug_assert!(from.kind.info().scope >= Scope::Global);
-    allow(method, &[Method::GET])?;
+    allow(method, &Method::GET)?;
     Ok(Route { target: Target::List(from) })
 }
 
-fn action(method: &Method, urn: Urn, name: &str) -> Result<Route, Failure> {
-    allow(method, &[Method::POST])?;
-    let target = match (urn.kind, name) {
+/// What stands beneath a resource by a word of its own: its actions in the table, and a volume's content.
+fn beneath(urn: Urn, word: &str) -> Option<(Method, Target)> {
+    let target = match (urn.kind, word) {
         (Kind::Instance, "start") => Target::Power(urn, PowerAction::Start),
         (Kind::Instance, "stop") => Target::Power(urn, PowerAction::Stop),
         (Kind::Instance, "restart") => Target::Power(urn, PowerAction::Restart),
         (Kind::Host, "cordon") => Target::Host(urn, HostAction::Cordon),
         (Kind::Host, "uncordon") => Target::Host(urn, HostAction::Uncordon),
         (Kind::Host, "revoke") => Target::Host(urn, HostAction::Revoke),
-        (_, other) => return Err(Failure::NoRoute(format!("there is no action {other:?}"))),
+        (Kind::BlockStorage, "content") => return Some((Method::PUT, Target::Fill(urn))),
+        _ => return None,
     };
-    Ok(Route { target })
+    Some((Method::POST, target))
 }
 
-fn allow(method: &Method, allowed: &[Method]) -> Result<(), Failure> {
-    match allowed {
-        _ if allowed.contains(method) => Ok(()),
-        [only] if *only == Method::GET => Err(Failure::Method("GET")),
-        [only] if *only == Method::PUT => Err(Failure::Method("PUT")),
+fn allow(method: &Method, allowed: &Method) -> Result<(), Failure> {
+    match *allowed {
+        _ if method == allowed => Ok(()),
+        Method::GET => Err(Failure::Method("GET")),
+        Method::PUT => Err(Failure::Method("PUT")),
         _ => Err(Failure::Method("POST")),
     }
 }
