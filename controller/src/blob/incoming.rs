@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::thread;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -129,6 +130,7 @@ fn write(
     let mut hasher = digest::Context::new(&digest::SHA256);
     let mut beginning = Some(Vec::with_capacity(HEADER_WINDOW_BYTES));
     let (mut size_bytes, mut promised, mut synced) = (0, expected.size_bytes.unwrap_or(0), 0);
+    let mut syncing = Syncing::default();
     loop {
         let bytes = match pieces.blocking_recv() {
             Some(Piece::Bytes(bytes)) => bytes,
@@ -156,7 +158,7 @@ fn write(
         file.write_all(&bytes).map_err(|error| store.failed(error))?;
         unfinished.written(count);
         if size_bytes - synced >= SYNC_EVERY_BYTES {
-            file.sync_data().map_err(|error| store.failed(error))?;
+            syncing.start(&file).map_err(|error| store.failed(error))?;
             synced = size_bytes;
         }
     }
@@ -170,7 +172,7 @@ fn write(
         return Err(BlobError::Refused { parameter: "sha256", why });
     }
     let virtual_size_bytes = disk_size(&file, format, size_bytes, expected)?;
-    file.sync_all().map_err(|error| store.failed(error))?;
+    syncing.end().and_then(|()| file.sync_all()).map_err(|error| store.failed(error))?;
     unfinished.finish(expected.name)?;
     Ok(BlobSpec {
         sha256: expected.name.sha256(),
@@ -178,6 +180,28 @@ fn write(
         size_bytes,
         virtual_size_bytes,
     })
+}
+
+/// Written bytes on their way to the disk while the next ones come: one stretch at a time, so that no more than two are in
+/// memory.
+#[derive(Default)]
+struct Syncing(Option<thread::JoinHandle<std::io::Result<()>>>);
+
+impl Syncing {
+    /// Waits for the stretch before, and begins with all that has been written since.
+    fn start(&mut self, file: &File) -> std::io::Result<()> {
+        self.end()?;
+        let file = file.try_clone()?;
+        let work = thread::Builder::new().name("blob-sync".to_owned());
+        self.0 = Some(work.spawn(move || file.sync_data())?);
+        Ok(())
+    }
+
+    /// Waits for the stretch under way. An error of the disk is told once, so it must not be lost here.
+    fn end(&mut self) -> std::io::Result<()> {
+        let panicked = |_| Err(std::io::Error::other("the thread that syncs a blob panicked"));
+        self.0.take().map_or(Ok(()), |work| work.join().unwrap_or_else(panicked))
+    }
 }
 
 /// Judges the whole, and compares the disk in it with what was declared and what there is room for.
