@@ -68,9 +68,10 @@ async fn a_flow_ends_well_whoever_is_killed() {
     let clients = (1..=3).map(|id| lab.cluster.client(id, "alice").expect("a client")).collect();
     let tenant = Tenant { clients };
     equal_first_puts_make_one_instance(&lab, &tenant).await;
-    for round in 0..3_u64 {
+    // A flow takes about two seconds: one kill in each part of it, from the first PUT to the guest coming on.
+    for round in 0..4_u64 {
         let victim = usize::try_from((u64::from(seed) + round) % 3).expect("it is small") + 1;
-        let after = Duration::from_millis(u64::from(seed) / 7 * (round + 1) % 900);
+        let after = Duration::from_millis(round * 500 + u64::from(seed) / 7 * (round + 1) % 500);
         eprintln!("round {round}: replica {victim} dies after {after:?}");
         one_flow(&mut lab, &tenant, &format!("flow-{round}"), victim, after).await;
     }

@@ -205,6 +205,11 @@ async fn a_guest_that_powers_itself_off_stays_off(lab: &mut Lab) {
     // And it starts again when that is asked for, on the same disk.
     lab.alice.act(&urn, "start").await.expect("accepted");
     lab.says(&uid, "tiny: boot 2 of this disk").await;
+    // With the agent there, which looks by itself once an hour: the guest's end rings.
+    let off =
+        |status: &Value| status["conditions"][0]["reason"] == "GuestShutdown" && status["state"] == "active";
+    lab.status(&urn, "to be off by its own will once more", off).await;
+    assert!(!lab.qemu_runs(&uid));
     lab.delete("moody").await;
 }
 
