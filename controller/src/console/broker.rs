@@ -17,7 +17,7 @@ use futures::Stream;
 use rempart_api::compute::PowerState;
 use rempart_api::console::ConsoleKind;
 use rempart_api::{Kind, Urn};
-use rempart_model::{Command, Detail, Envelope, PowerAction, RedeemCommand, Spec, State};
+use rempart_model::{Command, Detail, Envelope, PowerAction, RedeemCommand, State};
 use rempart_proto::agent::v1::{ConsoleKind as WireKind, OpenConsole};
 use rempart_proto::console::v1::attach::What;
 use rempart_proto::console::v1::frame::Frame as Says;
@@ -38,7 +38,7 @@ use crate::auth::{Authority, Proof};
 use crate::fleet::Fleet;
 use crate::raft::{Node, Proposal, ProposeError};
 use crate::replica::{Replica, now};
-use crate::service::{Call, Caller, Service};
+use crate::service::{Call, Caller, Service, ServiceError};
 
 /// How long a host's agent may take to dial back.
 const DIAL_BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ pub(super) struct Served {
 /// Whose console, and for whom.
 #[derive(Clone)]
 struct Seen {
-    subject: String,
+    caller: Caller,
     urn: Urn,
     uid: Uuid,
 }
@@ -107,9 +107,10 @@ impl Broker {
         let shown = token::verify(&self.authority, shown).map_err(Refused::Token)?;
         let (urn, uid, kind) = (shown.claims.urn(), shown.claims.uid, shown.claims.kind);
         // Before the token is used up: who has to close another console first may come back with it.
-        let slot = self.slots.take(&shown.subject, Some(uid))?;
-        self.redeem(&shown).await?;
-        self.check_right(&shown.subject, &urn).await?;
+        let caller = shown.caller();
+        let slot = self.slots.take(&caller.subject, Some(uid))?;
+        self.redeem(&shown, &caller).await?;
+        self.check_right(&caller, &urn).await?;
         let (host, power) = whereabouts(&self.replica.state(), &urn, uid)?;
         if power == PowerState::Off {
             return Err(Refused::off(&urn));
@@ -118,27 +119,29 @@ impl Broker {
             ConsoleKind::Serial => WireKind::Serial,
             ConsoleKind::Vnc => WireKind::Vnc,
         };
-        self.ask(&host, Seen { subject: shown.subject, urn, uid }, kind, 0, slot).await
+        self.ask(&host, Seen { caller, urn, uid }, kind, 0, slot).await
     }
 
     async fn log(&self, asked: SerialLog) -> Result<Line, Refused> {
         let urn = Urn::workspace(Kind::Instance, &asked.tenant, &asked.workspace, &asked.instance);
         let slot = self.slots.take(&asked.subject, None)?;
-        self.check_right(&asked.subject, &urn).await?;
+        // Whoever passed it on has authenticated it a moment ago.
+        let caller = Caller { subject: asked.subject, proof: Proof::Foreign };
+        self.check_right(&caller, &urn).await?;
         let state = self.replica.state();
         let uid = state.get(&urn).map(|instance| instance.uid).ok_or_else(|| not_found(&urn))?;
         let (host, _) = whereabouts(&state, &urn, uid)?;
-        let seen = Seen { subject: asked.subject, urn, uid };
+        let seen = Seen { caller, urn, uid };
         self.ask(&host, seen, WireKind::SerialLog, asked.tail_bytes, slot).await
     }
 
     /// Puts the use of a token into the log: it is the audit's row, too. Never repeated: a repetition that was answered
     /// from the log would let a token in twice.
-    async fn redeem(&self, shown: &token::Shown) -> Result<(), Refused> {
+    async fn redeem(&self, shown: &token::Shown, caller: &Caller) -> Result<(), Refused> {
         let envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: Uuid::now_v7(),
-            actor: shown.subject.clone(),
+            actor: caller.subject.clone(),
             trace: None,
             time: now(),
             command: Command::Redeem(RedeemCommand {
@@ -159,10 +162,9 @@ impl Broker {
         }
     }
 
-    async fn check_right(&self, subject: &str, urn: &Urn) -> Result<(), Refused> {
+    async fn check_right(&self, caller: &Caller, urn: &Urn) -> Result<(), Refused> {
         // What the caller proved itself with was judged by the replica that was asked, or when the token was given.
-        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
-        self.service.check_right(Uuid::now_v7(), caller, right(urn)).await.map_err(Refused::from)
+        self.service.check_right(Uuid::now_v7(), caller.clone(), right(urn)).await.map_err(Refused::from)
     }
 
     async fn ask(
@@ -190,13 +192,13 @@ impl Broker {
                 _ => Refused::Unavailable(refused.detail),
             });
         }
-        tracing::info!(instance = %seen.urn, subject = seen.subject, kind = ?kind, "console opened");
+        tracing::info!(instance = %seen.urn, subject = seen.caller.subject, kind = ?kind, "console opened");
         let (to_viewer, from_agent) = mpsc::channel(FRAMES_WAITING);
         let to_agent = served.to_agent.clone();
         let broker = self.clone();
         tokio::spawn(async move {
             let why = broker.look_after(&seen, served.from_agent, &to_viewer, leadership).await;
-            tracing::info!(instance = %seen.urn, subject = seen.subject, reason = ?why.reason(), why = why.detail, "console closed");
+            tracing::info!(instance = %seen.urn, subject = seen.caller.subject, reason = ?why.reason(), why = why.detail, "console closed");
             let last = Frame { frame: Some(Says::Close(why)) };
             // The agent may be gone; it notices by itself, too. The viewer reads always, or is gone.
             let _ = served.to_agent.try_send(last.clone());
@@ -242,7 +244,7 @@ impl Broker {
         let revoked = async {
             loop {
                 sleep(RIGHTS_INTERVAL).await;
-                if let Some(why) = no_longer(&self.replica.state(), seen) {
+                if let Some(why) = self.no_longer(seen) {
                     return why;
                 }
             }
@@ -252,6 +254,20 @@ impl Broker {
             why = replaced => why,
             why = revoked => why,
             () = to_viewer.closed() => close(Reason::Done, "who watched it has gone"),
+        }
+    }
+
+    /// Why somebody may not see it any more.
+    fn no_longer(&self, seen: &Seen) -> Option<Close> {
+        if self.replica.state().get(&seen.urn).is_none_or(|instance| instance.uid != seen.uid) {
+            return Some(close(Reason::GuestOff, "the instance was deleted"));
+        }
+        match self.service.may_still(&seen.caller, &right(&seen.urn)) {
+            Ok(()) => None,
+            Err(ServiceError::Revoked) => {
+                Some(close(Reason::Revoked, "the token this console was asked for with was called back"))
+            }
+            Err(_) => Some(close(Reason::Revoked, "you have no right to this instance any more")),
         }
     }
 
@@ -285,17 +301,5 @@ pub(super) fn whereabouts(state: &State, urn: &Urn, uid: Uuid) -> Result<(String
         _ => Err(Refused::Conflict(format!(
             "{urn} has no host yet: it never ran, and has neither console nor log"
         ))),
-    }
-}
-
-/// Why somebody may not see it any more.
-fn no_longer(state: &State, seen: &Seen) -> Option<Close> {
-    if state.get(&seen.urn).is_none_or(|instance| instance.uid != seen.uid) {
-        return Some(close(Reason::GuestOff, "the instance was deleted"));
-    }
-    let tenant = state.get(&Urn::global(Kind::Tenant, &seen.urn.tenant));
-    match tenant.map(|tenant| &tenant.spec) {
-        Some(Spec::Tenant(tenant)) if tenant.owners.contains(&seen.subject) => None,
-        _ => Some(close(Reason::Revoked, "you are no owner of this tenant any more")),
     }
 }

@@ -110,15 +110,14 @@ impl Consoles {
         urn: &Urn,
         kind: ConsoleKind,
     ) -> Result<ConsoleAccess, Refused> {
-        let subject = caller.subject.clone();
-        self.broker.service.check_right(Uuid::now_v7(), caller, broker::right(urn)).await?;
+        self.broker.service.check_right(Uuid::now_v7(), caller.clone(), broker::right(urn)).await?;
         let state = self.broker.replica.state();
         let uid = state.get(urn).map(|instance| instance.uid).ok_or_else(|| broker::not_found(urn))?;
         if broker::whereabouts(&state, urn, uid)?.1 == PowerState::Off {
             return Err(Refused::off(urn));
         }
         let lifetime = self.settings.token_lifetime.min(TOKEN_LIFETIME);
-        let (token, expires_at) = token::issue(&self.broker.authority, &subject, urn, uid, kind, lifetime)
+        let (token, expires_at) = token::issue(&self.broker.authority, &caller, urn, uid, kind, lifetime)
             .map_err(Refused::Internal)?;
         // http becomes ws, https wss.
         let base = self.settings.public_url.replacen("http", "ws", 1);

@@ -11,8 +11,9 @@ use rempart_model::TokenUse;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::auth::{Audience, Authority};
+use crate::auth::{Audience, Authority, Proof};
 use crate::replica::now;
+use crate::service::Caller;
 
 /// What a token is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +26,15 @@ pub(super) struct Claims {
     /// Incarnation of the instance.
     pub(super) uid: Uuid,
     pub(super) kind: ConsoleKind,
+    /// What the right to it rests on: called back, it opens nothing any more.
+    #[serde(default)]
+    proof: Proof,
 }
 
 /// A token that was verified. That it was not used before is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
-    pub(super) subject: String,
+    subject: String,
     pub(super) claims: Claims,
     pub(super) expires_at: Timestamp,
 }
@@ -42,15 +46,20 @@ impl Claims {
 }
 
 impl Shown {
+    /// Whom it was issued to.
+    pub(super) fn caller(&self) -> Caller {
+        Caller { subject: self.subject.clone(), proof: self.claims.proof.clone() }
+    }
+
     pub(super) fn to_use(&self) -> TokenUse {
         TokenUse { id: self.claims.jti, expires_at: self.expires_at }
     }
 }
 
-/// A new token for `subject`, and its end.
+/// A new token for `caller`, and its end.
 pub(super) fn issue(
     authority: &Authority,
-    subject: &str,
+    caller: &Caller,
     instance: &Urn,
     uid: Uuid,
     kind: ConsoleKind,
@@ -63,9 +72,10 @@ pub(super) fn issue(
         instance: instance.name.clone(),
         uid,
         kind,
+        proof: caller.proof.clone(),
     };
     let (token, expires_unix_s) = authority
-        .issue_for(Audience::Console, subject, lifetime, &claims)
+        .issue_for(Audience::Console, &caller.subject, lifetime, &claims)
         .map_err(|error| format!("signing a console token: {error}"))?;
     Ok((token, timestamp(expires_unix_s)))
 }

@@ -173,6 +173,15 @@ impl Service {
         self.authorise(&self.inner.replica.state(), &request).map(|_| ())
     }
 
+    /// Whether a caller may still do what they were let do before, by the State of this replica.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`], or [`ServiceError::Revoked`].
+    pub fn may_still(&self, caller: &Caller, call: &Call) -> Result<(), ServiceError> {
+        let state = self.inner.replica.state();
+        authorise::authorise(&state, &self.inner.settings.operators, caller, call).map(drop)
+    }
+
     /// Whether a read would be answered within this time: a leader is there, has a quorum, and this replica keeps up.
     pub async fn serves(&self, within: Duration) -> bool {
         self.catch_up(Instant::now() + within).await.is_ok()

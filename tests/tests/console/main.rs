@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use rempart_api::client::{Client, ClientError};
 use rempart_api::console::{CloseCode, ConsoleAccess, ConsoleKind, ConsoleReader};
+use rempart_api::{Kind, Urn};
 use rempart_tests::{Lab, PATIENCE, instance, until, until_some};
 use serde_json::json;
 
@@ -45,6 +46,8 @@ async fn consoles_live_through_everything() {
     story("screen");
     an_instance_has_so_many_consoles_and_no_more(&stage).await;
     story("limit");
+    whose_token_was_called_back_is_shown_nothing_more(&stage).await;
+    story("called back");
     a_guest_that_floods_its_console_fills_neither_memory_nor_disk(&stage).await;
     story("flood");
     a_leader_that_dies_ends_consoles_with_a_reason(&mut stage).await;
@@ -277,6 +280,23 @@ async fn a_guest_that_floods_its_console_fills_neither_memory_nor_disk(stage: &S
         assert!(grown_kib < 40 << 10, "process {process} has grown by {grown_kib} KiB");
     }
     drop(asleep);
+}
+
+async fn whose_token_was_called_back_is_shown_nothing_more(stage: &Stage) {
+    let owners = json!({ "spec": { "owners": ["alice", "bob"] } });
+    stage.lab.operator.put(&Urn::global(Kind::Tenant, "acme"), &owners).await.expect("another owner");
+    let bob = stage.lab.cluster.client(stage.follower(), "bob").expect("a client");
+    let opened = bob.console(&stage.urn, ConsoleKind::Serial).await.expect("a console");
+    let mut seat = Seat::at(bob.open_console(&opened).await.expect("it opens"));
+    seat.talks("bob").await;
+    let unused = bob.console(&stage.urn, ConsoleKind::Serial).await.expect("another");
+    let revocation = json!({ "spec": { "subject": "bob" } });
+    let urn = Urn::global(Kind::TokenRevocation, "bob-has-left");
+    stage.lab.operator.put(&urn, &revocation).await.expect("called back");
+    assert_eq!(status(bob.open_console(&unused).await), Some(401));
+    let (code, reason) = seat.end().await;
+    assert!(code == CloseCode::Revoked.number() && reason.contains("called back"), "{code} {reason}");
+    stage.tokens.lock().expect("no panic").extend([opened.token, unused.token]);
 }
 
 async fn a_leader_that_dies_ends_consoles_with_a_reason(stage: &mut Stage) {
