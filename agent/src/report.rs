@@ -194,9 +194,7 @@ fn off_cause(
     if !record.instance.power.on {
         return wire::PowerOffCause::Requested;
     }
-    if power.boot_id != boot_id {
-        return wire::PowerOffCause::Unspecified;
-    }
+    let seen = seen.filter(|_| power.boot_id == boot_id);
     match power.ended.or_else(|| Ended::from_cause(seen)) {
         Some(Ended::ByGuest) => wire::PowerOffCause::Guest,
         Some(Ended::Crashed) => wire::PowerOffCause::Crashed,

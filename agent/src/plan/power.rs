@@ -120,7 +120,10 @@ fn resume(input: Input<'_>, record: &PowerRecord) -> PowerPlan {
         (PowerStep::Stopping | PowerStep::Starting, _) => settle(input, None),
         (PowerStep::Started, false) if input.desired.on && !same_boot => start(input),
         (PowerStep::Started, false) => settle(input, Ended::from_cause(input.off_cause)),
-        (PowerStep::Settled, false) if input.desired.on && !same_boot => start(input),
+        // What ended by itself before the host went down stays off: the controllers may not have heard of it yet.
+        (PowerStep::Settled, false) if input.desired.on && !same_boot && record.ended.is_none() => {
+            start(input)
+        }
         (PowerStep::Settled, true) if input.desired.on && !same_boot => settle(input, None),
         (PowerStep::Settled, false) if input.desired.on && record.ended.is_none() => {
             match Ended::from_cause(input.off_cause) {

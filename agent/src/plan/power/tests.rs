@@ -85,6 +85,10 @@ fn a_settled_generation_is_never_repeated() {
 
 #[test]
 fn another_boot_brings_back_what_should_be_on() {
+    // But not what had ended by itself before.
+    let quit = done(1, PowerStep::Settled, "before");
+    let quit = quit.map(|record| PowerRecord { ended: Some(Ended::ByGuest), ..record });
+    check(situation(ON, quit, false), "");
     check(
         situation(ON, done(1, PowerStep::Settled, "before"), false),
         "Starting start Started resume Settled",
