@@ -185,19 +185,31 @@ async fn a_guest_outlives_its_agent_and_is_started_once() {
     agent.die().await;
     let agent = host.agent("boot-1");
     agent.sees_running(true, 1).await;
-    // It shuts itself down while no agent looks; that is let be.
-    agent.end().await;
-    host.hypervisor.go_off(INSTANCE, OffCause::Shutdown);
-    let agent = host.agent("boot-1");
-    let seen = agent.sees(|seen| seen.instances.get(&INSTANCE).is_some_and(|i| !i.running)).await;
-    assert_eq!(seen.instances[&INSTANCE].off_cause(), wire::PowerOffCause::Guest);
-    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(host.hypervisor.starts(), 1);
     agent.end().await;
     // The host went down and came up: no controller is needed for the guest to come back.
+    host.hypervisor.go_off(INSTANCE, OffCause::Destroyed);
     let agent = host.agent("boot-2");
     agent.sees_running(true, 1).await;
     assert_eq!(host.hypervisor.starts(), 2);
+}
+
+#[tokio::test]
+async fn what_shut_itself_down_while_no_agent_looked_stays_off_across_a_reboot() {
+    let host = TestHost::new();
+    let agent = host.agent("boot-1");
+    agent.want(|_| {});
+    agent.sees_running(true, 1).await;
+    agent.end().await;
+    host.hypervisor.go_off(INSTANCE, OffCause::Shutdown);
+    for boot in ["boot-1", "boot-2"] {
+        let agent = host.agent(boot);
+        let seen = agent.sees(|seen| seen.instances.get(&INSTANCE).is_some_and(|i| !i.running)).await;
+        assert_eq!(seen.instances[&INSTANCE].off_cause(), wire::PowerOffCause::Guest, "{boot}");
+        // What was begun is brought to its end first.
+        agent.end().await;
+        assert_eq!(host.hypervisor.starts(), 1, "{boot}");
+    }
 }
 
 #[tokio::test]
