@@ -32,6 +32,7 @@ pub enum Kind {
     Host,
     ServiceAccount,
     TokenRevocation,
+    AddressPool,
 }
 
 /// A provider: a group of kinds under one base path.
@@ -50,11 +51,13 @@ pub enum Provider {
     Fleet,
     /// Rempart's own: service accounts, and tokens called back.
     Identity,
+    /// Rempart's own: what operators offer that SECA has no kind for.
+    Catalogue,
 }
 
 impl Provider {
     /// Every provider, SECA's first.
-    pub const ALL: [Provider; 9] = [
+    pub const ALL: [Provider; 10] = [
         Provider::Region,
         Provider::Authorization,
         Provider::Workspace,
@@ -64,6 +67,7 @@ impl Provider {
         Provider::Tenancy,
         Provider::Fleet,
         Provider::Identity,
+        Provider::Catalogue,
     ];
 
     /// Name without version, as in paths and `Region.spec.providers[].name`: `seca.compute`.
@@ -78,6 +82,7 @@ impl Provider {
             Provider::Tenancy => "rempart.tenancy",
             Provider::Fleet => "rempart.fleet",
             Provider::Identity => "rempart.identity",
+            Provider::Catalogue => "rempart.catalogue",
         }
     }
 
@@ -93,6 +98,7 @@ impl Provider {
             Provider::Tenancy => "rempart.tenancy/v1",
             Provider::Fleet => "rempart.fleet/v1",
             Provider::Identity => "rempart.identity/v1",
+            Provider::Catalogue => "rempart.catalogue/v1",
         }
     }
 
@@ -215,7 +221,7 @@ use Provider as P;
 use Scope as S;
 
 /// One row per kind, in the order of [`Kind`].
-static TABLE: [KindInfo; 22] = [
+static TABLE: [KindInfo; 23] = [
     row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global).read_only().without_status(),
     row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant).not_served_yet(),
     row(
@@ -253,9 +259,8 @@ static TABLE: [KindInfo; 22] = [
         S::Workspace,
         M::RegionalWorkspace,
     ),
-    row(Kind::Nic, "nic", P::Network, "nics", S::Workspace, M::RegionalWorkspace).not_served_yet(),
-    row(Kind::PublicIp, "public-ip", P::Network, "public-ips", S::Workspace, M::RegionalWorkspace)
-        .not_served_yet(),
+    row(Kind::Nic, "nic", P::Network, "nics", S::Workspace, M::RegionalWorkspace),
+    row(Kind::PublicIp, "public-ip", P::Network, "public-ips", S::Workspace, M::RegionalWorkspace),
     row(
         Kind::SecurityGroup,
         "security-group",
@@ -263,8 +268,7 @@ static TABLE: [KindInfo; 22] = [
         "security-groups",
         S::Workspace,
         M::RegionalWorkspace,
-    )
-    .not_served_yet(),
+    ),
     row(
         Kind::SecurityGroupRule,
         "security-group-rule",
@@ -272,13 +276,13 @@ static TABLE: [KindInfo; 22] = [
         "security-group-rules",
         S::Workspace,
         M::RegionalWorkspace,
-    )
-    .not_served_yet(),
+    ),
     row(Kind::Tenant, "tenant", P::Tenancy, "tenants", S::Global, M::Global),
     row(Kind::Host, "host", P::Fleet, "hosts", S::Global, M::Global)
         .with_actions(&["cordon", "uncordon", "revoke"]),
     row(Kind::ServiceAccount, "service-account", P::Identity, "service-accounts", S::Tenant, M::GlobalTenant),
     row(Kind::TokenRevocation, "token-revocation", P::Identity, "token-revocations", S::Global, M::Global),
+    row(Kind::AddressPool, "address-pool", P::Catalogue, "address-pools", S::Global, M::Global),
 ];
 
 impl Kind {

@@ -1,8 +1,10 @@
 //! Provider `seca.network`. In this version networks and what is in them are records without a data plane.
+//!
+//! Texts are as the client wrote them; what they mean (blocks, addresses, bounds) is the model's to judge.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Reference;
+use crate::{Reference, StringMap};
 
 /// A class of network performance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,4 +83,141 @@ pub struct InternetGatewaySpec {
     /// Outgoing connections only; false when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub egress_only: Option<bool>,
+}
+
+/// Desired state of a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NicSpec {
+    /// Up to 32 addresses of the subnet; `0.0.0.0` or `::` = the server chooses one of that family. Nothing: one of each
+    /// family the subnet has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub addresses: Option<Vec<String>>,
+    /// Subnet it is in; immutable.
+    pub subnet_ref: Reference,
+    /// Public addresses that lead to it, up to 16. Each leads to one NIC.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_ip_refs: Option<Vec<Reference>>,
+    /// What filters it, up to 16. None: nothing comes in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub security_group_refs: Option<Vec<Reference>>,
+    /// Its class; the subnet's or the network's when absent. Set once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sku_ref: Option<Reference>,
+}
+
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum IpVersion {
+    /// 32 bits.
+    #[serde(rename = "IPv4")]
+    V4,
+    /// 128 bits.
+    #[serde(rename = "IPv6")]
+    V6,
+}
+
+impl std::fmt::Display for IpVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            IpVersion::V4 => "IPv4",
+            IpVersion::V6 => "IPv6",
+        })
+    }
+}
+
+/// Desired state of a public address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicIpSpec {
+    /// Family; immutable.
+    pub version: IpVersion,
+    /// This address and no other. Nothing: any that is free, for the life of the resource. Changes only while no NIC
+    /// uses it.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
+    pub address: Option<String>,
+}
+
+/// Desired state of a security group: what it does not allow is denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityGroupSpec {
+    /// Its own rules, up to 500.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rules: Option<Vec<SecurityGroupRuleSpec>>,
+    /// Rules that stand by themselves, up to 500.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule_refs: Option<Vec<Reference>>,
+}
+
+/// What is allowed: a rule by itself, or one inside a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityGroupRuleSpec {
+    /// Seen from the guest.
+    pub direction: Direction,
+    /// Both families when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<IpVersion>,
+    /// Any when absent; with `ports`, `tcp+udp`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub protocol: Option<Protocol>,
+    /// All when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ports: Option<Ports>,
+    /// All types when absent; with protocol `icmp` only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub icmp: Option<Icmp>,
+    /// Peers, up to 32: blocks, addresses, gateways, instances, security groups. Anybody when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_ref: Option<Vec<Reference>>,
+    /// Notes; values up to 1024 characters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub annotations: Option<StringMap>,
+}
+
+/// Which way a connection is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To the guest.
+    Ingress,
+    /// From the guest.
+    Egress,
+}
+
+/// What a rule allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    /// Either.
+    #[serde(rename = "tcp+udp")]
+    TcpAndUdp,
+    Icmp,
+}
+
+/// Ports: at least one has to be named. Wide numbers, so that what is out of bounds is told as that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Ports {
+    /// 1..65535; alone, this port only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<i64>,
+    /// 1..65535, inclusive; alone, this port only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<i64>,
+    /// Up to 100 single ones.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub list: Option<Vec<i64>>,
+}
+
+/// Messages of ICMP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Icmp {
+    /// 0..8.
+    #[serde(rename = "type")]
+    pub kind: i64,
+    /// 0..5.
+    pub code: i64,
 }

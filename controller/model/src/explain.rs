@@ -3,11 +3,13 @@
 //! Computed from the State when asked, so that no explanation is ever stale and none costs a log entry.
 
 mod host;
+mod lost;
 mod waiting;
 
 use rempart_api::compute::PowerState;
 use rempart_api::{Phase, Timestamp};
 
+use crate::kinds::Spec;
 use crate::object::{Detail, ImageDetail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
 use crate::state::State;
@@ -35,6 +37,11 @@ impl Explanation {
 /// Why `object` is not plainly fine; none when there is nothing to say. `verdicts` are of this very State: whoever
 /// explains many objects of one State hands in the same.
 pub fn explain(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Explanation> {
+    let lost = || if object.is_deleting() { None } else { lost::explain(state, object) };
+    of_its_kind(state, object, verdicts).or_else(lost).or_else(|| not_connected(object))
+}
+
+fn of_its_kind(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Explanation> {
     match &object.detail {
         Detail::Instance(instance) => explain_instance(state, object, instance, verdicts),
         Detail::Volume(volume) => explain_volume(state, object, volume),
@@ -42,11 +49,28 @@ pub fn explain(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Ex
         Detail::Image(image) if image.source.is_some() => explain_image(state, image),
         _ if object.is_deleting() => {
             let left = state.child_count(&object.urn);
+            if left == 0
+                && let Some(user) = state.referrers(&object.urn).next()
+            {
+                let words = format!("It goes when {} has gone.", user.urn);
+                return Some(Explanation::new("InUse", words.clone(), words));
+            }
             let words = format!("waits for {left} resources in it that are being deleted");
             Some(Explanation::new("ChildrenRemain", words.clone(), words))
         }
         _ => None,
     }
+}
+
+/// An instance with a NIC: told while networks are records.
+fn not_connected(object: &Object) -> Option<Explanation> {
+    let Spec::Instance(spec) = &object.spec else { return None };
+    let nics = spec.primary_nic_ref.iter().chain(spec.additional_nic_refs.iter().flatten());
+    (object.status.state == Phase::Active && nics.count() > 0).then(|| {
+        let words = "Its NICs and their addresses are reserved for it; guests are not connected to networks by this \
+                     version.";
+        Explanation::new("NetworkNotConnected", words, words)
+    })
 }
 
 fn since(at: Option<Timestamp>) -> String {

@@ -88,6 +88,18 @@ impl World {
         world
     }
 
+    /// No host; network `net` (10.0.0.0/16, fd00::/56) with route table `rt` and subnet `s` (10.0.1.0/29, fd00::/64) in
+    /// zone `a`.
+    pub(crate) fn with_subnet() -> World {
+        let mut world = World::hostless();
+        let cidr = json!({"ipv4": "10.0.0.0/16", "ipv6": "fd00::/56"});
+        world.created(&network("net"), json!({"cidr": cidr, "skuRef": "n1k"}));
+        world.created(&in_net(Kind::RouteTable, "rt"), routes_to("instances/later"));
+        let cidr = json!({"ipv4": "10.0.1.0/29", "ipv6": "fd00::/64"});
+        world.created(&in_net(Kind::Subnet, "s"), subnet_spec(cidr));
+        world
+    }
+
     pub(crate) fn envelope(&mut self, command: Command) -> Envelope {
         self.minted += 1;
         self.clock += 1000;

@@ -1,5 +1,7 @@
 //! What is true of every State, whatever the log says.
 
+mod addresses;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rempart_api::{Kind, Phase, Urn};
@@ -13,10 +15,12 @@ impl State {
     pub fn check(&self) {
         self.check_indexes();
         let mut users = BTreeMap::new();
+        let mut seen = addresses::Seen::default();
         for object in self.objects.values() {
             self.check_envelope(object);
             self.check_parent(object);
-            self.check_volumes(object, &mut users);
+            self.check_references(object, &mut users);
+            self.check_addresses(object, &mut seen);
             if let Detail::Instance(instance) = &object.detail {
                 self.check_instance(object, instance);
             }
@@ -38,6 +42,8 @@ impl State {
         assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
         assert_eq!(rebuilt.revoked, self.revoked, "index of revocations");
         assert_eq!(rebuilt.children, self.children, "children");
+        assert_eq!(rebuilt.claims, self.claims, "claims of addresses");
+        assert_eq!(rebuilt.subnets, self.subnets, "index of subnets by name");
         assert!(
             self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(),
             "request window"
@@ -76,7 +82,8 @@ impl State {
         }
     }
 
-    fn check_volumes(&self, object: &Object, users: &mut BTreeMap<Urn, Urn>) {
+    /// What is strong does not dangle, and has one user where it is for one.
+    fn check_references(&self, object: &Object, users: &mut BTreeMap<Urn, Urn>) {
         let urn = &object.urn;
         for target in self.strong_targets(object) {
             let target = self.objects.get(&target).unwrap_or_else(|| panic!("{urn} dangles: {target}"));
@@ -86,18 +93,15 @@ impl State {
                 target.urn
             );
             assert_eq!(urn.tenant, target.urn.tenant, "{urn} uses what is another tenant's");
-            if target.urn.kind == Kind::BlockStorage {
+            if matches!(target.urn.kind, Kind::BlockStorage | Kind::Nic | Kind::PublicIp) {
                 let other = users.insert((*target.urn).clone(), (**urn).clone());
-                assert_eq!(other, None, "one volume, two users: {}", target.urn);
-                if let Some(here) = object.placement() {
-                    let there = target.placement().map(|there| there.host.as_str());
-                    assert_eq!(
-                        there,
-                        Some(here.host.as_str()),
-                        "{urn}: disk on another host: {}",
-                        target.urn
-                    );
-                }
+                assert_eq!(other, None, "one thing, two users: {}", target.urn);
+            }
+            if target.urn.kind == Kind::BlockStorage
+                && let Some(here) = object.placement()
+            {
+                let there = target.placement().map(|there| there.host.as_str());
+                assert_eq!(there, Some(here.host.as_str()), "{urn}: disk on another host: {}", target.urn);
             }
         }
     }
@@ -147,6 +151,7 @@ impl State {
         let attached: Vec<_> = self
             .strong_targets(object)
             .iter()
+            .filter(|target| target.kind == Kind::BlockStorage)
             .filter_map(|volume| self.objects.get(volume).map(|volume| volume.uid))
             .collect();
         let disks: Vec<_> = hardware.disks.iter().map(|disk| disk.volume).collect();

@@ -10,6 +10,8 @@
 
 mod answer;
 mod apply;
+mod block;
+mod claims;
 mod command;
 mod desired;
 mod envelope;
@@ -37,8 +39,9 @@ pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
 pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength, read_shape};
 pub use object::{
-    Capture, Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
-    Object, OffCause, Placement, Power, ReadError, Realised, VolumeDetail,
+    BlocksDetail, Capture, Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail,
+    InstanceDetail, Mac, NicDetail, Object, OffCause, Placement, Power, PublicIpDetail, ReadError, Realised,
+    VolumeDetail,
 };
 pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};

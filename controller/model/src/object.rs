@@ -1,9 +1,11 @@
 //! A stored resource: what was asked for, what the control plane decided, what a host reported.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rempart_api::compute::PowerState;
 use rempart_api::fleet::HostReport;
+use rempart_api::network::Cidr;
 use rempart_api::storage::{BlobSpec, BootMode};
 use rempart_api::{Status, StringMap, Timestamp, Urn};
 use serde::{Deserialize, Serialize};
@@ -137,6 +139,12 @@ pub enum Detail {
     Image(ImageDetail),
     /// A host's.
     Host(Box<HostDetail>),
+    /// A network's or a subnet's, where the server chose a block.
+    Blocks(Box<BlocksDetail>),
+    /// A NIC's.
+    Nic(Box<NicDetail>),
+    /// A public address's.
+    PublicIp(PublicIpDetail),
 }
 
 impl Detail {
@@ -333,6 +341,64 @@ pub struct ImageDetail {
     /// Incarnation of the volume whose host is still copying it; none when the image is complete.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Uuid>,
+}
+
+/// Beside a network or a subnet: its blocks, all of them given. None is kept where the spec says all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct BlocksDetail {
+    /// Main block.
+    pub cidr: Cidr,
+    /// Of a network: its further blocks, in the order of the spec.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub additional: Vec<Cidr>,
+}
+
+/// Beside a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NicDetail {
+    /// The subnet it was made in, whatever its reference could mean by now.
+    pub subnet: Arc<Urn>,
+    /// Its addresses: those asked for in the order of the spec.
+    pub addresses: Vec<IpAddr>,
+    /// Its MAC address, for life.
+    pub mac: Mac,
+}
+
+/// A MAC address: `02:00:5e:00:53:01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mac(pub(crate) u64);
+
+impl std::fmt::Display for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [_, _, a, b, c, d, e, g] = self.0.to_be_bytes();
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = u64::from_str_radix(&text.replace(':', ""), 16).map(Mac);
+        number.ok().filter(|mac| mac.to_string() == text).ok_or_else(|| {
+            serde::de::Error::custom(format!("{text:?} is not a MAC address such as 02:00:5e:00:53:01"))
+        })
+    }
+}
+
+/// Beside a public address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicIpDetail {
+    /// The address, from one of the operator's pools.
+    pub address: IpAddr,
 }
 
 /// Beside a host.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::answer::Recorded;
-use crate::kinds::{Spec, Strength};
+use crate::claims::Claims;
+use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
 
@@ -80,6 +81,10 @@ pub struct State {
     /// See [`State::room_changed`].
     pub(crate) room_changed: u64,
     pub(crate) children: OrdMap<Arc<Urn>, Children>,
+    /// Who has which addresses.
+    pub(crate) claims: Claims,
+    /// (subnet without its network, network) of every subnet: what a reference that names no network could mean.
+    pub(crate) subnets: OrdSet<(Urn, String)>,
     pub(crate) answers: OrdMap<Uuid, (u64, Recorded)>,
     pub(crate) answer_order: OrdMap<u64, Uuid>,
 }
@@ -225,7 +230,12 @@ impl State {
     /// What a reference in a resource named `from` names. SKUs are found by any of their spellings, in the tenant's own
     /// catalogue and in the shared one.
     pub fn resolve(&self, reference: &Reference, kind: Kind, from: &Urn) -> Result<Urn, ReferenceError> {
-        let mut urn = reference.resolve(kind, from, &self.core.region)?;
+        let mut urn = match reference.resolve(kind, from, &self.core.region) {
+            Err(ReferenceError::NetworkMissing(..)) if kind == Kind::Subnet => {
+                self.only_subnet(reference, from)?
+            }
+            other => other?,
+        };
         urn.tenant = canonical_tenant(&urn.tenant).to_owned();
         if kind.info().catalogue
             && let Some(sku) = self.find_sku(&urn)
@@ -235,12 +245,35 @@ impl State {
         Ok(urn)
     }
 
+    /// `subnets/s` outside a network means the subnet of this name in its workspace, if there is one and no more.
+    fn only_subnet(&self, reference: &Reference, from: &Urn) -> Result<Urn, ReferenceError> {
+        // Any network does to find out the rest.
+        let inside = Urn { kind: Kind::Subnet, network: "any".to_owned(), ..from.clone() };
+        let urn = reference.resolve(Kind::Subnet, &inside, &self.core.region)?;
+        let anywhere = Urn { network: String::new(), ..urn };
+        let first = (anywhere.clone(), String::new());
+        let mut networks = self.subnets.range(first..).take_while(|(subnet, _)| *subnet == anywhere);
+        match (networks.next(), networks.next()) {
+            (Some((_, network)), None) => Ok(Urn { network: network.clone(), ..anywhere }),
+            _ => Err(ReferenceError::NetworkMissing(reference.resource.clone(), "subnets")),
+        }
+    }
+
+    /// What a reference of an object there is names: a NIC stays in the subnet it was made in, whatever its reference
+    /// could mean by now.
+    pub(crate) fn target(&self, object: &Object, link: &Link<'_>) -> Result<Urn, ReferenceError> {
+        match &object.detail {
+            Detail::Nic(nic) if link.kind == Kind::Subnet => Ok((*nic.subnet).clone()),
+            _ => self.resolve(link.reference, link.kind, &object.urn),
+        }
+    }
+
     pub(crate) fn strong_targets(&self, object: &Object) -> Vec<Urn> {
         let links = object.spec.links();
         links
             .iter()
             .filter(|link| link.strength == Strength::Strong)
-            .filter_map(|link| self.resolve(link.reference, link.kind, &object.urn).ok())
+            .filter_map(|link| self.target(object, link).ok())
             .collect()
     }
 
@@ -267,6 +300,12 @@ impl State {
             self.revoked.insert((revocation.subject.clone(), object.urn.clone()));
         }
         self.occupy(&object);
+        for claim in object.claims() {
+            self.claims.take(claim, &object.urn);
+        }
+        if object.urn.kind == Kind::Subnet {
+            self.subnets.insert(anywhere(&object.urn));
+        }
         if let Some(parent) = object.urn.parent() {
             let mut children = self.children.get(&parent).copied().unwrap_or_default();
             children.total += 1;
@@ -298,6 +337,12 @@ impl State {
             self.placed.remove(&(placement.host.clone(), old.urn.clone()));
         }
         self.vacate(old);
+        for claim in old.claims() {
+            self.claims.release(claim, &old.urn);
+        }
+        if old.urn.kind == Kind::Subnet {
+            self.subnets.remove(&anywhere(&old.urn));
+        }
         if let Some(parent) = old.urn.parent() {
             let mut children = self.children.get(&parent).copied().unwrap_or_default();
             children.total -= 1;
@@ -309,4 +354,8 @@ impl State {
             }
         }
     }
+}
+
+fn anywhere(subnet: &Urn) -> (Urn, String) {
+    (Urn { network: String::new(), ..subnet.clone() }, subnet.network.clone())
 }

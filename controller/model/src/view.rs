@@ -1,5 +1,7 @@
 //! A stored object as the API shows it.
 
+mod network;
+
 use rempart_api::fleet::{HostResources, HostStatus};
 use rempart_api::{Kind, Metadata, MetadataVariant, Reference, ResourceView, Status, Urn};
 use serde_json::{Value, json};
@@ -124,18 +126,6 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
                 image.content.as_ref().map_or(u64::from(image.size_gb) << 30, |blob| blob.virtual_size_bytes);
             status["sizeMB"] = json!(bytes.div_ceil(1 << 20).max(1));
         }
-        (Spec::Network(spec), _) => {
-            status["cidr"] = json!(spec.cidr);
-            if let Some(additional) = &spec.additional_cidrs {
-                status["additionalCidrs"] = json!(additional);
-            }
-        }
-        (Spec::Subnet(spec), _) => {
-            status["cidr"] = json!(spec.cidr);
-            if let Ok(table) = state.resolve(&spec.route_table_ref, Kind::RouteTable, &object.urn) {
-                status["routeTableRef"] = json!(Reference::to_urn(&table));
-            }
-        }
         (_, Detail::Host(host)) => {
             if let (Ok(Value::Object(own)), Some(status)) =
                 (serde_json::to_value(host_status(state, object, host)), status.as_object_mut())
@@ -143,7 +133,7 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
                 status.extend(own);
             }
         }
-        _ => {}
+        _ => network::add(state, object, &mut status),
     }
     status
 }

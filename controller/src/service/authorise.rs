@@ -35,7 +35,7 @@ pub(super) fn authorise(
         // SECA: any authenticated caller may read the regions.
         Kind::Region => !call.is_write(),
         Kind::Tenant => operator || matches!(call, Call::Get { urn } if owns(state, &urn.name, caller)),
-        Kind::Host | Kind::TokenRevocation => operator,
+        Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
         // Naming a digest would give access to bytes that others uploaded.
         _ if matches!(call, Call::Fill { uploaded: false, .. }) => false,

@@ -86,21 +86,30 @@ impl Tx {
     fn check_fixed_links(&self, put: &PutCommand, old: &Object, faults: &mut Vec<Fault>) {
         let off = matches!(&old.detail, Detail::Instance(instance)
             if instance.power_state == PowerState::Off && !instance.power.on);
-        let fixed = |spec: &Spec| -> BTreeMap<String, (Reference, Option<Urn>, &str)> {
+        let once_set: BTreeSet<String> = old.spec.links().into_iter().map(|link| link.pointer).collect();
+        let subnet = match &old.detail {
+            Detail::Nic(nic) => Some(&*nic.subnet),
+            _ => None,
+        };
+        let fixed = |spec: &Spec, in_force: bool| -> BTreeMap<String, (Reference, Option<Urn>, &str)> {
             let links = spec.links().into_iter();
             links
                 .filter_map(|link| {
                     let why = match link.fixed {
                         Fixed::Always => IMMUTABLE,
                         Fixed::WhileOn if !off => IMMUTABLE_WHILE_ON,
-                        Fixed::WhileOn | Fixed::No => return None,
+                        Fixed::OnceSet if once_set.contains(&link.pointer) => IMMUTABLE,
+                        Fixed::OnceSet | Fixed::WhileOn | Fixed::No => return None,
                     };
-                    let target = self.state.resolve(link.reference, link.kind, &put.urn).ok();
+                    let target = match subnet.filter(|_| in_force && link.kind == Kind::Subnet) {
+                        Some(subnet) => Some(subnet.clone()),
+                        None => self.state.resolve(link.reference, link.kind, &put.urn).ok(),
+                    };
                     Some((link.pointer, (link.reference.clone(), target, why)))
                 })
                 .collect()
         };
-        let (before, after) = (fixed(&old.spec), fixed(&put.spec));
+        let (before, after) = (fixed(&old.spec, true), fixed(&put.spec, false));
         for pointer in before.keys().chain(after.keys().filter(|pointer| !before.contains_key(*pointer))) {
             match (before.get(pointer), after.get(pointer)) {
                 (Some((old, old_target, _)), Some((new, new_target, _)))
@@ -123,21 +132,27 @@ impl Tx {
         let mut strong = BTreeSet::new();
         let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
         for link in put.spec.links() {
-            let target = match self.state.resolve(link.reference, link.kind, &put.urn) {
+            let kept = in_force.contains(&identity(link.clone()));
+            let resolved = match old.filter(|_| kept) {
+                Some(old) => self.state.target(old, &link),
+                None => self.state.resolve(link.reference, link.kind, &put.urn),
+            };
+            let target = match resolved {
                 Ok(target) => target,
                 Err(error) => {
                     faults.push(Fault::new(link.pointer, error.to_string()));
                     continue;
                 }
             };
-            let kept = in_force.contains(&identity(link.clone()));
             let shared = target.tenant == SHARED_TENANT;
             let reachable = target.tenant == put.urn.tenant || shared;
             let found = self.state.get(&target).filter(|_| reachable);
             match link.strength {
                 Strength::Weak => {}
-                _ if kept && link.strength == Strength::AtPut => {}
+                Strength::AtPut | Strength::Copied if kept => {}
                 _ => match found {
+                    // A group may allow itself, from the first moment on.
+                    None if target == put.urn => {}
                     None => faults.push(Fault::new(link.pointer.clone(), format!("{target} does not exist"))),
                     Some(found) if found.is_deleting() => {
                         faults.push(Fault::new(link.pointer.clone(), format!("{target} is being deleted")));
@@ -152,8 +167,8 @@ impl Tx {
                         format!("{target} belongs to another tenant"),
                     ));
                 }
-                let user = self.state.referrers(&target).find(|user| *user.urn != put.urn);
-                if let Some(user) = user {
+                let mut users = self.state.referrers(&target).filter(|user| *user.urn != put.urn);
+                if let Some(user) = users.next().filter(|_| link.alone) {
                     conflict = Some(Box::new(Refusal::conflict(format!(
                         "{}: {target} is attached to {}; detach it there first",
                         link.pointer, user.urn

@@ -8,6 +8,15 @@ use crate::command::DeleteCommand;
 use crate::object::Detail;
 use crate::refusal::Refusal;
 
+/// How many of those who stand in the way are named.
+const MOST_NAMED: usize = 5;
+
+/// Some of them, in words.
+fn named(mut all: impl Iterator<Item = String>) -> String {
+    let some = all.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+    if all.next().is_some() { format!("{some} and others") } else { some }
+}
+
 impl Tx {
     pub(super) fn delete(&mut self, delete: &DeleteCommand) -> Outcome {
         let old = self.expect(&delete.urn)?;
@@ -19,22 +28,29 @@ impl Tx {
         if live > 0 {
             let noun = if live == 1 { "resource" } else { "resources" };
             return Err(Refusal::conflict(format!(
-                "{} still holds {live} {noun}; delete what is in it first",
-                delete.urn
+                "{} still holds {live} {noun}; delete what is in it first: {}",
+                delete.urn,
+                named(self.live_children(&delete.urn))
             )));
         }
-        if let Some(user) = self.state.referrers(&delete.urn).find(|user| !user.is_deleting()) {
+        let mut users = self.state.referrers(&delete.urn).filter(|user| !user.is_deleting()).peekable();
+        if users.peek().is_some() {
             return Err(Refusal::conflict(format!(
                 "{} is used by {}; delete or change that first",
-                delete.urn, user.urn
+                delete.urn,
+                named(users.map(|user| user.urn.to_string()))
             )));
         }
+        drop(users);
         self.check_not_copied(&old)?;
         if delete.urn.kind == Kind::Region {
             return Err(Refusal::conflict(format!("{} goes with the cluster alone", delete.urn)));
         }
         if delete.urn.kind == Kind::Host {
             self.check_empty(&delete.urn.name)?;
+        }
+        if delete.urn.kind == Kind::AddressPool {
+            self.check_pool_unused(&old)?;
         }
         let mut object = (*old).clone();
         object.deleted_at = Some(self.now);
@@ -57,6 +73,25 @@ impl Tx {
         self.write(object);
         self.finish_deletion(&delete.urn);
         Ok(Answer::Accepted)
+    }
+
+    /// What lives directly under `parent`. Of each kind the first hundred are looked at: enough to name some.
+    fn live_children<'a>(&'a self, parent: &'a Urn) -> impl Iterator<Item = String> + 'a {
+        let kinds = Kind::table().iter().map(|row| {
+            let mut first = parent.sibling(row.kind, "");
+            match parent.kind {
+                Kind::Tenant => first.tenant.clone_from(&parent.name),
+                Kind::Workspace => first.workspace.clone_from(&parent.name),
+                Kind::Network => first.network.clone_from(&parent.name),
+                _ => {}
+            }
+            first
+        });
+        let here = kinds.filter(|first| first.parent().as_ref() == Some(parent));
+        here.flat_map(|first| {
+            let some = self.state.collection(&first).take(100).filter(|child| !child.is_deleting());
+            some.take(MOST_NAMED + 1).map(|child| child.urn.to_string()).collect::<Vec<_>>()
+        })
     }
 
     /// A host goes only when nothing is bound to it: not even what waits for it to say that it has removed it.

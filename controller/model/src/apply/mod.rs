@@ -4,6 +4,8 @@
 //! succeeds. So a refusal changes nothing, by construction, and admission is the same code run on a copy that is
 //! thrown away.
 
+mod addresses;
+mod blocks;
 mod capture;
 mod check;
 mod delete;
@@ -14,6 +16,7 @@ mod put;
 mod report;
 mod tokens;
 
+pub(crate) use blocks::given;
 pub(crate) use place::is_settled;
 
 use std::collections::BTreeMap;

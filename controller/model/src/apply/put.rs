@@ -76,6 +76,7 @@ impl Tx {
         old: Option<&Spec>,
         host: Option<&str>,
     ) -> Result<Arc<Object>, Refusal> {
+        self.check_nics(&object)?;
         let work_before = !matches!(object.status.state, Phase::Active | Phase::Error) && old.is_some();
         match old {
             None => object.status.enter(Phase::Pending, self.now),
@@ -89,6 +90,24 @@ impl Tx {
                 spec.overcommit.get_or_insert_default();
                 return Ok(self.settle_host(object));
             }
+            (Spec::Network(new), old) => {
+                let new = new.clone();
+                self.settle_network(&mut object, &new, old)?;
+            }
+            (Spec::Subnet(new), old) => {
+                let new = new.clone();
+                self.settle_subnet(&mut object, &new, old)?;
+            }
+            (Spec::RouteTable(_), _) => self.check_routes(&object)?,
+            (Spec::Nic(new), _) => {
+                let new = new.clone();
+                self.settle_nic(&mut object, &new)?;
+            }
+            (Spec::PublicIp(new), _) => {
+                let new = new.clone();
+                self.settle_public_ip(&mut object, &new)?;
+            }
+            (Spec::AddressPool(_), old) => self.check_pool(&object, old)?,
             (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
             (Spec::Instance(new), Some(Spec::Instance(old))) => {
                 let (new, old) = (new.clone(), old.clone());
@@ -101,14 +120,17 @@ impl Tx {
                     return Ok(self.write(object));
                 }
             }
-            (Spec::Image(image), None) => {
+            (Spec::Image(image), old) => {
                 let source = self.state.resolve(&image.block_storage_ref, Kind::BlockStorage, &object.urn);
-                let source = source.ok().and_then(|urn| self.state.get(&urn).cloned());
-                if let Some(source) = source {
+                let source = source.ok().filter(|_| old.is_none());
+                if let Some(source) = source.and_then(|urn| self.state.get(&urn).cloned()) {
                     self.settle_new_image(&mut object, &source)?;
                 }
                 if matches!(&object.detail, Detail::Image(image) if image.source.is_some()) {
-                    object.status.enter(Phase::Creating, self.now);
+                    // The copy ends this transition, whatever is asked for meanwhile.
+                    if old.is_none() {
+                        object.status.enter(Phase::Creating, self.now);
+                    }
                     return Ok(self.write(object));
                 }
             }

@@ -1,9 +1,11 @@
 //! The meaning of single commands.
 
+mod addresses;
 mod deletion;
 mod fleet;
 mod hosts;
 mod lifecycle;
+mod networks;
 mod power;
 mod references;
 mod reports;
@@ -21,6 +23,5 @@ use crate::answer::{Answer, Outcome};
 use crate::command::*;
 use crate::desired::DesiredObject;
 use crate::fixture::*;
-use crate::kinds::Spec;
 use crate::object::Detail;
 use crate::refusal::RefusalClass;

@@ -1,12 +1,14 @@
-//! What operators offer: regions, SKUs, hosts. Tenants read them.
+//! What operators offer: regions, SKUs, hosts, public addresses. Tenants read the first two.
 
+use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::InstanceSkuSpec;
 use rempart_api::fleet::{HostSpec, Overcommit};
-use rempart_api::network::NetworkSkuSpec;
+use rempart_api::network::{IpVersion, NetworkSkuSpec};
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::StorageSkuSpec;
 
 use super::{Rules, check_range, check_same};
+use crate::block::Block;
 use crate::object::Detail;
 use crate::refusal::Fault;
 use crate::state::State;
@@ -63,4 +65,42 @@ impl Rules for HostSpec {
     fn new_detail(&self) -> Detail {
         Detail::Host(Box::default())
     }
+}
+
+/// The blocks of a pool.
+pub(crate) fn pool_blocks(spec: &AddressPoolSpec) -> impl Iterator<Item = Block> + '_ {
+    spec.blocks.iter().filter_map(|text| Block::parse_any(text).ok())
+}
+
+impl Rules for AddressPoolSpec {
+    fn check(&self, _state: &State, faults: &mut Vec<Fault>) {
+        check_range(faults, "/spec/blocks", self.blocks.len() as u64, 1, 64);
+        let mut before: Vec<Block> = Vec::new();
+        for (position, text) in self.blocks.iter().enumerate().take(64) {
+            let why = match Block::parse_any(text) {
+                Err(why) => why,
+                Ok(block) if !is_host_range(block) => {
+                    format!("{block} has addresses that no machine can have (0.0.0.0, loopback or multicast)")
+                }
+                Ok(block) => match before.iter().find(|other| other.overlaps(&block)) {
+                    Some(other) => format!("{block} overlaps with {other} of the same pool"),
+                    None => {
+                        before.push(block);
+                        continue;
+                    }
+                },
+            };
+            faults.push(Fault::new(format!("/spec/blocks/{position}"), why));
+        }
+    }
+}
+
+/// Whether machines can have its addresses: not this network, loopback, multicast or what is reserved behind it.
+fn is_host_range(block: Block) -> bool {
+    let range = match block.version {
+        IpVersion::V4 => 0x0100_0000..=0xdfff_ffff,
+        IpVersion::V6 => 2..=(0xff << 120) - 1,
+    };
+    let loopback = Block::new(IpVersion::V4, 127 << 24, 8);
+    range.contains(&block.first) && range.contains(&block.last()) && !block.overlaps(&loopback)
 }

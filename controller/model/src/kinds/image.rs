@@ -13,7 +13,7 @@ impl Rules for ImageSpec {
 
     fn links(&self) -> Vec<Link<'_>> {
         let source = &self.block_storage_ref;
-        vec![Link::new("/spec/blockStorageRef", source, Kind::BlockStorage, Strength::AtPut).fixed()]
+        vec![Link::new("/spec/blockStorageRef", source, Kind::BlockStorage, Strength::Copied).fixed()]
     }
 
     fn new_detail(&self) -> Detail {

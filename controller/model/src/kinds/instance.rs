@@ -30,14 +30,10 @@ impl Rules for InstanceSpec {
             faults
                 .push(Fault::new("/spec/dataVolumes", format!("at most 64 volumes, has {}", volumes.len())));
         }
-        if self.primary_nic_ref.is_some()
-            || self.additional_nic_refs.as_ref().is_some_and(|nics| !nics.is_empty())
-            || self.security_group_ref.is_some()
-        {
-            faults.push(Fault::new(
-                "/spec",
-                "NICs and security groups are not served by this version; leave them out",
-            ));
+        let nics = self.additional_nic_refs.as_deref().unwrap_or_default();
+        if nics.len() > 16 {
+            let why = format!("at most 16 NICs, has {}", nics.len());
+            faults.push(Fault::new("/spec/additionalNicRefs", why));
         }
     }
 
@@ -54,6 +50,7 @@ impl Rules for InstanceSpec {
                 Kind::BlockStorage,
                 Strength::Strong,
             )
+            .alone()
             .fixed_while_on(),
         ];
         links.extend(self.data_volumes.iter().flatten().enumerate().map(|(position, volume)| {
@@ -63,7 +60,17 @@ impl Rules for InstanceSpec {
                 Kind::BlockStorage,
                 Strength::Strong,
             )
+            .alone()
         }));
+        let nic = |pointer, nic| Link::new(pointer, nic, Kind::Nic, Strength::Strong).alone();
+        links.extend(self.primary_nic_ref.as_ref().map(|primary| nic("/spec/primaryNicRef".into(), primary)));
+        let additional = self.additional_nic_refs.iter().flatten().enumerate();
+        links.extend(additional.map(|(at, other)| nic(format!("/spec/additionalNicRefs/{at}"), other)));
+        links.extend(
+            self.security_group_ref.as_ref().map(|group| {
+                Link::new("/spec/securityGroupRef", group, Kind::SecurityGroup, Strength::Strong)
+            }),
+        );
         links
     }
 

@@ -7,19 +7,34 @@ mod identity;
 mod image;
 mod instance;
 mod network;
+mod nic;
+mod routes;
 mod secret;
+mod security;
 mod shape;
+mod target;
 mod tenant;
 mod volume;
 mod workspace;
 
+pub(crate) use catalogue::pool_blocks;
+pub(crate) use network::{PRIVATE, UNIQUE_LOCAL, VERSIONS, block_of, blocks_of_spec, pointer_of};
+pub(crate) use nic::asked_addresses;
+pub(crate) use routes::target_of;
+pub(crate) use security::MAX_RULES;
+pub(crate) use target::Target;
+
 pub use secret::SEALED_PREFIX;
 pub use shape::{SpecError, read_shape};
 
+use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
 use rempart_api::identity::{ServiceAccountSpec, TokenRevocationSpec};
-use rempart_api::network::{InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, RouteTableSpec, SubnetSpec};
+use rempart_api::network::{
+    InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, NicSpec, PublicIpSpec, RouteTableSpec,
+    SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec,
+};
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::{BlockStorageSpec, ImageSpec, StorageSkuSpec};
 use rempart_api::tenancy::TenantSpec;
@@ -68,6 +83,8 @@ pub struct Link<'a> {
     pub strength: Strength,
     /// How long it names the same target.
     pub fixed: Fixed,
+    /// A strong one only: the target has no other user.
+    pub alone: bool,
 }
 
 /// How long a reference has to name the same target. Another spelling of it is no change.
@@ -79,6 +96,8 @@ pub enum Fixed {
     WhileOn,
     /// For the life of the resource.
     Always,
+    /// Once there is one, for the life of the resource.
+    OnceSet,
 }
 
 /// What is said of an immutable field that differs.
@@ -87,9 +106,21 @@ pub(crate) const IMMUTABLE: &str = "cannot be changed after creation; delete and
 /// What is said of a field that differs while the instance is on.
 pub(crate) const IMMUTABLE_WHILE_ON: &str = "changes only while the instance is off; stop it first";
 
+/// What is said of an address that differs while a NIC uses it.
+pub(crate) const IMMUTABLE_WHILE_ATTACHED: &str =
+    "changes only while no NIC uses it; take it from its NIC first";
+
 impl<'a> Link<'a> {
     fn new(pointer: impl Into<String>, reference: &'a Reference, kind: Kind, strength: Strength) -> Link<'a> {
-        Link { pointer: pointer.into(), reference, kind, strength, fixed: Fixed::No }
+        Link { pointer: pointer.into(), reference, kind, strength, fixed: Fixed::No, alone: false }
+    }
+
+    fn alone(self) -> Link<'a> {
+        Link { alone: true, ..self }
+    }
+
+    fn fixed_once_set(self) -> Link<'a> {
+        Link { fixed: Fixed::OnceSet, ..self }
     }
 
     fn fixed(self) -> Link<'a> {
@@ -106,8 +137,10 @@ impl<'a> Link<'a> {
 pub enum Strength {
     /// The target must exist when the reference is made, and cannot go while the referrer stays.
     Strong,
-    /// The target must exist when the reference is made, and is free afterwards.
+    /// The target must exist when the reference is made, and is free afterwards. If it goes, something is missing.
     AtPut,
+    /// The target must exist when the reference is made, and what is needed of it is copied there and then.
+    Copied,
     /// The target may not exist.
     Weak,
 }
@@ -193,6 +226,11 @@ specs! {
     Host(HostSpec),
     ServiceAccount(ServiceAccountSpec),
     TokenRevocation(TokenRevocationSpec),
+    Nic(NicSpec),
+    PublicIp(PublicIpSpec),
+    SecurityGroup(SecurityGroupSpec),
+    SecurityGroupRule(SecurityGroupRuleSpec),
+    AddressPool(AddressPoolSpec),
 }
 
 /// Records a fault unless `value` is within `low..=high`.

@@ -28,7 +28,7 @@ impl Rules for BlockStorageSpec {
         links.extend(
             self.source_image_ref
                 .as_ref()
-                .map(|image| Link::new("/spec/sourceImageRef", image, Kind::Image, Strength::AtPut).fixed()),
+                .map(|image| Link::new("/spec/sourceImageRef", image, Kind::Image, Strength::Copied).fixed()),
         );
         links
     }

@@ -43,6 +43,17 @@ fn furnished() -> (World, Vec<Urn>) {
     world.created(&account, json!({}));
     world.created(&revocation, json!({"subject": "bob"}));
     urns.extend([account, revocation]);
+    let pool = Urn::global(Kind::AddressPool, "p");
+    let here = |kind, name: &str| Urn::workspace(kind, "t1", "w1", name);
+    let (nic, public) = (here(Kind::Nic, "nic"), here(Kind::PublicIp, "ip"));
+    let (group, rule) = (here(Kind::SecurityGroup, "group"), here(Kind::SecurityGroupRule, "rule"));
+    world.created(&pool, json!({"blocks": ["203.0.113.0/30"]}));
+    world.created(&public, json!({"version": "IPv4"}));
+    world.created(&rule, json!({"direction": "ingress"}));
+    world.created(&group, json!({"rules": [{"direction": "egress"}], "ruleRefs": ["rule"]}));
+    let spec = json!({"subnetRef": "subnets/s", "publicIpRefs": ["ip"], "securityGroupRefs": ["group"]});
+    world.created(&nic, spec);
+    urns.extend([pool, nic, public, group, rule]);
     urns.extend([
         Urn::tenant(Kind::InstanceSku, "t1", "seca.dxs"),
         Urn::tenant(Kind::StorageSku, "t1", "rd100"),
@@ -123,7 +134,7 @@ fn the_concrete_values_are_those_of_the_contract() {
         (&instance["status"]["powerState"], &instance["metadata"]["resourceVersion"]),
         (&json!("on"), &json!(2))
     );
-    assert_eq!(shown(&world, &workspace("w1"))["status"]["resourceCount"], 7, "with what is in its network");
+    assert_eq!(shown(&world, &workspace("w1"))["status"]["resourceCount"], 11, "with what is in its network");
     let image = shown(&world, &Urn::tenant(Kind::Image, "t1", "i"));
     assert_eq!(image["status"]["sizeMB"], 1024);
     let host = shown(&world, &Urn::global(Kind::Host, "h1"));

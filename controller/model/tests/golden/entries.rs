@@ -1,12 +1,14 @@
 //! One log entry of every command, and a PUT of every kind, with every optional field.
 
+use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeReference};
 use rempart_api::fleet::{
     Acceleration, HostReport, HostSpec, HypervisorHealth, Overcommit, UnexpectedDomain, Virtualization,
 };
 use rempart_api::identity::{AccountKey, ServiceAccountSpec, TokenRevocationSpec};
 use rempart_api::network::{
-    Cidr, InternetGatewaySpec, NetworkSkuSpec, NetworkSpec, Route, RouteTableSpec, SubnetSpec,
+    Cidr, Direction, Icmp, InternetGatewaySpec, IpVersion, NetworkSkuSpec, NetworkSpec, NicSpec, Ports,
+    Protocol, PublicIpSpec, Route, RouteTableSpec, SecurityGroupRuleSpec, SecurityGroupSpec, SubnetSpec,
 };
 use rempart_api::region::{RegionProvider, RegionSpec};
 use rempart_api::storage::{
@@ -59,6 +61,11 @@ labels!(spec_label, SPECS, Spec {
     Host => "host",
     ServiceAccount => "service-account",
     TokenRevocation => "token-revocation",
+    Nic => "nic",
+    PublicIp => "public-ip",
+    SecurityGroup => "security-group",
+    SecurityGroupRule => "security-group-rule",
+    AddressPool => "address-pool",
 });
 
 fn label(envelope: &Envelope) -> String {
@@ -361,5 +368,39 @@ pub(crate) fn specs() -> Vec<Spec> {
             }],
         }),
         Spec::TokenRevocation(TokenRevocationSpec { subject: "alice@example.eu".into() }),
+        Spec::Nic(NicSpec {
+            addresses: Some(vec!["0.0.0.0".into(), "fd00:1::5".into()]),
+            subnet_ref: reference("networks/n1/subnets/s"),
+            public_ip_refs: Some(vec![reference("public-ips/p")]),
+            security_group_refs: Some(vec![reference("security-groups/g")]),
+            sku_ref: Some(reference("n5k")),
+        }),
+        Spec::PublicIp(PublicIpSpec { version: IpVersion::V4, address: Some("203.0.113.7".into()) }),
+        Spec::PublicIp(PublicIpSpec { version: IpVersion::V6, address: None }),
+        Spec::SecurityGroup(SecurityGroupSpec {
+            rules: Some(vec![rule(Protocol::TcpAndUdp), rule(Protocol::Udp)]),
+            rule_refs: Some(vec![reference("security-group-rules/r")]),
+        }),
+        Spec::SecurityGroupRule(rule(Protocol::Tcp)),
+        Spec::SecurityGroupRule(SecurityGroupRuleSpec {
+            direction: Direction::Egress,
+            version: Some(IpVersion::V6),
+            ports: None,
+            icmp: Some(Icmp { kind: 8, code: 0 }),
+            ..rule(Protocol::Icmp)
+        }),
+        Spec::AddressPool(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
     ]
+}
+
+fn rule(protocol: Protocol) -> SecurityGroupRuleSpec {
+    SecurityGroupRuleSpec {
+        direction: Direction::Ingress,
+        version: Some(IpVersion::V4),
+        protocol: Some(protocol),
+        ports: Some(Ports { from: Some(80), to: Some(90), list: Some(vec![443]) }),
+        icmp: None,
+        source_ref: Some(vec![reference("10.0.0.0/8"), reference("security-groups/g")]),
+        annotations: Some(map(&[("note", "why")])),
+    }
 }

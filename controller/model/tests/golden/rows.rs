@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use rempart_api::compute::PowerState;
+use rempart_api::network::Cidr;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail, Object,
-    OffCause, Placement, Power, Realised, Recorded, Refusal, RefusalClass, VolumeDetail,
+    BlocksDetail, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
+    NicDetail, Object, OffCause, Placement, Power, PublicIpDetail, Realised, Recorded, Refusal, RefusalClass,
+    VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
@@ -19,6 +21,9 @@ labels!(detail_label, DETAILS, Detail {
     Volume => "volume",
     Image => "image",
     Host => "host",
+    Blocks => "blocks",
+    Nic => "nic",
+    PublicIp => "public-ip",
 });
 
 labels!(answer_label, ANSWERS, Recorded {
@@ -138,6 +143,14 @@ fn objects() -> Vec<Object> {
                         revoked_at: Some(time(4)),
                     }),
                 })),
+                Kind::Nic => Detail::Nic(Box::new(NicDetail {
+                    subnet: Arc::new(Urn::network(Kind::Subnet, "t1", "w1", "n1", "s")),
+                    addresses: vec!["10.0.0.1".parse().unwrap(), "fd00:1::5".parse().unwrap()],
+                    mac: serde_json::from_str("\"02:00:00:00:00:01\"").unwrap(),
+                })),
+                Kind::PublicIp => {
+                    Detail::PublicIp(PublicIpDetail { address: "203.0.113.7".parse().unwrap() })
+                }
                 _ => Detail::None,
             };
             Object {
@@ -159,6 +172,13 @@ fn objects() -> Vec<Object> {
         })
         .collect();
     let template = objects.iter().find(|object| object.spec.kind() == Kind::Instance).unwrap().clone();
+    let network = objects.iter().find(|object| object.spec.kind() == Kind::Network).unwrap().clone();
+    let cidr = |v4: &str, v6: &str| Cidr { ipv4: Some(v4.into()), ipv6: Some(v6.into()) };
+    let blocks = BlocksDetail {
+        cidr: cidr("10.0.0.0/16", "fd19:1::/56"),
+        additional: vec![cidr("10.1.0.0/16", "fd19:1:0:100::/56")],
+    };
+    objects.push(Object { detail: Detail::Blocks(Box::new(blocks)), ..network });
     objects.extend(
         [OffCause::Requested, OffCause::Crashed]
             .map(|cause| Object { detail: Detail::Instance(Box::new(instance(cause))), ..template.clone() }),

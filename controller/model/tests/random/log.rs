@@ -212,7 +212,14 @@ impl Log {
         let mut note = |what| *self.accepted.entry(what).or_default() += 1;
         match (&applied.outcome, &envelope.command) {
             _ if applied.repeated => note("repeated"),
-            (Err(_), _) => note("refused"),
+            (Err(refusal), _) => {
+                note("refused");
+                for (words, what) in REFUSALS {
+                    if refusal.detail.contains(words) {
+                        note(what);
+                    }
+                }
+            }
             (Ok(Answer::Put { created, object }), _) => match (created, object.urn.kind) {
                 (true, Kind::Instance) => note("put created instance"),
                 (false, Kind::Instance) => note("put updated instance"),
@@ -303,6 +310,17 @@ impl Log {
         assert_eq!(rows(&state), rows(&self.state));
     }
 }
+
+/// Refusals that a run should have seen, by their words.
+const REFUSALS: [(&str, &str); 7] = [
+    ("in use; release one", "subnet exhausted"),
+    ("no public", "pool exhausted"),
+    ("is used by", "held by a user"),
+    ("still holds", "held by a child"),
+    (" is in use by ", "address taken"),
+    ("overlaps with", "blocks overlap"),
+    ("is attached to", "attached elsewhere"),
+];
 
 fn disks(object: &Object) -> Option<&[HardwareDisk]> {
     match &object.detail {

@@ -14,10 +14,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
+use proptest::prelude::{ProptestConfig, Strategy};
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
-use crate::operation::{Operation, operation};
+use crate::operation::{Operation, network_operation, operation};
 use crate::world::World;
 
 /// Random logs in an ordinary run; `PROPTEST_CASES` overrides.
@@ -51,10 +51,10 @@ fn live(operations: &[Operation]) -> World {
     world
 }
 
-#[test]
-fn every_log_keeps_its_promises() {
+/// Lets clouds live, and tells what was accepted and refused in them.
+fn run(operation: impl Strategy<Value = Operation>, expected: &[&str]) {
     let accepted = RefCell::new(BTreeMap::<&'static str, usize>::new());
-    let strategy = vec(operation(), 1..=LENGTH);
+    let strategy = vec(operation, 1..=LENGTH);
     let result = TestRunner::new(config()).run(&strategy, |operations| {
         let world = live(&operations);
         for (command, count) in world.log.accepted() {
@@ -67,41 +67,69 @@ fn every_log_keeps_its_promises() {
     }
     // A shorter run is somebody looking at one failure.
     if config().cases >= CASES {
-        check_exercised(&accepted.into_inner());
+        check_exercised(&accepted.into_inner(), expected);
     }
 }
 
+#[test]
+fn every_log_keeps_its_promises() {
+    run(operation(), &EXERCISED);
+}
+
+#[test]
+fn every_log_of_networks_keeps_its_promises() {
+    run(network_operation(), &EXERCISED_OF_NETWORKS);
+}
+
+const EXERCISED: [&str; 27] = [
+    "found",
+    "put created",
+    "put created instance",
+    "put updated instance",
+    "put updated",
+    "delete",
+    "start",
+    "stop",
+    "restart",
+    "fill",
+    "place",
+    "host seen",
+    "host unreachable",
+    "host removed",
+    "host action",
+    "enrol",
+    "redeem",
+    "capture",
+    "used token refused",
+    "report that changed something",
+    "report that was dropped",
+    "repeated",
+    "refused",
+    "gone after its deletion",
+    "failed and healed",
+    "guest shut down",
+    "host rebooted",
+];
+
+const EXERCISED_OF_NETWORKS: [&str; 13] = [
+    "subnet exhausted",
+    "pool exhausted",
+    "held by a user",
+    "held by a child",
+    "address taken",
+    "blocks overlap",
+    "attached elsewhere",
+    "put created",
+    "put updated",
+    "put created instance",
+    "delete",
+    "repeated",
+    "gone after its deletion",
+];
+
 /// A run that tried nothing proves nothing.
-fn check_exercised(accepted: &BTreeMap<&'static str, usize>) {
-    for command in [
-        "found",
-        "put created",
-        "put created instance",
-        "put updated instance",
-        "put updated",
-        "delete",
-        "start",
-        "stop",
-        "restart",
-        "fill",
-        "place",
-        "host seen",
-        "host unreachable",
-        "host removed",
-        "host action",
-        "enrol",
-        "redeem",
-        "capture",
-        "used token refused",
-        "report that changed something",
-        "report that was dropped",
-        "repeated",
-        "refused",
-        "gone after its deletion",
-        "failed and healed",
-        "guest shut down",
-        "host rebooted",
-    ] {
+fn check_exercised(accepted: &BTreeMap<&'static str, usize>, expected: &[&str]) {
+    for command in expected {
         assert!(
             accepted.get(command).is_some_and(|count| *count > 0),
             "never exercised: {command}: {accepted:?}"

@@ -19,6 +19,11 @@ pub(crate) enum Thing {
     Host,
     Account,
     Revocation,
+    Nic,
+    PublicIp,
+    Group,
+    Rule,
+    Pool,
 }
 
 /// Names one thing: which tenant, which workspace, which of the few names.
@@ -102,6 +107,19 @@ fn of(thing: Thing) -> impl Strategy<Value = Place> {
     place(Just(thing))
 }
 
+fn network_thing() -> impl Strategy<Value = Place> {
+    place(prop_oneof![
+        6 => Just(Thing::Nic),
+        3 => Just(Thing::PublicIp),
+        1 => Just(Thing::Network),
+        2 => Just(Thing::Subnet),
+        1 => Just(Thing::RouteTable),
+        1 => Just(Thing::Group),
+        1 => Just(Thing::Rule),
+        1 => Just(Thing::Pool),
+    ])
+}
+
 fn any_thing() -> impl Strategy<Value = Place> {
     place(prop_oneof![
         1 => Just(Thing::Tenant),
@@ -168,5 +186,23 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
         1 => Just(Operation::Blank),
         2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
+    ]
+}
+
+/// Mostly what concerns networks, and instances that hold on to their NICs for a while.
+pub(crate) fn network_operation() -> impl Strategy<Value = Operation> {
+    let host = || 0..2u8;
+    prop_oneof![
+        12 => put(network_thing()),
+        4 => (network_thing(), proptest::option::weighted(0.1, 0..4u8))
+            .prop_map(|(place, version)| Operation::Delete { place, version }),
+        4 => put(of(Thing::Instance)),
+        1 => put(of(Thing::Volume)),
+        2 => any::<u8>().prop_map(|which| Operation::DeleteAny { which }),
+        1 => put(of(Thing::Gateway)),
+        1 => (of(Thing::Gateway), Just(None)).prop_map(|(place, version)| Operation::Delete { place, version }),
+        1 => (of(Thing::Workspace), Just(None)).prop_map(|(place, version)| Operation::Delete { place, version }),
+        2 => host().prop_map(|host| Operation::Drive { host }),
+        1 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
     ]
 }

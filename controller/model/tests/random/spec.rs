@@ -1,5 +1,7 @@
 //! The few names there are, and the specs that go with them.
 
+mod network;
+
 use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::{Kind, Urn};
 use serde_json::{Value, json};
@@ -28,6 +30,8 @@ pub(crate) fn urn(place: Place) -> Urn {
     let workspace = ["w1", "w2"][usize::from(place.workspace)];
     let inside =
         |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name));
+    let pair =
+        |kind, letter: char| Urn::workspace(kind, tenant, workspace, &format!("{letter}{}", place.name % 2));
     match place.thing {
         Thing::Tenant => Urn::global(Kind::Tenant, tenant),
         Thing::Workspace => Urn::tenant(Kind::Workspace, tenant, workspace),
@@ -36,9 +40,19 @@ pub(crate) fn urn(place: Place) -> Urn {
         Thing::Volume => inside(Kind::BlockStorage, 'v'),
         Thing::Instance => inside(Kind::Instance, 'i'),
         Thing::Image => Urn::tenant(Kind::Image, tenant, &format!("m{}", place.name % 2)),
-        Thing::Network => Urn::workspace(Kind::Network, tenant, workspace, "n0"),
-        Thing::Subnet => Urn::network(Kind::Subnet, tenant, workspace, "n0", "s0"),
-        Thing::RouteTable => Urn::network(Kind::RouteTable, tenant, workspace, "n0", "r0"),
+        Thing::Network => pair(Kind::Network, 'n'),
+        Thing::Subnet => {
+            let network = format!("n{}", place.name % 2);
+            Urn::network(Kind::Subnet, tenant, workspace, &network, &format!("s{}", place.name / 2))
+        }
+        Thing::Nic => inside(Kind::Nic, 'c'),
+        Thing::PublicIp => inside(Kind::PublicIp, 'p'),
+        Thing::Group => pair(Kind::SecurityGroup, 'g'),
+        Thing::Rule => pair(Kind::SecurityGroupRule, 'r'),
+        Thing::Pool => Urn::global(Kind::AddressPool, &format!("p{}", place.name % 2)),
+        Thing::RouteTable => {
+            Urn::network(Kind::RouteTable, tenant, workspace, &format!("n{}", place.name % 2), "r0")
+        }
         Thing::Gateway => inside(Kind::InternetGateway, 'g'),
         Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
         Thing::Account => Urn::tenant(Kind::ServiceAccount, tenant, &format!("a{}", place.name % 2)),
@@ -79,6 +93,10 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
             if bits(12, 2) == 3 {
                 spec["antiAffinityGroup"] = json!("apart");
             }
+            if bits(9, 2) == 1 {
+                spec["primaryNicRef"] = json!(format!("nics/c{}", bits(10, 2)));
+                spec["securityGroupRef"] = json!(format!("g{}", bits(11, 1)));
+            }
             if bits(13, 2) == 1 {
                 spec["userData"] = json!(format!("#{}", bits(14, 2)));
             }
@@ -88,14 +106,14 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
             let source = format!("workspaces/w1/block-storages/{}", volume(bits(0, 3)));
             json!({"blockStorageRef": source, "cpuArchitecture": "amd64", "boot": if bits(4, 1) == 0 { "UEFI" } else { "BIOS" }})
         }
-        Thing::Network => json!({"cidr": {"ipv4": format!("10.{}.0.0/16", choice % 2)}, "skuRef": "s0"}),
-        Thing::Subnet => {
-            json!({"cidr": {"ipv4": "10.0.1.0/24"}, "zone": "a", "routeTableRef": if choice.is_multiple_of(5) { "r9" } else { "r0" }})
-        }
-        Thing::RouteTable => {
-            let target = format!("internet-gateways/g{}", choice % 5);
-            json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": target}]})
-        }
+        Thing::Network
+        | Thing::Subnet
+        | Thing::RouteTable
+        | Thing::Nic
+        | Thing::PublicIp
+        | Thing::Group
+        | Thing::Rule
+        | Thing::Pool => network::spec(place, choice),
         Thing::Gateway => json!({"egressOnly": choice.is_multiple_of(2)}),
         Thing::Account => {
             let key = |kid: u16| json!({"kid": kid.to_string(), "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)});

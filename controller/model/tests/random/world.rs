@@ -53,6 +53,14 @@ impl World {
             let urn = Urn::workspace(Kind::BlockStorage, "t1", "w1", volume);
             world.put(urn, json!({"sizeGB": 1, "skuRef": "s0"}));
         }
+        let here = |kind, name| Urn::workspace(kind, "t1", "w1", name);
+        let nested = |kind, name| Urn::network(kind, "t1", "w1", "n0", name);
+        world.put(here(Kind::Network, "n0"), json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "s0"}));
+        let route = json!({"destinationCidrBlock": "0.0.0.0/0", "targetRef": "instances/i0"});
+        world.put(nested(Kind::RouteTable, "r0"), json!({"routes": [route]}));
+        let subnet = json!({"cidr": {"ipv4": "10.0.1.0/30"}, "zone": "a", "routeTableRef": "r0"});
+        world.put(nested(Kind::Subnet, "s0"), subnet);
+        world.put(Urn::global(Kind::AddressPool, "p0"), json!({"blocks": ["203.0.113.0/31"]}));
         for host in ["h0", "h1"] {
             world.seen(host, "a", 8, true, None);
         }

@@ -53,7 +53,7 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
     let shared = place == SHARED_TENANT;
     match kind {
         Kind::Region => read,
-        Kind::Host | Kind::TokenRevocation => operates,
+        Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operates,
         Kind::Tenant => operates || (owns && deed == Deed::Get),
         Kind::InstanceSku | Kind::StorageSku | Kind::NetworkSku => {
             if shared {

@@ -148,7 +148,7 @@ fn immutable_fields_are_refused_where_they_stand() {
     check(&mut world, &volume("boot"), json!({"sizeGB": 1, "skuRef": "skus/ld5k"}), "/spec/skuRef");
     let cidr = |block: &str| json!({"cidr": {"ipv4": block}, "skuRef": "n1k"});
     world.created(&network("net"), cidr("10.0.0.0/16"));
-    check(&mut world, &network("net"), cidr("10.1.0.0/16"), "/spec/cidr");
+    check(&mut world, &network("net"), cidr("10.1.0.0/16"), "/spec/cidr/ipv4");
 }
 
 #[test]

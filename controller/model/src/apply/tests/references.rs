@@ -145,24 +145,6 @@ fn a_reference_that_binds_nothing_later_may_dangle_and_be_repeated() {
 }
 
 #[test]
-fn network_cards_are_refused_for_now() {
-    let mut world = World::new();
-    world.created(&volume("boot"), volume_spec(1));
-    for more in [
-        json!({"primaryNicRef": "nics/n"}),
-        json!({"additionalNicRefs": ["nics/n"]}),
-        json!({"securityGroupRef": "security-groups/g"}),
-    ] {
-        let words = "not served by this version";
-        refused(attach(&mut world, instance_with("boot", more)), RefusalClass::Invalid, words);
-    }
-    attach(&mut world, instance_with("boot", json!({"additionalNicRefs": [], "primaryNicRef": null})))
-        .unwrap();
-    let nic = Spec::parse(Kind::Nic, &json!({})).unwrap_err();
-    assert!(nic.why.contains("not served"), "{nic}");
-}
-
-#[test]
 fn a_missing_parent_is_told_from_the_root() {
     let mut world = World::new();
     let check = |world: &mut World, urn: Urn, spec: Value, words: &str| {

@@ -219,6 +219,16 @@ fn a_copy_that_nobody_waits_for_any_more_is_called_off() {
 }
 
 #[test]
+fn an_image_that_is_changed_while_it_is_copied_waits_for_its_copy_all_the_same() {
+    let mut world = World::with_instance();
+    world.report("h1");
+    world.created(&image("m"), image_of("boot", json!({})));
+    world.updated(&image("m"), image_of("boot", json!({"boot": "BIOS"})));
+    assert_eq!(world.history(&image("m")), "creating pending");
+    world.state.check();
+}
+
+#[test]
 fn a_disk_that_a_guest_writes_to_is_not_copied() {
     let mut world = World::with_active_instance();
     world.power(&instance("vm"), PowerAction::Start).unwrap();

@@ -1,8 +1,10 @@
 use super::*;
 
 fn check(text: &str, is_v4: bool, is_v6: bool) {
-    assert_eq!(parse_v4(text).is_ok(), is_v4, "{text} as IPv4: {:?}", parse_v4(text));
-    assert_eq!(parse_v6(text).is_ok(), is_v6, "{text} as IPv6: {:?}", parse_v6(text));
+    for (version, is_one) in [(IpVersion::V4, is_v4), (IpVersion::V6, is_v6)] {
+        let block = Block::parse(version, text);
+        assert_eq!(block.is_ok(), is_one, "{text} as {version}: {block:?}");
+    }
 }
 
 #[test]
@@ -65,23 +67,28 @@ fn a_network_needs_a_block_of_some_family() {
 }
 
 #[test]
-fn a_route_table_has_one_to_a_thousand_routes_to_real_blocks() {
-    let table = |count: usize, destination: &str| RouteTableSpec {
-        routes: vec![
-            rempart_api::network::Route {
-                destination_cidr_block: destination.into(),
-                target_ref: rempart_api::Reference::default(),
-            };
-            count
-        ],
-    };
-    let pointers = |spec: &RouteTableSpec| {
+fn a_network_is_private_or_left_to_the_server() {
+    let pointers = |spec: &str| {
+        let spec: NetworkSpec = serde_json::from_str(&format!(r#"{{"skuRef": "n1k", {spec}}}"#)).unwrap();
         let mut faults = Vec::new();
         spec.check(&State::default(), &mut faults);
         faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
     };
-    assert_eq!(pointers(&table(0, "0.0.0.0/0")), ["/spec/routes"]);
-    assert_eq!(pointers(&table(1001, "0.0.0.0/0")), ["/spec/routes"]);
-    assert!(pointers(&table(1000, "::/0")).is_empty());
-    assert_eq!(pointers(&table(1, "10.0.0.1/8")), ["/spec/routes/0/destinationCidrBlock"]);
+    for good in ["10.0.0.0/8", "172.31.0.0/16", "192.168.255.0/24", "0.0.0.0/8", "0.0.0.0/30"] {
+        assert!(pointers(&format!(r#""cidr": {{"ipv4": "{good}"}}"#)).is_empty(), "{good}");
+    }
+    for bad in ["11.0.0.0/8", "172.32.0.0/16", "192.0.2.0/24", "8.0.0.0/5", "0.0.0.0/0", "0.0.0.0/31"] {
+        assert_eq!(pointers(&format!(r#""cidr": {{"ipv4": "{bad}"}}"#)), ["/spec/cidr/ipv4"], "{bad}");
+    }
+    for (text, good) in
+        [("fd00:1::/56", true), ("::/56", true), ("2001:db8::/56", false), ("::/0", false), ("::/40", false)]
+    {
+        assert_eq!(pointers(&format!(r#""cidr": {{"ipv6": "{text}"}}"#)).is_empty(), good, "{text}");
+    }
+    let two = |first: &str, second: &str| {
+        pointers(&format!(r#""cidr": {{"ipv4": "{first}"}}, "additionalCidrs": [{{"ipv4": "{second}"}}]"#))
+    };
+    assert!(two("10.0.0.0/16", "10.1.0.0/16").is_empty());
+    assert!(two("10.0.0.0/16", "0.0.0.0/16").is_empty());
+    assert_eq!(two("10.0.0.0/16", "10.0.4.0/24"), ["/spec/additionalCidrs/0/ipv4"]);
 }
