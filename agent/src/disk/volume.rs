@@ -17,7 +17,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -127,6 +127,10 @@ pub(super) fn run(verb: &'static str, command: &mut Command, bounds: Bounds) -> 
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
+    let words = child.stderr.take().and_then(|stderr| {
+        // Without a listener there are no words, and the tool is told so by its pipe.
+        thread::Builder::new().name("tool-words".to_owned()).spawn(move || heard(stderr)).ok()
+    });
     let outcome = limit(&child, bounds.cpu_s).and_then(|()| wait(&mut child, bounds.time));
     let status = match outcome {
         Ok(Some(status)) => status,
@@ -140,12 +144,17 @@ pub(super) fn run(verb: &'static str, command: &mut Command, bounds: Bounds) -> 
     if status.success() {
         return Ok(());
     }
-    let mut words = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        // What it managed to say before it ended; an unreadable rest changes nothing.
-        let _ = stderr.take(TOOL_WORDS_BYTES).read_to_string(&mut words);
-    }
+    let words = words.and_then(|words| words.join().ok()).unwrap_or_default();
     Err(failed(format!("{status}: {}", words.trim())))
+}
+
+/// What a tool says before it ends. All is read, since a tool with a full pipe never ends; the beginning is kept.
+fn heard(mut stderr: ChildStderr) -> String {
+    let mut words = Vec::new();
+    // An unreadable rest changes nothing.
+    let _ = stderr.by_ref().take(TOOL_WORDS_BYTES).read_to_end(&mut words);
+    let _ = io::copy(&mut stderr, &mut io::sink());
+    String::from_utf8_lossy(&words).into_owned()
 }
 
 fn limit(child: &Child, cpu_s: u64) -> io::Result<()> {

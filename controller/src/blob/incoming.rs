@@ -24,7 +24,7 @@ use super::{BlobError, BlobName};
 const PIECES: usize = 4;
 /// Written bytes go to the disk this often: the log on the same disk must not wait behind all of them at once.
 const SYNC_EVERY_BYTES: u64 = 32 << 20;
-/// How much is set aside at a time where the size is not known.
+/// How much is set aside at a time, as bytes come.
 const PROMISE_BYTES: u64 = 64 << 20;
 
 /// What was declared of the bytes.
@@ -129,7 +129,7 @@ fn write(
     let format = judged(expected.name.format());
     let mut hasher = digest::Context::new(&digest::SHA256);
     let mut beginning = Some(Vec::with_capacity(HEADER_WINDOW_BYTES));
-    let (mut size_bytes, mut promised, mut synced) = (0, expected.size_bytes.unwrap_or(0), 0);
+    let (mut size_bytes, mut promised, mut synced) = (0, 0, 0);
     let mut syncing = Syncing::default();
     loop {
         let bytes = match pieces.blocking_recv() {
@@ -151,8 +151,10 @@ fn write(
             return Err(BlobError::TooLarge { limit_bytes: expected.limit_bytes });
         }
         if size_bytes > promised {
-            unfinished.promise(count.max(PROMISE_BYTES))?;
-            promised += count.max(PROMISE_BYTES);
+            let left = expected.size_bytes.map_or(u64::MAX, |all| all - promised);
+            let more = count.max(PROMISE_BYTES).min(left);
+            unfinished.promise(more)?;
+            promised += more;
         }
         hasher.update(&bytes);
         file.write_all(&bytes).map_err(|error| store.failed(error))?;

@@ -116,12 +116,16 @@ impl Store {
         Ok(())
     }
 
-    /// Makes an unfinished file that may grow to `bytes`.
+    /// Makes an unfinished file for which there is room now, if it grows to `bytes`. Nothing is set aside for it yet: it
+    /// would be kept from others on the word of a sender who may never send.
     pub(super) fn begin(&self, bytes: u64) -> Result<(Unfinished<'_>, File), BlobError> {
         self.make_directory()?;
         let path = self.dir.join(format!("{}.{UNFINISHED}", Uuid::now_v7()));
-        let mut unfinished = Unfinished { store: self, path, promised_bytes: 0 };
-        unfinished.promise(bytes)?;
+        let mut promised = self.promised();
+        self.check_room(&promised, bytes)?;
+        promised.files.insert(path.clone());
+        drop(promised);
+        let unfinished = Unfinished { store: self, path, promised_bytes: 0 };
         let made =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished.path);
         let file = made.map_err(|error| self.failed(error))?;
@@ -140,6 +144,22 @@ impl Store {
         BlobError::Full { dir: self.dir.clone(), free_bytes, floor_bytes }
     }
 
+    fn check_room(&self, promised: &Promised, bytes: u64) -> Result<(), BlobError> {
+        let disk = rustix::fs::statvfs(self.dir()).map_err(|error| BlobError::Io {
+            what: "asking for free space".to_owned(),
+            error: error.into(),
+        })?;
+        let floor_bytes = self.floor_bytes.unwrap_or_else(|| {
+            let whole = disk.f_blocks.saturating_mul(disk.f_frsize);
+            (whole / FLOOR_PART).min(FLOOR_MOST_BYTES)
+        });
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(promised.bytes);
+        if free_bytes < floor_bytes.saturating_add(bytes) {
+            return Err(self.full(free_bytes, floor_bytes));
+        }
+        Ok(())
+    }
+
     fn promised(&self) -> MutexGuard<'_, Promised> {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,20 +176,8 @@ impl Unfinished<'_> {
     /// Has `bytes` more set aside for this file.
     pub(super) fn promise(&mut self, bytes: u64) -> Result<(), BlobError> {
         let mut promised = self.store.promised();
-        let disk = rustix::fs::statvfs(self.store.dir()).map_err(|error| BlobError::Io {
-            what: "asking for free space".to_owned(),
-            error: error.into(),
-        })?;
-        let floor_bytes = self.store.floor_bytes.unwrap_or_else(|| {
-            let whole = disk.f_blocks.saturating_mul(disk.f_frsize);
-            (whole / FLOOR_PART).min(FLOOR_MOST_BYTES)
-        });
-        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(promised.bytes);
-        if free_bytes < floor_bytes.saturating_add(bytes) {
-            return Err(self.store.full(free_bytes, floor_bytes));
-        }
+        self.store.check_room(&promised, bytes)?;
         promised.bytes += bytes;
-        promised.files.insert(self.path.clone());
         self.promised_bytes += bytes;
         Ok(())
     }

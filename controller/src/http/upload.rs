@@ -6,6 +6,9 @@
 //!
 //! Absent on purpose: ranges (starting again is clean), and giving bytes back.
 
+mod pace;
+mod turns;
+
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -14,19 +17,16 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::{ProblemType, Urn};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use self::pace::Pace;
+use self::turns::{Busy, Turn, Turns};
 use super::problem::Failure;
 use super::{Settings, body};
 use crate::blob::{BlobError, BlobName, Blobs, Expected};
-use crate::service::{Call, Caller, Fault, Reply, Request, ServiceError};
+use crate::service::{Call, Caller, Reply, Request};
 
-/// Uploads that a replica takes at a time; the next one is asked to come again.
-const CONCURRENT: usize = 16;
-/// A sender must bring so many bytes per idle time, not just one now and then.
-const LEAST_BYTES: u64 = 16 << 10;
 /// How long bytes that nobody wants are read, so that their sender can read why.
 const DRAIN: Duration = Duration::from_secs(10);
 /// qcow2 metadata: at most this part of the disk, and so much besides.
@@ -38,13 +38,28 @@ pub struct Uploads {
     blobs: Blobs,
     max_bytes: u64,
     idle: Duration,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl Uploads {
     /// Of at most `max_bytes` each, from senders that are never silent for longer than `idle`.
     pub fn new(blobs: Blobs, max_bytes: u64, idle: Duration) -> Uploads {
-        Uploads { blobs, max_bytes, idle, turns: Semaphore::new(CONCURRENT) }
+        Uploads { blobs, max_bytes, idle, turns: Turns::default() }
+    }
+
+    fn turn(&self, tenant: &str) -> Result<Turn<'_>, Failure> {
+        self.turns.take(tenant).map_err(|busy| match busy {
+            Busy::Tenant => Failure::Said(
+                StatusCode::TOO_MANY_REQUESTS,
+                ProblemType::InvalidRequest,
+                format!("tenant {tenant} has as many uploads under way at this controller as it may; send it again when one has ended"),
+            ),
+            Busy::All => Failure::Said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ProblemType::InternalServerError,
+                "this controller takes no more uploads at once; send it again in a few seconds".to_owned(),
+            ),
+        })
     }
 }
 
@@ -126,21 +141,23 @@ async fn receive(
         virtual_size_bytes: declared.virtual_size_bytes,
         virtual_limit_bytes: target.size_bytes,
     };
-    let busy = || Failure::Service(ServiceError::Fault(Fault::Overloaded));
-    let _turn = uploads.turns.try_acquire().map_err(|_| busy())?;
+    let _turn = uploads.turn(&urn.tenant)?;
     let start = Instant::now();
     let mut incoming = uploads.blobs.begin(expected).await.map_err(Failure::Blob)?;
     *begun = true;
     let mut pace = Pace::new(uploads.idle);
     loop {
+        let asked = Instant::now();
         match timeout(uploads.idle, bytes.next()).await {
             Ok(Some(Ok(piece))) => {
-                pace.note(piece.len())?;
+                if !pace.keeps(asked.elapsed(), piece.len()) {
+                    return Err(too_slow(uploads.idle, pace.least_bytes()));
+                }
                 incoming.push(piece).await.map_err(Failure::Blob)?;
             }
             Ok(Some(Err(_))) => return Err(Failure::Blob(BlobError::CutShort)),
             Ok(None) => break,
-            Err(_) => return Err(Failure::Slow),
+            Err(_) => return Err(too_slow(uploads.idle, pace.least_bytes())),
         }
     }
     let content = incoming.finish().await.map_err(Failure::Blob)?;
@@ -237,28 +254,13 @@ impl Declared {
     }
 }
 
-/// Whether a sender keeps sending.
-struct Pace {
-    idle: Duration,
-    since: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new(idle: Duration) -> Pace {
-        Pace { idle, since: Instant::now(), bytes: 0 }
-    }
-
-    fn note(&mut self, count: usize) -> Result<(), Failure> {
-        self.bytes += count as u64;
-        if self.since.elapsed() >= self.idle {
-            if self.bytes < LEAST_BYTES {
-                return Err(Failure::Slow);
-            }
-            *self = Pace::new(self.idle);
-        }
-        Ok(())
-    }
+fn too_slow(window: Duration, least_bytes: u64) -> Failure {
+    let why = format!(
+        "the body did not arrive in time: an upload brings at least {least_bytes} bytes in {} s; nothing was kept, send it \
+         again over a faster connection",
+        window.as_secs_f32()
+    );
+    Failure::Said(StatusCode::REQUEST_TIMEOUT, ProblemType::InvalidRequest, why)
 }
 
 /// Reads on for a while: who is still sending would not hear the answer.

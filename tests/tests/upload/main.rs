@@ -3,6 +3,7 @@
 //! Four files: [`refusals`] has hostile and mistaken bytes, [`faults`] what happens to the machines meanwhile, [`hosts`]
 //! what hypervisors are given of it, and this one what they stand on, with uploads that go well.
 
+mod fair;
 mod faults;
 mod hosts;
 mod refusals;

@@ -137,7 +137,13 @@ async fn strangers(stage: &Stage, urn: &Urn) {
 }
 
 /// Sends the head of an upload that waits for leave, and returns the connection with the first line of the answer.
-async fn ask(stage: &Stage, subject: &str, urn: &Urn, query: &str, length: usize) -> (TcpStream, String) {
+pub(crate) async fn ask(
+    stage: &Stage,
+    subject: &str,
+    urn: &Urn,
+    query: &str,
+    length: usize,
+) -> (TcpStream, String) {
     let url = stage.content_url(1, urn, query);
     let (authority, path) = url.strip_prefix("http://").and_then(|url| url.split_once('/')).expect("a URL");
     let mut stream = TcpStream::connect(authority).await.expect("a connection");

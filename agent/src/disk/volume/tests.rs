@@ -68,6 +68,13 @@ fn the_tool_is_bounded_and_its_words_are_kept() {
     let slow =
         run("create", Command::new("sleep").arg("60"), Bounds { time: Duration::from_millis(50), cpu_s: 1 });
     assert!(slow.unwrap_err().to_string().contains("no end"));
+    // More than a pipe holds: whoever does not listen waits for its end in vain.
+    let mut talker = Command::new("sh");
+    talker.args(["-c", "echo why >&2; head -c 1000000 /dev/zero >&2; exit 3"]);
+    let told = run("create", &mut talker, Bounds { time: Duration::from_secs(60), cpu_s: 10 })
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("why") && told.contains('3') && told.len() < 10_000, "{} bytes", told.len());
     let spinning = Instant::now();
     assert!(run("create", Command::new("false").arg("x"), Bounds::SHORT).is_err());
     assert!(spinning.elapsed() < Duration::from_secs(5));
