@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
@@ -35,6 +36,11 @@ impl Replica {
         self.state.clone()
     }
 
+    /// Rings when a host itself has changed: what it is, may and should do. Far rarer than changes of State.
+    pub fn watch_hosts(&self) -> watch::Receiver<u64> {
+        self.changes.told.subscribe()
+    }
+
     /// Which objects of a host have changed since they were last asked for.
     pub fn host_changes(&self, host: &str) -> HostChanges {
         let bell = Arc::new(Notify::new());
@@ -47,7 +53,12 @@ impl Replica {
 
 /// Changed objects per host, for the hosts whose sessions listen here.
 #[derive(Default)]
-struct Changes(Mutex<BTreeMap<String, Pending>>);
+struct Changes {
+    pending: Mutex<BTreeMap<String, Pending>>,
+    /// Changes of hosts themselves, counted as entries are applied; told once their State is published.
+    of_hosts: AtomicU64,
+    told: watch::Sender<u64>,
+}
 
 struct Pending {
     bell: Arc<Notify>,
@@ -56,10 +67,13 @@ struct Pending {
 
 impl Changes {
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Pending>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, object: &Object) {
+        if object.urn.kind == Kind::Host {
+            self.of_hosts.fetch_add(1, Ordering::Relaxed);
+        }
         if object.urn.kind == Kind::Host
             && let Some(pending) = self.hosts().get_mut(&object.urn.name)
         {
@@ -74,6 +88,8 @@ impl Changes {
     }
 
     fn ring(&self) {
+        let of_hosts = self.of_hosts.load(Ordering::Relaxed);
+        self.told.send_if_modified(|told| std::mem::replace(told, of_hosts) != of_hosts);
         for pending in self.hosts().values().filter(|pending| !pending.objects.is_empty()) {
             pending.bell.notify_one();
         }

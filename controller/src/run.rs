@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use futures::StreamExt as _;
 use rempart_daemon::http::TowerToHyperService;
 use rempart_daemon::{signals, systemd};
 use rempart_identity::{Accepted, WebTls, accept, peer};
@@ -271,7 +272,7 @@ struct Internal {
 }
 
 /// The listener for peers and agents: gRPC over mutual TLS. Who calls is in the connection's certificate, and is judged by
-/// State as it is at each call; only enrolment answers those who have none in force.
+/// State as it is at each call, and while it lasts; only enrolment answers those who have none in force.
 async fn serve_internal(
     services: Internal,
     replica: Replica,
@@ -279,6 +280,9 @@ async fn serve_internal(
     stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let Internal { node, service, fleet, blobs, consoles, enrolment } = services;
+    let admitting = replica.clone();
+    let connections = connections
+        .map(move |accepted| accepted.map(|connection| pki::while_admitted(connection, &admitting)));
     let known = move |request: Request<()>| -> Result<Request<()>, Status> {
         Ok(peer::admit(request, |shown| pki::judge(&replica.state(), shown)))
     };

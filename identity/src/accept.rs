@@ -1,10 +1,11 @@
 //! The server's side: connections from a listener, their handshakes done, for a tonic server.
 //!
 //! What always holds: a connection ends when the certificate it began with does, so that a peer has to show its next
-//! one; a stranger's and an expired one's connection lasts for [`STRANGERS_STAY`] only; a handshake takes no longer
-//! than [`HANDSHAKE_WITHIN`], and [`HANDSHAKES`] at most are under way.
+//! one, or when the listener's owner does not admit the peer any more ([`Accepted::until`]); a stranger's and an expired
+//! one's connection lasts for [`STRANGERS_STAY`] only; a handshake takes no longer than [`HANDSHAKE_WITHIN`], and
+//! [`HANDSHAKES`] at most are under way.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct Accepted {
     stream: TlsStream<TcpStream>,
     caller: Caller,
     end: Pin<Box<Sleep>>,
+    dismissed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Connected for Accepted {
@@ -96,16 +98,31 @@ impl Accepted {
         let certificate = shown.and_then(|shown| Certificate::read(shown).ok()).map(Arc::new);
         let stay = certificate.as_deref().map(Certificate::remaining).filter(|left| !left.is_zero());
         let end = Box::pin(tokio::time::sleep(stay.unwrap_or(STRANGERS_STAY)));
-        Accepted { stream, caller: Caller(certificate), end }
+        Accepted { stream, caller: Caller(certificate), end, dismissed: Box::pin(std::future::pending()) }
+    }
+
+    /// The certificate at the other end: verified, but maybe expired, and of a host that may be revoked.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.caller.0.clone()
+    }
+
+    /// Ends the connection, and all that runs over it, when `dismissed` is ready.
+    #[must_use]
+    pub fn until(self, dismissed: impl Future<Output = ()> + Send + 'static) -> Accepted {
+        Accepted { dismissed: Box::pin(dismissed), ..self }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the peer's certificate has expired"))
-            }
-            Poll::Pending => Ok(()),
+        let over = |why| Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
+        if self.end.as_mut().poll(context).is_ready() {
+            return over("the peer's certificate has expired");
         }
+        if self.dismissed.as_mut().poll(context).is_ready() {
+            // Polled no more.
+            self.dismissed = Box::pin(std::future::ready(()));
+            return over("the peer is not admitted any more");
+        }
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ async fn guests_live_through_everything() {
     story("restarted, also while it booted", start);
     equal_puts_make_one_domain(&lab).await;
     story("ten puts", start);
-    a_put_and_a_delete_at_once_leave_nothing(&lab).await;
+    a_put_and_a_delete_at_once_leave_nothing(&mut lab).await;
     story("put, delete", start);
     an_agent_killed_while_it_creates_ends_with_one_of_each(&mut lab).await;
     story("agent killed while creating", start);
@@ -270,8 +270,26 @@ async fn equal_puts_make_one_domain(lab: &Lab) {
     lab.delete("ten").await;
 }
 
-async fn a_put_and_a_delete_at_once_leave_nothing(lab: &Lab) {
+async fn a_put_and_a_delete_at_once_leave_nothing(lab: &mut Lab) {
     let before = lab.domains();
+    // Both are there before the agent hears of either.
+    lab.kill_agent();
+    lab.create("brief", json!({})).await;
+    lab.alice.delete(&instance("brief")).await.expect("accepted");
+    lab.alice.delete(&volume("brief")).await.expect("accepted");
+    lab.start_agent();
+    for urn in [instance("brief"), volume("brief")] {
+        until_some(&format!("{urn} to be gone"), PATIENCE, || async {
+            match lab.alice.get(&urn).await {
+                Err(error) if error.status() == Some(404) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+    assert_eq!(lab.domains(), before);
+    assert!(lab.volumes().is_empty(), "{:?}", lab.volumes());
+    // And while the agent is at work on the one when the other comes.
     lab.create("brief", json!({})).await;
     lab.delete("brief").await;
     assert_eq!(lab.domains(), before);

@@ -10,6 +10,8 @@ use rempart_identity::{Ca, Credentials, Expect, Identity, JoinToken, Key};
 use rempart_proto::agent::v1::agent_message::Message;
 use rempart_proto::agent::v1::fleet_client::FleetClient;
 use rempart_proto::agent::v1::{AgentMessage, Capacity, Hello, HypervisorHealth};
+use rempart_proto::blob::v1::HasRequest;
+use rempart_proto::blob::v1::blobs_client::BlobsClient;
 use rempart_proto::enrol::v1::RenewRequest;
 use rempart_proto::enrol::v1::enrolment_client::EnrolmentClient;
 use rempart_proto::raft::v1::Payload;
@@ -237,8 +239,18 @@ async fn revoked_at_once(
     stolen: &Credentials,
     dir: &Path,
 ) {
+    // A call that goes on, over a connection that is there: it would end by itself after 20 s.
+    let leading = leader(cluster).await;
+    let channel = connection(stolen, Expect::AnyController, &address(cluster, leading)).expect("an address");
+    let mut blobs = BlobsClient::new(channel);
+    let denied = blobs.has(HasRequest::default()).await.expect_err("a host is no replica");
+    assert_eq!(denied.code(), Code::PermissionDenied, "{denied:?}");
+    let open = tokio::spawn(async move { blobs.deposit(tokio_stream::pending()).await });
+
     operator.act(&host("one"), "revoke").await.expect("accepted");
     reachable(operator, "one", false).await;
+    let ended = open.await.expect("it ends").expect_err("what is not sent is not taken");
+    assert_ne!(ended.code(), Code::DeadlineExceeded, "ended with the connection, not for silence: {ended:?}");
     let denied = session(stolen, cluster, "one").await.expect_err("revoked");
     assert_eq!(denied.code(), Code::Unauthenticated, "{denied:?}");
     assert!(denied.message().contains("revoked"), "{denied:?}");

@@ -28,8 +28,15 @@ pub use peers::{Connection, Peers};
 pub use renewal::run as keep_certificate;
 pub use seal::Sealer;
 
-use rempart_identity::{Certificate, Identity};
+use std::time::Duration;
+
+use rempart_identity::{Accepted, Certificate, Identity};
 use rempart_model::State;
+
+use crate::replica::Replica;
+
+/// How long a host that is dismissed has for hearing why, where a call of its can say so.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Whether State has anything against the holder of this certificate. Controllers are believed for their certificate:
 /// whoever can sign one has all there is already.
@@ -46,4 +53,28 @@ pub fn judge(state: &State, shown: &Certificate) -> Result<(), String> {
         Some(_) => Err(format!("host {host} is another machine since: one has enrolled under its name")),
         None => Err(format!("host {host} is not enrolled, or was deleted")),
     }
+}
+
+/// The same connection, for as long as State has nothing against its holder: all that runs over it ends then, whichever
+/// service it belongs to. Who is refused from the beginning keeps his connection, and hears why at each call.
+pub fn while_admitted(accepted: Accepted, replica: &Replica) -> Accepted {
+    let Some(shown) = accepted.certificate() else { return accepted };
+    let Identity::Host(host) = shown.identity.clone() else { return accepted };
+    // Listen before reading State, so that no change falls between.
+    let (mut changes, replica) = (replica.watch_hosts(), replica.clone());
+    if judge(&replica.state(), &shown).is_err() {
+        return accepted;
+    }
+    accepted.until(async move {
+        let refused = loop {
+            if changes.changed().await.is_err() {
+                return;
+            }
+            if let Err(why) = judge(&replica.state(), &shown) {
+                break why;
+            }
+        };
+        tokio::time::sleep(LAST_WORDS).await;
+        tracing::info!(host, why = refused, "connection closed");
+    })
 }
