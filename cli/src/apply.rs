@@ -4,14 +4,15 @@
 //! order, and the first failure ends it. A resource that carries the version it was read at is written only if it
 //! still has that version.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rempart_api::{Kind, ResourceView, Urn};
 use serde_json::{Map, Value};
 
 use crate::args::Patience;
+use crate::argument;
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::kinds;
 use crate::output::{self, Format};
 use crate::screen::harmless;
@@ -20,6 +21,9 @@ use crate::wait::{self, Goal};
 
 /// `apply`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart get vm web-1 -o yaml > web-1.yaml; edit it; rempart apply -f web-1.yaml --wait
+          echo 'metadata: {kind: workspace, name: demo}' | rempart apply -f -")]
 pub(crate) struct Apply {
     /// YAML or JSON with one or several resources; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
@@ -28,7 +32,7 @@ pub(crate) struct Apply {
     #[arg(long)]
     wait: bool,
     /// With --wait: seconds to wait at most
-    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = argument::seconds)]
     timeout: Option<u64>,
 }
 
@@ -43,19 +47,41 @@ struct Wanted {
     version: Option<u64>,
 }
 
-pub(crate) async fn run(session: &Session<'_>, format: Format, apply: &Apply) -> Result<()> {
-    let mut wanted = Vec::new();
+/// A resource of a file, and where it stands there.
+pub(crate) struct Document {
+    at: String,
+    content: Value,
+}
+
+/// Reads all files, and finds what is wrong with them as they stand.
+pub(crate) async fn read(apply: &Apply) -> Result<Vec<Document>> {
+    let mut all = Vec::new();
     for file in &apply.files {
-        let name = if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
-        let text = read(file)?;
-        for (position, document) in documents(&name, &text)?.into_iter().enumerate() {
+        let name = input::called(file);
+        let text = input::text(file, MAX_BYTES).await?;
+        for (position, content) in documents(&name, &text)?.into_iter().enumerate() {
             let at = format!("{name}, resource {}", position + 1);
-            wanted.push(understand(session, &at, &document)?);
+            judge(&at, &content)?;
+            all.push(Document { at, content });
         }
     }
-    if wanted.is_empty() {
-        return Err(Failure::usage("there is no resource in what was given"));
+    if all.is_empty() {
+        return Err(Failure::usage("there is no resource in what was given")
+            .next("How one looks: rempart get KIND NAME -o yaml"));
     }
+    Ok(all)
+}
+
+pub(crate) async fn run(
+    session: &Session<'_>,
+    format: Format,
+    apply: &Apply,
+    documents: &[Document],
+) -> Result<()> {
+    let wanted = documents
+        .iter()
+        .map(|document| understand(session, &document.at, &document.content))
+        .collect::<Result<Vec<_>>>()?;
     let mut views = Vec::new();
     for (done, one) in wanted.iter().enumerate() {
         match write(session, one, format).await {
@@ -98,20 +124,6 @@ async fn write(session: &Session<'_>, wanted: &Wanted, format: Format) -> Result
     Ok(view)
 }
 
-fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
-    };
-    read.map_err(|error| Failure::file("read", path, &error))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("{} is larger than 64 MiB", path.display())));
-    }
-    Ok(text)
-}
-
 /// The resources in a text. JSON is YAML, but its own parser says better what is wrong with it.
 fn documents(name: &str, text: &str) -> Result<Vec<Value>> {
     let fail = |error: &dyn std::fmt::Display| {
@@ -150,8 +162,26 @@ fn documents(name: &str, text: &str) -> Result<Vec<Value>> {
     Ok(documents)
 }
 
-/// Which resource a document is about, and what is to be sent for it.
-fn understand(session: &Session<'_>, at: &str, document: &Value) -> Result<Wanted> {
+/// What a document says of itself.
+struct Judged<'a> {
+    metadata: &'a Map<String, Value>,
+    who: Who<'a>,
+    version: Option<u64>,
+}
+
+/// How it says which resource it is about.
+enum Who<'a> {
+    Reference(&'a str, Urn),
+    Name(Kind, &'a str),
+}
+
+/// A text of the metadata, unless it is empty.
+fn said<'a>(metadata: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    metadata.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// What can be told of a document without knowing server, tenant or workspace.
+fn judge<'a>(at: &str, document: &'a Value) -> Result<Judged<'a>> {
     let Value::Object(document) = document else {
         return Err(Failure::usage(format!("{at}: it is no object with metadata and spec")));
     };
@@ -159,21 +189,53 @@ fn understand(session: &Session<'_>, at: &str, document: &Value) -> Result<Wante
         Failure::usage(format!("{at}: it has no metadata"))
             .next("It needs metadata.kind and metadata.name at least; rempart get KIND NAME -o yaml shows how it looks")
     })?;
-    let said = |name: &str| metadata.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let urn = match said("ref") {
+    let who = match said(metadata, "ref") {
         Some(reference) => {
             let urn: Urn = reference.parse().map_err(|_| {
-                Failure::usage(format!("{at}: metadata.ref {:?} is no URN", harmless(reference)))
+                Failure::usage(format!("{at}: metadata.ref {:?} is no URN", harmless(reference))).next(
+                    "Write it as rempart get KIND NAME -o yaml does, or give metadata.kind and metadata.name",
+                )
             })?;
-            // Checked as if it had been typed.
-            session
-                .urn(urn.kind, reference)
-                .map_err(|failure| Failure::usage(format!("{at}: {}", failure.text)))?
+            Who::Reference(reference, urn)
         }
-        None => by_name(session, at, document, &said)?,
+        None => {
+            let kind = said(metadata, "kind").or_else(|| document.get("kind").and_then(Value::as_str));
+            let kind = kind.ok_or_else(|| {
+                Failure::usage(format!("{at}: it does not say of which kind it is")).next("Add metadata.kind")
+            })?;
+            let kind = kinds::parse(kind).ok_or_else(|| {
+                Failure::usage(format!("{at}: there is no kind {:?}", harmless(kind)))
+                    .next("Kinds: rempart list --help")
+            })?;
+            let name = said(metadata, "name")
+                .ok_or_else(|| Failure::usage(format!("{at}: it has no name")).next("Add metadata.name"))?;
+            argument::target(name)
+                .map_err(|why| Failure::usage(format!("{at}: metadata.name {:?}: {why}", harmless(name))))?;
+            Who::Name(kind, name)
+        }
+    };
+    let version = match metadata.get("resourceVersion") {
+        None | Some(Value::Null) => None,
+        Some(version) => Some(version.as_u64().ok_or_else(|| {
+            Failure::usage(format!("{at}: metadata.resourceVersion is no number"))
+                .next("Take it as it was read, or remove it to overwrite whatever there is")
+        })?),
+    };
+    Ok(Judged { metadata, who, version })
+}
+
+/// Which resource a document is about, and what is to be sent for it.
+fn understand(session: &Session<'_>, at: &str, document: &Value) -> Result<Wanted> {
+    let Judged { metadata, who, version } = judge(at, document)?;
+    let urn = match who {
+        // Checked as if it had been typed.
+        Who::Reference(reference, urn) => session
+            .urn(urn.kind, reference)
+            .map_err(|failure| Failure::usage(format!("{at}: {}", failure.text)))?,
+        Who::Name(kind, name) => by_name(session, at, metadata, kind, name)?,
     };
     for (field, is) in [("name", &urn.name), ("tenant", &urn.tenant), ("workspace", &urn.workspace)] {
-        if let Some(text) = said(field).filter(|text| !is.is_empty() && text != is) {
+        if let Some(text) = said(metadata, field).filter(|text| !is.is_empty() && text != is) {
             return Err(Failure::usage(format!(
                 "{at}: metadata.{field} {:?} contradicts metadata.ref, which says {is:?}",
                 harmless(text)
@@ -181,14 +243,6 @@ fn understand(session: &Session<'_>, at: &str, document: &Value) -> Result<Wante
             .next("To make a copy under another name, remove metadata.ref"));
         }
     }
-    let version = match metadata.get("resourceVersion") {
-        None | Some(Value::Null) => None,
-        Some(version) => Some(
-            version
-                .as_u64()
-                .ok_or_else(|| Failure::usage(format!("{at}: metadata.resourceVersion is no number")))?,
-        ),
-    };
     let mut body = Map::new();
     for part in ["labels", "annotations", "extensions", "spec"] {
         if let Some(value) = document.get(part) {
@@ -198,28 +252,20 @@ fn understand(session: &Session<'_>, at: &str, document: &Value) -> Result<Wante
     Ok(Wanted { urn, body: Value::Object(body), version })
 }
 
-fn by_name<'a>(
+fn by_name(
     session: &Session<'_>,
     at: &str,
-    document: &Map<String, Value>,
-    said: &dyn Fn(&str) -> Option<&'a str>,
+    metadata: &Map<String, Value>,
+    kind: Kind,
+    name: &str,
 ) -> Result<Urn> {
-    let kind = said("kind").or_else(|| document.get("kind").and_then(Value::as_str)).ok_or_else(|| {
-        Failure::usage(format!("{at}: it does not say of which kind it is")).next("Add metadata.kind")
-    })?;
-    let kind: Kind = kinds::parse(kind).ok_or_else(|| {
-        Failure::usage(format!("{at}: there is no kind {:?}", harmless(kind)))
-            .next("Kinds: rempart list --help")
-    })?;
-    let name = said("name")
-        .ok_or_else(|| Failure::usage(format!("{at}: it has no name")).next("Add metadata.name"))?;
     // A path with what the document says; the rest is the session's.
     let mut path = String::new();
     let scope = kind.info().scope as usize;
     for (depth, (field, collection)) in
         [("tenant", "tenants"), ("workspace", "workspaces"), ("network", "networks")].into_iter().enumerate()
     {
-        if let Some(text) = said(field).filter(|_| scope > depth) {
+        if let Some(text) = said(metadata, field).filter(|_| scope > depth) {
             path.push_str(&format!("{collection}/{text}/"));
         }
     }

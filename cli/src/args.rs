@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::kinds::KindName;
 use crate::output::Format;
 use crate::session::Wishes;
-use crate::{apply, console, context, host, image, launch, power};
+use crate::{apply, argument, console, context, host, image, launch, power};
 
 const AFTER: &str = "\
 Kinds go by singular, plural and short names: instance (vm), volume (vol), image, sku, storage-sku, network, ...
@@ -14,10 +14,20 @@ Where a NAME is asked for, a path (tenants/public/images/debian) or a whole URN 
 Environment: REMPART_SERVER, REMPART_TOKEN, REMPART_CA_FILE, REMPART_TENANT, REMPART_WORKSPACE, REMPART_CONTEXT and
 REMPART_CONFIG override the context; options override both. NO_COLOR turns colours off.
 
-Exit codes: 0 done, 1 it went wrong, 2 usage, 3 not found, 4 refused by the server, 5 no answer or not in time,
-130 interrupted.
+Results go to standard output, everything else to standard error. With -o json every command writes JSON, or nothing
+when it fails; console (but for --log) and completion refuse it.
 
-Start with: rempart context add NAME --server https://HOST:PORT --tenant TENANT";
+Exit codes:
+  0    done
+  1    it was tried and went wrong, or a question was answered with no; silently, when nobody reads the output any more
+  2    the command line, the configuration or a file makes no sense; nothing was changed
+  3    what was named is not there
+  4    the server refused: no right, a conflict, a changed version, content that breaks a rule
+  5    no answer, or not in time
+  130  Ctrl-C
+
+Start with: rempart context add NAME --server https://HOST:PORT --tenant TENANT
+then:       rempart list images; rempart run web-1 --image debian --sku d2xs; rempart console web-1";
 
 /// Virtual machines of a Rempart cloud, and what belongs to them.
 #[derive(Debug, Parser)]
@@ -31,18 +41,19 @@ pub(crate) struct Args {
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
 pub(crate) struct Global {
     /// Context to use instead of the current one
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
     /// Tenant
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = argument::name)]
     tenant: Option<String>,
     /// Workspace
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = argument::name)]
     workspace: Option<String>,
     /// Network, for what lives in one (subnets, route tables)
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = argument::name)]
     network: Option<String>,
     /// How results are written
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
@@ -82,10 +93,13 @@ pub(crate) enum Command {
     /// Create a virtual machine from an image, and start it
     Run(launch::Run),
     /// Start instances
+    #[command(after_help = "Example: rempart start web-1 web-2 --timeout 60")]
     Start(power::Power),
     /// Shut instances down: the power button, and off after 30 seconds
+    #[command(after_help = "Example: rempart stop web-1")]
     Stop(power::Power),
     /// Restart instances
+    #[command(after_help = "Example: rempart restart web-1 --no-wait")]
     Restart(power::Power),
     /// Delete an instance and its volumes
     Remove(power::Remove),
@@ -95,6 +109,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Image(image::Command),
     /// List the hypervisor hosts (for operators)
+    #[command(after_help = "Example: rempart --context operator hosts -o json")]
     Hosts,
     /// A hypervisor host (for operators)
     #[command(subcommand)]
@@ -113,6 +128,10 @@ pub(crate) enum Command {
 
 /// `list`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart list vms -l tier=web
+          rempart list images -t public -o json
+          rempart list subnets --network front")]
 pub(crate) struct List {
     /// Which kind
     #[arg(ignore_case = true)]
@@ -124,12 +143,15 @@ pub(crate) struct List {
 
 /// `get`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart get vm web-1 -o yaml > web-1.yaml
+          rempart get image tenants/public/images/debian")]
 pub(crate) struct Get {
     /// Which kind
     #[arg(ignore_case = true)]
     pub(crate) kind: KindName,
     /// Which ones; all when there is no name
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = argument::target)]
     pub(crate) names: Vec<String>,
     /// Only those whose labels match
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
@@ -138,25 +160,45 @@ pub(crate) struct Get {
 
 /// `explain`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: rempart explain vm web-1
+
+With -o json or yaml: the resource, whose status.conditions are the history, newest first.")]
 pub(crate) struct Explain {
     /// Which kind
     #[arg(ignore_case = true)]
     pub(crate) kind: KindName,
     /// Which one
+    #[arg(value_parser = argument::target)]
     pub(crate) name: String,
 }
 
 /// `delete`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: rempart delete volume data old-data --yes
+
+It asks first. Where there is no terminal to ask on, it does nothing without --yes. An instance together with its
+volumes: rempart remove NAME.")]
 pub(crate) struct Delete {
     /// Which kind
     #[arg(ignore_case = true)]
     pub(crate) kind: KindName,
     /// Which ones
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, value_parser = argument::target)]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
+    pub(crate) consent: Consent,
+    #[command(flatten)]
     pub(crate) patience: Patience,
+}
+
+/// Of whatever cannot be undone.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Consent {
+    /// Do not ask first
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// Whether and how long to wait.
@@ -166,7 +208,7 @@ pub(crate) struct Patience {
     #[arg(long)]
     pub(crate) no_wait: bool,
     /// Seconds to wait at most; for as long as it takes when not given
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = argument::seconds)]
     pub(crate) timeout: Option<u64>,
 }
 

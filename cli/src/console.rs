@@ -15,21 +15,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use crate::failure::{Failure, Result};
+use crate::argument;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, Format};
 use crate::screen::{Screen, harmless};
 use crate::session::{Session, full_name};
 use crate::terminal::Mode;
 
 /// `console`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart console web-1                      # Ctrl-] leaves it
+          rempart console web-1 --log | tail
+          rempart console web-1 --vnc-socket ./vnc   # and a VNC viewer on that socket")]
 pub(crate) struct Console {
     /// Which instance
+    #[arg(value_parser = argument::target)]
     name: String,
     /// Write the end of the serial log and end
     #[arg(long)]
     log: bool,
     /// With --log: how many bytes of it at most
-    #[arg(long, value_name = "BYTES", requires = "log", default_value_t = MAX_LOG_BYTES)]
+    #[arg(long, value_name = "BYTES", requires = "log", default_value_t = MAX_LOG_BYTES, value_parser = argument::log_bytes)]
     tail_bytes: u32,
     /// Offer the VNC display on a Unix socket at this path, until Ctrl-C
     #[arg(long, value_name = "PATH", conflicts_with = "log")]
@@ -42,13 +49,26 @@ const ESCAPE: u8 = 0x1d;
 /// How long a console is asked for again after it broke.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(session: &Session<'_>, console: &Console) -> Result<()> {
+impl Console {
+    /// Whether its result can be written so.
+    pub(crate) fn check(&self, format: Format) -> Result<()> {
+        if self.log || format == Format::Table {
+            return Ok(());
+        }
+        Err(Failure::usage("a console is no result that JSON or YAML could hold")
+            .next("Leave -o away; the log can be had so: rempart console NAME --log -o json"))
+    }
+}
+
+pub(crate) async fn run(session: &Session<'_>, format: Format, console: &Console) -> Result<()> {
     let urn = session.urn(Kind::Instance, &console.name)?;
     if console.log {
         let log = session.client.serial_log(&urn, console.tail_bytes).await;
-        return session
-            .screen
-            .print(&log.map_err(|error| session.failure("read the serial log of", &urn, &error))?);
+        let log = log.map_err(|error| session.failure("read the serial log of", &urn, &error))?;
+        return match format {
+            Format::Table => session.screen.print(&log),
+            _ => output::value(session.screen, format, &serde_json::json!({ "log": log })),
+        };
     }
     match &console.vnc_socket {
         Some(path) => vnc(session, &urn, path).await,
@@ -153,9 +173,11 @@ async fn open(session: &Session<'_>, urn: &Urn, kind: ConsoleKind) -> Result<(Co
 
 fn show(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::failed(format!("cannot write what the console shows: {error}")))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        // Nobody reads it any more, and nobody is told.
+        std::io::ErrorKind::BrokenPipe => Failure::new(Exit::Failed, ""),
+        _ => Failure::failed(format!("cannot write what the console shows: {error}")),
+    })
 }
 
 /// What comes from standard input.

@@ -3,20 +3,21 @@
 //! A token is typed unseen, piped in or kept in a file of its own; it is no argument, so that neither the list of
 //! processes nor the shell's history has it. It is tried before it is kept.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use rempart_api::{Kind, Urn, check_name};
 use serde_json::json;
 
+use crate::args::Consent;
 use crate::config::{Config, Context, Secret, read_private};
 use crate::failure::{Exit, Failure, Result};
+use crate::input;
 use crate::output::{self, Format};
 use crate::screen::Screen;
 use crate::session::{Session, Settings, Token, Wishes, absolute, check_server, check_token, is_exposed};
 use crate::table::{Cell, render};
-use crate::terminal;
+use crate::terminal::{self, agree};
 
 /// What to do with contexts.
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     /// Add a context, and make it the current one
     Add(Add),
     /// Make a context the current one
+    #[command(after_help = "Example: rempart context use acme")]
     Use {
         /// Which one
         name: String,
@@ -33,16 +35,22 @@ pub(crate) enum Command {
     List,
     /// Show what is in force, and where it comes from
     Show,
-    /// Remove a context
-    #[command(visible_alias = "rm")]
+    /// Remove a context, with the token it keeps
+    #[command(visible_alias = "rm", after_help = "Example: rempart context remove acme --yes")]
     Remove {
         /// Which one
         name: String,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
 /// `context add`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart context add acme --server https://cloud.example:8443 -t acme -w demo    # asks for the token, unseen
+          rempart context add acme --replace --token-file - < token                       # a new token
+          rempart context add acme --replace -w other                                     # another workspace")]
 pub(crate) struct Add {
     /// A name of your own choice
     name: String,
@@ -75,15 +83,17 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let mut config = Config::load(path)?;
     match command {
-        Command::Add(add) => return self::add(add, wishes, config, path, screen).await,
+        Command::Add(add) => return self::add(add, wishes, format, config, path, screen).await,
         Command::Use { name } => {
             known(&config, name)?;
             config.current = Some(name.clone());
             config.save(path)?;
             screen.note(&format!("The current context is {name}."));
+            told(screen, format, name, &json!({ "current": true }))?;
         }
-        Command::Remove { name } => {
+        Command::Remove { name, consent } => {
             known(&config, name)?;
+            agree(screen, consent.yes, &format!("Remove context {name} and the token it keeps?")).await?;
             config.contexts.remove(name);
             if config.current.as_ref() == Some(name) {
                 config.current = None;
@@ -91,11 +101,24 @@ pub(crate) async fn run(
             config.save(path)?;
             screen
                 .note(&format!("Context {name} is removed. The token it held stays valid until it expires."));
+            told(screen, format, name, &json!({ "removed": true }))?;
         }
         Command::List => list(&config, format, screen)?,
         Command::Show => show(wishes, &config, format, screen)?,
     }
     Ok(())
+}
+
+/// What was done to a context, for programs: people have been told beside the result.
+fn told(screen: &Screen, format: Format, name: &str, what: &serde_json::Value) -> Result<()> {
+    if format == Format::Table {
+        return Ok(());
+    }
+    let mut result = json!({ "name": name });
+    if let (Some(result), Some(what)) = (result.as_object_mut(), what.as_object()) {
+        result.extend(what.clone());
+    }
+    output::value(screen, format, &result)
 }
 
 fn known(config: &Config, name: &str) -> Result<()> {
@@ -107,7 +130,14 @@ fn known(config: &Config, name: &str) -> Result<()> {
         .next(format!("Known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })))
 }
 
-async fn add(add: &Add, wishes: &Wishes, mut config: Config, path: &Path, screen: &Screen) -> Result<()> {
+async fn add(
+    add: &Add,
+    wishes: &Wishes,
+    format: Format,
+    mut config: Config,
+    path: &Path,
+    screen: &Screen,
+) -> Result<()> {
     check_name(&add.name)
         .map_err(|error| Failure::usage(format!("{:?} is no name for a context: it {error}", add.name)))?;
     let old = config.contexts.get(&add.name).cloned();
@@ -129,10 +159,7 @@ async fn add(add: &Add, wishes: &Wishes, mut config: Config, path: &Path, screen
     let kept = (old.token.filter(|_| !moved), old.token_file.filter(|_| !moved));
     let (token, token_file) = match &add.token_file {
         Some(file) if file == Path::new("-") => {
-            let mut text = String::new();
-            std::io::stdin().take(1 << 16).read_to_string(&mut text).map_err(|error| {
-                Failure::usage(format!("cannot read the token from standard input: {error}"))
-            })?;
+            let text = input::text(file, 1 << 16).await?;
             (Some(Secret(check_token(&text)?.to_owned())), None)
         }
         Some(file) => {
@@ -180,7 +207,7 @@ async fn add(add: &Add, wishes: &Wishes, mut config: Config, path: &Path, screen
     let current = config.current.as_ref() == Some(&add.name);
     let word = if current { "and is the current one" } else { "but is not the current one" };
     screen.note(&format!("Context {} is kept in {}, {word}.", add.name, path.display()));
-    Ok(())
+    told(screen, format, &add.name, &json!({ "current": current }))
 }
 
 /// Tries server and token with what every subject may do.

@@ -13,7 +13,7 @@ use crate::screen::harmless;
 pub(crate) enum Exit {
     /// It was tried, and went wrong.
     Failed = 1,
-    /// The command line, the configuration or a file makes no sense. Nothing was asked of the server.
+    /// The command line, the configuration or a file makes no sense. Nothing was changed.
     Usage = 2,
     /// What was named is not there.
     NotFound = 3,
@@ -62,7 +62,23 @@ impl Failure {
 
     /// A file of the person's own could not be used.
     pub(crate) fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
-        Failure::usage(format!("cannot {doing} {}: {error}", path.display()))
+        use std::io::ErrorKind;
+        let at = path.display();
+        match error.kind() {
+            ErrorKind::NotFound => {
+                Failure::usage(format!("cannot {doing} {at}: it is not there")).next("Is the path right?")
+            }
+            ErrorKind::PermissionDenied => Failure::usage(format!("cannot {doing} {at}: permission denied"))
+                .next(format!("Whose it is, and who may use it: ls -ld {at}")),
+            ErrorKind::IsADirectory => {
+                Failure::usage(format!("cannot {doing} {at}: it is a directory")).next("Name a file in it")
+            }
+            ErrorKind::InvalidData => {
+                Failure::usage(format!("cannot {doing} {at}: what is there is no text"))
+                    .next("Is it the file that was meant? It has to be UTF-8")
+            }
+            _ => Failure::usage(format!("cannot {doing} {at}: {error}")),
+        }
     }
 
     /// What the server, or the way to it, said to `what` ("get instance web-1 in acme/demo").

@@ -14,14 +14,17 @@ use rempart_api::{Kind, Urn};
 use serde_json::json;
 
 use crate::args::Patience;
+use crate::argument;
 use crate::failure::{Exit, Failure, Result};
 use crate::launch::first_storage_sku;
 use crate::output::{self, Format};
 use crate::quantity::bytes;
 use crate::resources::ask_to_go;
+use crate::screen::Screen;
 use crate::session::{Session, full_name};
 use crate::wait::{self, Goal};
-use file::{DiskFile, FileFormat};
+pub(crate) use file::DiskFile;
+use file::FileFormat;
 
 /// What to do with images.
 #[derive(Debug, Subcommand)]
@@ -32,11 +35,16 @@ pub(crate) enum Command {
 
 /// `image upload`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples: rempart image upload debian.qcow2 --name debian
+          rempart image upload disk.img --format raw --name tiny --boot bios --initializer none
+
+Interrupted, the same command goes on. To share it with all tenants, as operator: -t public -w images.")]
 pub(crate) struct Upload {
     /// The disk, raw or qcow2
     file: PathBuf,
     /// Name of the image
-    #[arg(long)]
+    #[arg(long, value_parser = argument::target)]
     name: String,
     /// Format of the file; taken from its name when that ends in .raw or .qcow2
     #[arg(long)]
@@ -80,11 +88,21 @@ enum Initializer {
 /// The annotation that says of which bytes an image was made.
 const DIGEST: &str = "rempart.image.sha256";
 
-pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command) -> Result<()> {
+/// Looks at the file, before anything is asked.
+pub(crate) fn open(screen: &Screen, command: &Command) -> Result<DiskFile> {
+    let Command::Upload(upload) = command;
+    DiskFile::open(screen, &upload.file, upload.format)
+}
+
+pub(crate) async fn run(
+    session: &Session<'_>,
+    format: Format,
+    command: &Command,
+    disk: &DiskFile,
+) -> Result<()> {
     let Command::Upload(upload) = command;
     let image = session.urn(Kind::Image, &upload.name)?;
     let volume = session.urn(Kind::BlockStorage, &format!("{}-upload", image.name))?;
-    let disk = DiskFile::open(session.screen, &upload.file, upload.format)?;
     session
         .screen
         .if_interrupted("Interrupted. The same command goes on; what was sent in part is sent again.");
@@ -93,7 +111,7 @@ pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command
     if there_already(session, &image, &digest).await? {
         session.screen.note(&format!("{} is there already, of the same bytes.", full_name(&image)));
     } else {
-        make(session, upload, &disk, &digest, (&image, &volume)).await?;
+        make(session, upload, disk, &digest, (&image, &volume)).await?;
     }
     let patience = Patience { no_wait: false, timeout: None };
     let view = wait::until(session, &image, Goal::Active, patience).await?;

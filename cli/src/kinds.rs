@@ -31,6 +31,7 @@ fn names(kind: Kind) -> (&'static str, &'static [&'static str]) {
         Kind::Host => ("host", &["hosts"]),
         Kind::ServiceAccount => ("service-account", &["service-accounts", "sa"]),
         Kind::TokenRevocation => ("token-revocation", &["token-revocations"]),
+        Kind::AddressPool => ("address-pool", &["address-pools", "pool", "pools"]),
         Kind::Region => ("region", &["regions"]),
         Kind::Nic => ("nic", &["nics"]),
         Kind::PublicIp => ("public-ip", &["public-ips", "ip"]),

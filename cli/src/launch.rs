@@ -13,11 +13,13 @@ use rempart_api::{Kind, Urn};
 use serde_json::Value;
 
 use crate::args::Patience;
+use crate::argument;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, Format};
 use crate::resources::ask_to_go;
 use crate::session::{Session, full_name};
 use crate::wait::{self, Goal};
+pub(crate) use request::Files;
 pub(crate) use request::first_storage_sku;
 use request::{DataVolume, Request};
 
@@ -29,21 +31,22 @@ Example: rempart run web-1 --image debian --sku d2xs --ssh-key ~/.ssh/id_ed25519
 The boot volume is called NAME-boot. Interrupted, the same command goes on where it stopped.")]
 pub(crate) struct Run {
     /// Name of the instance
+    #[arg(value_parser = argument::target)]
     name: String,
     /// Image to boot: one of the tenant's, or else a shared one
-    #[arg(long)]
+    #[arg(long, value_parser = argument::target)]
     image: String,
     /// Size of the instance: rempart list skus
-    #[arg(long)]
+    #[arg(long, value_parser = argument::target)]
     sku: String,
-    /// Size of the boot volume; that of the image when not given
-    #[arg(long, value_name = "GB")]
+    /// Size of the boot volume, 1 to 1000000; that of the image when not given
+    #[arg(long, value_name = "GB", value_parser = argument::gigabytes)]
     size_gb: Option<u32>,
     /// Class of the volumes: rempart list storage-skus; the first of them when not given
     #[arg(long, value_name = "SKU")]
     volume_sku: Option<String>,
     /// Zone; the region's first when not given
-    #[arg(long)]
+    #[arg(long, value_parser = argument::zone)]
     zone: Option<String>,
     /// Public key that may log in; several may be given
     #[arg(long = "ssh-key", value_name = "FILE")]
@@ -51,7 +54,7 @@ pub(crate) struct Run {
     /// cloud-init user data; - is standard input
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
-    /// Another volume: a new one of so many GB, or one that is there if no size is given
+    /// Another volume: a new one of so many GB (1 to 1000000), or one that is there if no size is given
     #[arg(long = "data-volume", value_name = "NAME[:GB]", value_parser = DataVolume::parse)]
     data_volumes: Vec<DataVolume>,
     /// Instances of one group are placed on different machines
@@ -70,8 +73,8 @@ pub(crate) struct Run {
     patience: Patience,
 }
 
-pub(crate) async fn run(session: &Session<'_>, format: Format, run: &Run) -> Result<()> {
-    let request = Request::prepare(session, run).await?;
+pub(crate) async fn run(session: &Session<'_>, format: Format, run: &Run, files: Files) -> Result<()> {
+    let request = Request::prepare(session, run, files).await?;
     session.screen.if_interrupted(format!(
         "Interrupted. What was asked for stays, and goes on. To go on with the rest, give the same command again; to \
          see how it stands: rempart explain vm {0}; to undo it: rempart remove {0}",

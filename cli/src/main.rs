@@ -6,6 +6,7 @@
 
 mod apply;
 mod args;
+mod argument;
 mod columns;
 mod config;
 mod console;
@@ -13,6 +14,7 @@ mod context;
 mod failure;
 mod host;
 mod image;
+mod input;
 mod kinds;
 mod launch;
 mod output;
@@ -32,6 +34,7 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Args, Command};
 use config::Config;
 use failure::{Exit, Failure, Result};
+use output::Format;
 use screen::Screen;
 use session::{Session, Settings};
 
@@ -72,34 +75,60 @@ async fn run(args: &Args, screen: &Screen) -> Result<()> {
     let format = args.global.output;
     match &args.command {
         Command::Completion { shell } => {
+            if format != Format::Table {
+                return Err(Failure::usage(
+                    "a script of a shell's is no result that JSON or YAML could hold",
+                )
+                .next("Leave -o away"));
+            }
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "rempart", &mut script);
             return screen.print(&String::from_utf8_lossy(&script));
         }
-        Command::Version => return screen.print(concat!("rempart ", env!("CARGO_PKG_VERSION"))),
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            return match format {
+                Format::Table => screen.print(&format!("rempart {version}")),
+                _ => output::value(screen, format, &serde_json::json!({ "version": version })),
+            };
+        }
         Command::Context(command) => {
             return context::run(command, &args.global.wishes(), format, &config::path(env)?, screen).await;
         }
         _ => {}
     }
-    let config = Config::load(&config::path(env)?)?;
-    let settings = Settings::of(&args.global.wishes(), &config, env)?;
-    let session = Session::open(settings, screen)?;
+    // What is wrong with files and words that are here is told before anything that is missing around them.
+    let open = || {
+        let config = Config::load(&config::path(env)?)?;
+        Session::open(Settings::of(&args.global.wishes(), &config, env)?, screen)
+    };
     match &args.command {
-        Command::List(list) => resources::list(&session, format, list.kind.0, list.selector.as_deref()).await,
-        Command::Get(get) => resources::get(&session, format, get).await,
-        Command::Explain(explain) => resources::explain(&session, explain).await,
-        Command::Delete(delete) => resources::delete(&session, delete).await,
-        Command::Apply(apply) => apply::run(&session, format, apply).await,
-        Command::Run(run) => launch::run(&session, format, run).await,
-        Command::Start(power) => power::run(&session, "start", power).await,
-        Command::Stop(power) => power::run(&session, "stop", power).await,
-        Command::Restart(power) => power::run(&session, "restart", power).await,
-        Command::Remove(remove) => power::remove(&session, remove).await,
-        Command::Console(console) => console::run(&session, console).await,
-        Command::Image(command) => image::run(&session, format, command).await,
-        Command::Hosts => resources::list(&session, format, rempart_api::Kind::Host, None).await,
-        Command::Host(command) => host::run(&session, command).await,
+        Command::List(list) => resources::list(&open()?, format, list.kind.0, list.selector.as_deref()).await,
+        Command::Get(get) => resources::get(&open()?, format, get).await,
+        Command::Explain(explain) => resources::explain(&open()?, format, explain).await,
+        Command::Delete(delete) => resources::delete(&open()?, format, delete).await,
+        Command::Apply(apply) => {
+            let documents = apply::read(apply).await?;
+            apply::run(&open()?, format, apply, &documents).await
+        }
+        Command::Run(run) => {
+            let files = launch::Files::read(run).await?;
+            launch::run(&open()?, format, run, files).await
+        }
+        Command::Start(power) => power::run(&open()?, format, "start", power).await,
+        Command::Stop(power) => power::run(&open()?, format, "stop", power).await,
+        Command::Restart(power) => power::run(&open()?, format, "restart", power).await,
+        Command::Remove(remove) => power::remove(&open()?, format, remove).await,
+        Command::Console(console) => {
+            console.check(format)?;
+            console::run(&open()?, format, console).await
+        }
+        Command::Image(command) => {
+            let disk = image::open(screen, command)?;
+            image::run(&open()?, format, command, &disk).await
+        }
+        Command::Hosts => resources::list(&open()?, format, rempart_api::Kind::Host, None).await,
+        Command::Host(command) => host::run(&open()?, format, command).await,
         Command::Context(_) | Command::Completion { .. } | Command::Version => Ok(()),
     }
 }

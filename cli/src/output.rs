@@ -4,8 +4,9 @@
 //! one document each in YAML.
 
 use clap::ValueEnum;
-use rempart_api::{Kind, ResourceView, Status};
+use rempart_api::{Kind, ResourceView, Status, Urn};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::columns::{headings, row};
 use crate::failure::{Failure, Result};
@@ -55,6 +56,15 @@ pub(crate) fn one(screen: &Screen, format: Format, kind: Kind, view: &ResourceVi
 /// Writes anything else that is no table.
 pub(crate) fn value<T: Serialize>(screen: &Screen, format: Format, value: &T) -> Result<()> {
     if format == Format::Yaml { screen.print(&yaml_text(value)?) } else { json(screen, value) }
+}
+
+/// What was asked to go, for programs: people have been told beside the result.
+pub(crate) fn deleted(screen: &Screen, format: Format, urns: &[Urn], gone: bool) -> Result<()> {
+    if format == Format::Table {
+        return Ok(());
+    }
+    let all: Vec<_> = urns.iter().map(|urn| json!({ "ref": urn.to_string(), "gone": gone })).collect();
+    value(screen, format, &all)
 }
 
 fn table(screen: &Screen, kind: Kind, views: &[ResourceView]) -> String {

@@ -3,18 +3,20 @@
 use rempart_api::compute::PowerState;
 use rempart_api::{Kind, ResourceView, Urn};
 
-use crate::args::Patience;
+use crate::args::{Consent, Patience};
+use crate::argument;
 use crate::failure::{Exit, Failure, Result};
-use crate::resources::ask_to_go;
+use crate::output::{self, Format};
+use crate::resources::{already, ask_to_go};
 use crate::session::{Session, full_name};
-use crate::terminal::confirm;
+use crate::terminal::agree;
 use crate::wait::{self, Goal};
 
 /// `start`, `stop`, `restart`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Power {
     /// Which instances
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, value_parser = argument::target)]
     names: Vec<String>,
     #[command(flatten)]
     patience: Patience,
@@ -22,12 +24,16 @@ pub(crate) struct Power {
 
 /// `remove`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: rempart remove web-1 --keep-data --yes
+
+It asks first, and names all that goes. Where there is no terminal to ask on, it does nothing without --yes.")]
 pub(crate) struct Remove {
     /// Which instance
+    #[arg(value_parser = argument::target)]
     name: String,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Keep the data volumes
     #[arg(long)]
     keep_data: bool,
@@ -35,15 +41,18 @@ pub(crate) struct Remove {
     patience: Patience,
 }
 
-pub(crate) async fn run(session: &Session<'_>, action: &str, power: &Power) -> Result<()> {
+pub(crate) async fn run(session: &Session<'_>, format: Format, action: &str, power: &Power) -> Result<()> {
     let urns =
         power.names.iter().map(|name| session.urn(Kind::Instance, name)).collect::<Result<Vec<_>>>()?;
-    for urn in &urns {
-        let done = session.client.act(urn, action).await;
-        done.map_err(|error| session.failure(action, urn, &error))?;
+    for (done, urn) in urns.iter().enumerate() {
+        let asked = session.client.act(urn, action).await;
+        asked.map_err(|error| already(session.failure(action, urn, &error), action, &urns[..done]))?;
     }
     if power.patience.no_wait {
-        return Ok(());
+        for urn in &urns {
+            session.screen.note(&format!("{}: {action} is asked for.", full_name(urn)));
+        }
+        return show(session, format, &urns).await;
     }
     let wanted = if action == "stop" { PowerState::Off } else { PowerState::On };
     session.screen.if_interrupted(format!("Interrupted; the {action} goes on without you."));
@@ -52,10 +61,25 @@ pub(crate) async fn run(session: &Session<'_>, action: &str, power: &Power) -> R
         let word = if wanted == PowerState::On { "on" } else { "off" };
         session.screen.note(&format!("{} is {word}.", full_name(urn)));
     }
-    Ok(())
+    show(session, format, &urns).await
 }
 
-pub(crate) async fn remove(session: &Session<'_>, remove: &Remove) -> Result<()> {
+/// The instances as they are now, for programs; as `get` writes them.
+async fn show(session: &Session<'_>, format: Format, urns: &[Urn]) -> Result<()> {
+    if format == Format::Table {
+        return Ok(());
+    }
+    let mut views = Vec::new();
+    for urn in urns {
+        views.push(session.get(urn).await?);
+    }
+    match &views[..] {
+        [view] => output::one(session.screen, format, Kind::Instance, view),
+        views => output::list(session.screen, format, Kind::Instance, views),
+    }
+}
+
+pub(crate) async fn remove(session: &Session<'_>, format: Format, remove: &Remove) -> Result<()> {
     let instance = session.urn(Kind::Instance, &remove.name)?;
     let mut doomed = Vec::new();
     if let Some(view) = session.find(&instance).await? {
@@ -71,18 +95,9 @@ pub(crate) async fn remove(session: &Session<'_>, remove: &Remove) -> Result<()>
         session.screen.note(&format!("There is no {}, but a boot volume of its name.", full_name(&instance)));
         doomed.push(boot);
     }
-    if !remove.yes {
-        let names: Vec<String> = doomed.iter().map(full_name).collect();
-        let question = format!("Delete {} with all data?", names.join(", "));
-        match confirm(session.screen, &question).await? {
-            Some(true) => {}
-            Some(false) => return Err(Failure::failed("nothing was deleted")),
-            None => {
-                return Err(Failure::usage(format!("not asked, not deleted: {}", names.join(", ")))
-                    .next("There is no terminal to ask on; say --yes"));
-            }
-        }
-    }
+    let names: Vec<String> = doomed.iter().map(full_name).collect();
+    let question = format!("Delete {} with all data?", names.join(", "));
+    agree(session.screen, remove.consent.yes, &question).await?;
     session
         .screen
         .if_interrupted("Interrupted. What was asked to go goes on going; the same command does the rest");
@@ -93,14 +108,15 @@ pub(crate) async fn remove(session: &Session<'_>, remove: &Remove) -> Result<()>
             other => other?,
         }
     }
-    if remove.patience.no_wait {
-        return Ok(());
-    }
     for urn in &doomed {
+        if remove.patience.no_wait {
+            session.screen.note(&format!("{} is being deleted.", full_name(urn)));
+            continue;
+        }
         wait::until(session, urn, Goal::Gone, remove.patience).await?;
         session.screen.note(&format!("{} is gone.", full_name(urn)));
     }
-    Ok(())
+    output::deleted(session.screen, format, &doomed, !remove.patience.no_wait)
 }
 
 /// The volumes an instance uses, the one it boots from first.

@@ -3,12 +3,13 @@
 use rempart_api::{Kind, Urn};
 
 use crate::args::{Delete, Explain, Get};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::kinds::{plural, word};
 use crate::output::{self, Format, status};
 use crate::quantity::{age, now_ms};
 use crate::screen::harmless;
 use crate::session::{Session, full_name};
+use crate::terminal::agree;
 use crate::wait::{self, Goal};
 
 /// `list KIND`
@@ -51,9 +52,12 @@ pub(crate) async fn get(session: &Session<'_>, format: Format, get: &Get) -> Res
 }
 
 /// `explain KIND NAME`: the history of its states, newest first, in the server's words.
-pub(crate) async fn explain(session: &Session<'_>, explain: &Explain) -> Result<()> {
+pub(crate) async fn explain(session: &Session<'_>, format: Format, explain: &Explain) -> Result<()> {
     let urn = session.urn(explain.kind.0, &explain.name)?;
     let view = session.get(&urn).await?;
+    if format != Format::Table {
+        return output::value(session.screen, format, &view);
+    }
     let Some(status) = status(&view) else {
         return session.screen.print(&format!("{} is there; it has no states.", full_name(&urn)));
     };
@@ -87,17 +91,19 @@ pub(crate) async fn explain(session: &Session<'_>, explain: &Explain) -> Result<
 }
 
 /// `delete KIND NAME...`
-pub(crate) async fn delete(session: &Session<'_>, delete: &Delete) -> Result<()> {
+pub(crate) async fn delete(session: &Session<'_>, format: Format, delete: &Delete) -> Result<()> {
     let kind = delete.kind.0;
     let urns = delete.names.iter().map(|name| session.urn(kind, name)).collect::<Result<Vec<_>>>()?;
-    for urn in &urns {
-        ask_to_go(session, urn).await?;
+    let names: Vec<String> = urns.iter().map(full_name).collect();
+    agree(session.screen, delete.consent.yes, &format!("Delete {}?", names.join(", "))).await?;
+    for (done, urn) in urns.iter().enumerate() {
+        ask_to_go(session, urn).await.map_err(|failure| already(failure, "deletion", &urns[..done]))?;
     }
     if delete.patience.no_wait {
         for urn in &urns {
             session.screen.note(&format!("{} is being deleted.", full_name(urn)));
         }
-        return Ok(());
+        return output::deleted(session.screen, format, &urns, false);
     }
     session.screen.if_interrupted(format!(
         "The deletion goes on without you; how it stands: rempart get {} {}",
@@ -108,7 +114,16 @@ pub(crate) async fn delete(session: &Session<'_>, delete: &Delete) -> Result<()>
         wait::until(session, urn, Goal::Gone, delete.patience).await?;
         session.screen.note(&format!("{} is gone.", full_name(urn)));
     }
-    Ok(())
+    output::deleted(session.screen, format, &urns, true)
+}
+
+/// With what the same command had asked for before it failed.
+pub(crate) fn already(failure: Failure, what: &str, done: &[Urn]) -> Failure {
+    if done.is_empty() {
+        return failure;
+    }
+    let names: Vec<String> = done.iter().map(full_name).collect();
+    failure.next(format!("Before that, {what} was asked for and goes on: {}", names.join(", ")))
 }
 
 /// Asks the server to delete.

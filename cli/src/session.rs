@@ -201,22 +201,6 @@ impl<'a> Session<'a> {
         Ok(Session { client: settings.client()?, settings, screen })
     }
 
-    /// The tenant in force.
-    pub(crate) fn tenant(&self) -> Result<&str> {
-        self.settings.tenant.as_deref().ok_or_else(|| {
-            Failure::usage("it is not said in which tenant")
-                .next("Say it with -t TENANT, REMPART_TENANT or in the context")
-        })
-    }
-
-    fn workspace(&self) -> Result<&str> {
-        self.settings.workspace.as_deref().ok_or_else(|| {
-            Failure::usage("it is not said in which workspace").next(
-                "Say it with -w WORKSPACE, REMPART_WORKSPACE or in the context; rempart list workspaces",
-            )
-        })
-    }
-
     /// `name` is a name, a path (`tenants/t/images/x`) or a whole URN.
     pub(crate) fn urn(&self, kind: Kind, name: &str) -> Result<Urn> {
         let mut from = Urn::global(Kind::Region, "");
@@ -224,18 +208,21 @@ impl<'a> Session<'a> {
         let reference = Reference { resource: name.to_owned(), ..Reference::default() };
         // What the name itself says needs no saying elsewhere.
         let says = |segment: &str| name.split("/").any(|part| part == segment);
-        if scope >= Scope::Tenant && !says("tenants") {
-            self.tenant()?.clone_into(&mut from.tenant);
+        let mut missing = Vec::new();
+        let settings = &self.settings;
+        for (level, part, segment, said, into) in [
+            (Scope::Tenant, Part::Tenant, "tenants", &settings.tenant, &mut from.tenant),
+            (Scope::Workspace, Part::Workspace, "workspaces", &settings.workspace, &mut from.workspace),
+            (Scope::Network, Part::Network, "networks", &settings.network, &mut from.network),
+        ] {
+            match said {
+                _ if scope < level || says(segment) => {}
+                Some(name) => name.clone_into(into),
+                None => missing.push(part),
+            }
         }
-        if scope >= Scope::Workspace && !says("workspaces") {
-            self.workspace()?.clone_into(&mut from.workspace);
-        }
-        if scope >= Scope::Network && !says("networks") {
-            let network = self.settings.network.as_deref().ok_or_else(|| {
-                Failure::usage(format!("a {} lives in a network, and it is not said in which", noun(kind)))
-                    .next("Say it with --network NETWORK; rempart list networks")
-            })?;
-            network.clone_into(&mut from.network);
+        if !missing.is_empty() {
+            return Err(unsaid(kind, &missing, settings.context.as_deref()));
         }
         let urn = reference.resolve(kind, &from, "").map_err(|error| {
             let failure = Failure::usage(format!("{name:?} names no {}", noun(kind)));
@@ -336,6 +323,46 @@ impl<'a> Session<'a> {
             _ => failure,
         }
     }
+}
+
+/// A part of the place that a resource is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Tenant,
+    Workspace,
+    Network,
+}
+
+/// All that is missing at once, and every way to say it.
+fn unsaid(kind: Kind, missing: &[Part], context: Option<&str>) -> Failure {
+    let words = |part: &Part| match part {
+        Part::Tenant => ("tenant", "-t TENANT", Some("REMPART_TENANT")),
+        Part::Workspace => ("workspace", "-w WORKSPACE", Some("REMPART_WORKSPACE")),
+        Part::Network => ("network", "--network NETWORK", None),
+    };
+    let joined = |list: Vec<&str>| list.join(" and ");
+    let what = joined(missing.iter().map(|part| words(part).0).collect());
+    let options: Vec<&str> = missing.iter().map(|part| words(part).1).collect();
+    let mut next = format!("Say it with {}", options.join(" "));
+    let variables: Vec<&str> = missing.iter().filter_map(|part| words(part).2).collect();
+    if !variables.is_empty() {
+        // A network is never in a context.
+        let kept: Vec<&str> =
+            missing.iter().filter(|part| words(part).2.is_some()).map(|part| words(part).1).collect();
+        next.push_str(&format!(
+            "; or, for always, with {}, or in the context: rempart context add {} --replace {}",
+            joined(variables),
+            context.unwrap_or("NAME"),
+            kept.join(" ")
+        ));
+    }
+    match missing {
+        [Part::Workspace] => next.push_str(". Which there are: rempart list workspaces"),
+        [Part::Network] => next.push_str(". Which there are: rempart list networks"),
+        _ => {}
+    }
+    Failure::usage(format!("{} are looked for in a {what}, and it is not said in which", plural(kind)))
+        .next(next)
 }
 
 /// Names become parts of an address: none may be more than a name.

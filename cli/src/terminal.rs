@@ -70,13 +70,20 @@ pub(crate) async fn ask_secret(screen: &Screen, question: &str) -> Result<Option
     read_line(screen, question).await.map(Some)
 }
 
-/// Asks whether to go on; `None` where there is no terminal to ask on.
-pub(crate) async fn confirm(screen: &Screen, question: &str) -> Result<Option<bool>> {
+/// Goes on with what cannot be undone if `yes` was said, or is answered to `question` on the terminal.
+pub(crate) async fn agree(screen: &Screen, yes: bool, question: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
     if !std::io::stdin().is_terminal() {
-        return Ok(None);
+        return Err(Failure::usage(format!("there is no terminal to ask on: {question}"))
+            .next("Nothing was changed; --yes does it without asking"));
     }
     let answer = read_line(screen, &format!("{question} [y/N] ")).await?;
-    Ok(Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")))
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was changed")),
+    }
 }
 
 async fn read_line(screen: &Screen, question: &str) -> Result<String> {

@@ -81,7 +81,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
     check("metadata: {kind: instance}\n", "no name");
     check("spec: {}\n", "no metadata");
     check("just text\n", "no object");
-    check("metadata: {kind: instance, name: ../x}\n", "names no instance");
+    check("metadata: {kind: instance, name: ../x}\n", "metadata.name \"../x\": it is no path");
     check("metadata: {kind: instance, name: x, tenant: ../y}\n", "");
     check("metadata: {kind: instance, name: x, resourceVersion: y}\n", "no number");
     check(

@@ -34,7 +34,7 @@ const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 
 /// A disk in a file.
 #[derive(Debug)]
-pub(super) struct DiskFile {
+pub(crate) struct DiskFile {
     path: PathBuf,
     pub(super) format: FileFormat,
     /// Of the file.
@@ -50,7 +50,8 @@ impl DiskFile {
         let mut file = File::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
         if !metadata.is_file() || metadata.len() == 0 {
-            return Err(Failure::usage(format!("{} is no file with a disk in it", path.display())));
+            return Err(Failure::usage(format!("{} is no file with a disk in it", path.display()))
+                .next("Name a file that is not empty"));
         }
         let mut header = Vec::new();
         file.by_ref().take(32).read_to_end(&mut header).map_err(fail)?;

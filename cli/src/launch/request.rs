@@ -2,14 +2,15 @@
 //!
 //! Everything that can be wrong with the command line or its files is found here, before anything is made.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use rempart_api::{Kind, ResourceView, Urn};
 use serde_json::{Value, json};
 
 use super::Run;
+use crate::argument;
 use crate::failure::{Exit, Failure, Result};
+use crate::input;
 use crate::session::Session;
 
 /// The tenant that shares images with all others.
@@ -28,14 +29,32 @@ impl DataVolume {
         rempart_api::check_name(name).map_err(|error| format!("its name {error}"))?;
         let size_gb = match size {
             None => None,
-            Some(size) => Some(
-                size.parse()
-                    .ok()
-                    .filter(|size| *size > 0)
-                    .ok_or("its size must be a number of GB, from 1")?,
-            ),
+            Some(size) => Some(argument::gigabytes(size).map_err(|why| format!("its size {why}"))?),
         };
         Ok(DataVolume { name: name.to_owned(), size_gb })
+    }
+}
+
+/// The most that is read of a file of keys or of user data; what the server takes is less.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// What the files hold that the command line names: read before anything is asked.
+pub(crate) struct Files {
+    keys: Vec<String>,
+    user_data: Option<String>,
+}
+
+impl Files {
+    pub(crate) async fn read(run: &Run) -> Result<Files> {
+        let mut keys = Vec::new();
+        for path in &run.ssh_keys {
+            keys.extend(public_keys(path).await?);
+        }
+        let user_data = match &run.user_data {
+            Some(path) => Some(input::text(path, MAX_FILE_BYTES).await?),
+            None => None,
+        };
+        Ok(Files { keys, user_data })
     }
 }
 
@@ -47,12 +66,11 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) async fn prepare(session: &Session<'_>, run: &Run) -> Result<Request> {
+    pub(super) async fn prepare(session: &Session<'_>, run: &Run, files: Files) -> Result<Request> {
         let instance = session.urn(Kind::Instance, &run.name)?;
         let boot = instance.sibling(Kind::BlockStorage, &format!("{}-boot", instance.name));
         session.urn(Kind::BlockStorage, &boot.name)?;
-        let keys = run.ssh_keys.iter().map(|path| public_keys(path)).collect::<Result<Vec<_>>>()?.concat();
-        let user_data = run.user_data.as_deref().map(user_data).transpose()?;
+        let Files { keys, user_data } = files;
         let (image, view) = find_image(session, &run.image).await?;
         check_sku(session, &run.sku).await?;
         let size_gb = match run.size_gb {
@@ -166,8 +184,8 @@ async fn first_zone(session: &Session<'_>) -> Result<String> {
 }
 
 /// The public keys in a file, one a line.
-fn public_keys(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+async fn public_keys(path: &Path) -> Result<Vec<String>> {
+    let text = input::text(path, MAX_FILE_BYTES).await?;
     if text.contains("PRIVATE KEY") {
         return Err(Failure::usage(format!(
             "{} is a private key: nobody else may ever see it",
@@ -187,17 +205,6 @@ fn public_keys(path: &Path) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-fn user_data(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    read.map_err(|error| Failure::file("read the user data in", path, &error))?;
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,17 +217,19 @@ mod tests {
         for bad in ["", ":5", "data:", "data:0", "data:x", "../x:1", "data:-1"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let large = parse("a:9999999999").unwrap_err();
+        assert!(large.contains("from 1 to 1000000"), "{large}");
     }
 
-    #[test]
-    fn a_private_key_never_leaves() {
+    #[tokio::test]
+    async fn a_private_key_never_leaves() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id");
         std::fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n").unwrap();
-        assert!(public_keys(&path).unwrap_err().text.contains("id.pub"));
+        assert!(public_keys(&path).await.unwrap_err().text.contains("id.pub"));
         std::fs::write(&path, "nothing\n").unwrap();
-        assert!(public_keys(&path).is_err());
+        assert!(public_keys(&path).await.is_err());
         std::fs::write(&path, "# mine\nssh-ed25519 AAAA a@b\n\necdsa-sha2-nistp256 BBBB\n").unwrap();
-        assert_eq!(public_keys(&path).unwrap(), ["ssh-ed25519 AAAA a@b", "ecdsa-sha2-nistp256 BBBB"]);
+        assert_eq!(public_keys(&path).await.unwrap(), ["ssh-ed25519 AAAA a@b", "ecdsa-sha2-nistp256 BBBB"]);
     }
 }

@@ -97,3 +97,28 @@ fn names_are_names_paths_or_urns() {
     check(Kind::Subnet, "networks/n/subnets/s", "tenants/acme/workspaces/w/networks/n/subnets/s");
     assert_eq!(full_name(&session.urn(Kind::BlockStorage, "d").unwrap()), "volume \"d\" in acme/w");
 }
+
+#[test]
+fn all_that_is_missing_of_a_place_is_told_at_once() {
+    let screen = Screen::new();
+    let env = [("REMPART_SERVER", "http://127.0.0.1:1"), ("REMPART_TOKEN", "t")];
+    let bare = Session::open(settings(None, &env).unwrap(), &screen).unwrap();
+    let check = |kind, name: &str, words: &[&str], absent: &[&str]| {
+        let failure = bare.urn(kind, name).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        for word in words {
+            assert!(failure.text.contains(word), "{word}: {}", failure.text);
+        }
+        for word in absent {
+            assert!(!failure.text.contains(word), "{word}: {}", failure.text);
+        }
+    };
+    let tenant = ["tenant", "-t TENANT", "REMPART_TENANT", "--replace -t TENANT"];
+    let workspace = ["workspace", "-w WORKSPACE", "REMPART_WORKSPACE"];
+    check(Kind::Instance, "x", &[&tenant[..3], &workspace, &["-t TENANT -w WORKSPACE"]].concat(), &["list"]);
+    check(Kind::Image, "x", &tenant, &workspace);
+    check(Kind::Instance, "tenants/t/workspaces/", &[], &["TENANT"]);
+    check(Kind::BlockStorage, "workspaces/w/block-storages/x", &tenant, &["-w WORKSPACE"]);
+    check(Kind::Subnet, "x", &["tenant and workspace and network", "--network NETWORK"], &[]);
+    check(Kind::Subnet, "tenants/t/workspaces/w/subnets/x", &["list networks"], &["REMPART_", "context"]);
+}

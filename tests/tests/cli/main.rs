@@ -1,6 +1,7 @@
 //! `rempart` as a person and a script use it, against a real controller.
 
 mod https;
+mod mistakes;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -164,7 +165,8 @@ fn contexts(stage: &Stage, alice: &Person) {
     assert!(alice.good("--context f list skus").contains("seca.d2xs"));
     assert!(alice.good("context list").contains("*        alice"));
     alice.good("context use f");
-    alice.good("context remove f");
+    alice.fails(USAGE, "context remove f", &["--yes", "context f"]);
+    alice.good("context remove f --yes");
     alice.fails(USAGE, "list skus", &["context add"]);
     alice.fails(NOT_FOUND, "context use f", &["alice"]);
     alice.good("context use alice");
@@ -250,13 +252,15 @@ fn versions(alice: &Person) {
     let again = alice.pipes(&alice.good("list volumes -o yaml"), "apply -f -");
     assert_eq!(again.code, Some(0), "{again:?}");
 
-    alice.fails(REFUSED, "delete volume data", &["volume \"data\"", "is used by"]);
-    alice.good("delete vm web");
-    let said = alice.does("delete volume data");
+    alice.fails(USAGE, "delete volume data", &["volume \"data\" in acme/demo", "no terminal", "--yes"]);
+    alice.good("get volume data");
+    alice.fails(REFUSED, "delete volume data --yes", &["volume \"data\"", "is used by"]);
+    alice.good("delete vm web --yes");
+    let said = alice.does("delete volume data --yes");
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{said:?}");
     assert!(said.err.contains("is gone"), "{said:?}");
     alice.fails(NOT_FOUND, "get volume data", &["volume \"data\"", "list volumes"]);
-    alice.fails(NOT_FOUND, "delete volume data", &[]);
+    alice.fails(NOT_FOUND, "delete volume data --yes", &[]);
 }
 
 /// From a file to an image, and again.
@@ -285,13 +289,22 @@ fn uploads(alice: &Person) {
     assert_eq!(alice.pipes(waiting, "apply -f -").code, Some(0));
     alice.good("image upload other.raw --name late --keep-volume");
     assert!(alice.good("get image late").contains("active"));
-    alice.good("delete volume late-upload");
-    alice.good("delete image late disk");
+    let gone = alice.good("delete volume late-upload --yes -o json");
+    let gone: Value = serde_json::from_str(&gone).expect("pure JSON");
+    let late = "seca.storage/v1/tenants/acme/workspaces/demo/block-storages/late-upload";
+    assert_eq!(gone, json!([{ "ref": late, "gone": true }]));
+    // What the same command had asked for before it failed is told.
+    alice.fails(
+        NOT_FOUND,
+        "delete image late nope disk --yes",
+        &["image \"nope\"", "image \"late\" in acme"],
+    );
+    alice.good("delete image disk --yes");
 }
 
 fn failures(stage: &Stage, alice: &Person) {
     alice.fails(USAGE, "list instanec", &["'instance'"]);
-    alice.fails(USAGE, "get vm ../../x", &["names no instance"]);
+    alice.fails(USAGE, "get vm ../../x", &["it is no path"]);
     alice.fails(USAGE, "get subnet s", &["--network"]);
     alice.fails(USAGE, "apply -f missing.yaml", &["missing.yaml"]);
     alice.fails(NOT_FOUND, "remove web", &["list instances"]);
@@ -370,11 +383,7 @@ async fn a_person_gets_a_machine_and_gives_it_back() {
         "run web --image tiny --sku huge --create-workspace",
         &["no instance SKU \"huge\"", "seca.d2xs"],
     );
-    alice.fails(
-        USAGE,
-        "run Web_1 --image tiny --sku d2xs",
-        &["\"Web_1\" names no instance", "lower-case letters"],
-    );
+    alice.fails(USAGE, "run Web_1 --image tiny --sku d2xs", &["'Web_1'", "lower-case letters"]);
     alice.fails(NOT_FOUND, "list vms", &[]);
     // What was made before a refusal is named, or removed.
     let nowhere = "run web --image tiny --sku d2xs --zone nowhere --create-workspace";
