@@ -55,7 +55,8 @@ impl Failure {
     pub(crate) fn next(mut self, next: impl AsRef<str>) -> Failure {
         let text = self.text.trim_end_matches('.').len();
         self.text.truncate(text);
-        self.text.push_str(". ");
+        // A question has its mark already.
+        self.text.push_str(if self.text.ends_with('?') { " " } else { ". " });
         self.text.push_str(next.as_ref());
         self
     }

@@ -145,8 +145,10 @@ async fn ensure(session: &Session<'_>, urn: &Urn, body: &Value) -> Result<bool> 
                 ),
             )
             .next(match urn.kind {
-                Kind::Instance => "Choose another name, or start the one there is: rempart start NAME",
-                _ => "Choose another name, or remove it first",
+                Kind::Instance => {
+                    format!("Choose another name, or start the one there is: rempart start {}", urn.name)
+                }
+                _ => "Choose another name, or remove it first".to_owned(),
             }));
         }
         if urn.kind != Kind::Workspace {

@@ -106,7 +106,10 @@ async fn run(args: &Args, screen: &Screen) -> Result<()> {
         Command::List(list) => resources::list(&open()?, format, list.kind.0, list.selector.as_deref()).await,
         Command::Get(get) => resources::get(&open()?, format, get).await,
         Command::Explain(explain) => resources::explain(&open()?, format, explain).await,
-        Command::Delete(delete) => resources::delete(&open()?, format, delete).await,
+        Command::Delete(delete) => {
+            delete.check()?;
+            resources::delete(&open()?, format, delete).await
+        }
         Command::Apply(apply) => {
             let documents = apply::read(apply).await?;
             apply::run(&open()?, format, apply, &documents).await

@@ -1,6 +1,6 @@
 //! `list`, `get`, `explain` and `delete`: any kind of the table.
 
-use rempart_api::{Kind, Urn};
+use rempart_api::{Kind, Urn, Verbs};
 
 use crate::args::{Delete, Explain, Get};
 use crate::failure::{Failure, Result};
@@ -88,6 +88,18 @@ pub(crate) async fn explain(session: &Session<'_>, format: Format, explain: &Exp
         until = Some(since.unix_ms());
     }
     session.screen.print(&text)
+}
+
+impl Delete {
+    /// Whether there is anything of its kind that anybody may delete.
+    pub(crate) fn check(&self) -> Result<()> {
+        let kind = self.kind.0;
+        if kind.info().verbs != Verbs::ReadOnly {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("nobody deletes {}: they belong to the installation", plural(kind)))
+            .next(format!("What there is: rempart list {}", plural(kind))))
+    }
 }
 
 /// `delete KIND NAME...`

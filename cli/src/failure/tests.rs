@@ -44,6 +44,7 @@ fn fields_at_fault_are_named_once_and_control_characters_never_shown() {
 fn what_to_do_next_follows_one_full_stop() {
     assert_eq!(Failure::usage("a.").next("Do b").text, "a. Do b");
     assert_eq!(Failure::usage("a").next("Do b").text, "a. Do b");
+    assert_eq!(Failure::usage("a?").next("Do b").text, "a? Do b");
 }
 
 #[test]

@@ -43,6 +43,8 @@ fn a_mistake_is_told_before_what_is_missing_around_it() {
         ("list vms -t A_b".to_owned(), &["A_b", "lower-case letters"]),
         ("list instanec".to_owned(), &["'instance'"]),
         ("console x --log --tail-bytes 0".to_owned(), &["from 1 to 1048576"]),
+        ("delete sku d2xs --yes".to_owned(), &["nobody deletes skus", "list skus"]),
+        ("delete region local --yes".to_owned(), &["nobody deletes regions"]),
         ("console x -o json".to_owned(), &["--log"]),
         ("image upload nope.raw --name x".to_owned(), &["nope.raw", "not there"]),
         ("image upload disk.img --name x".to_owned(), &["--format"]),
