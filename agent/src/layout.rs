@@ -16,6 +16,7 @@
 //! What never happens: a string from a tenant, or any string that is not a UUID, becomes part of a path; two agents
 //! use one data directory.
 
+use crate::durable;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -98,6 +99,15 @@ impl DataDir {
             make_directory(&directory, mode)?;
         }
         Ok(lock)
+    }
+
+    /// Removes what a crash left unfinished, here and among the images.
+    pub fn sweep(&self, image_dir: &Path) -> Result<(), LayoutError> {
+        let own = [self.volumes_dir(), self.captures_dir(), self.seeds_dir(), self.image_records_dir()];
+        for path in own.into_iter().chain([image_dir.to_path_buf()]) {
+            durable::sweep_unfinished(&path).map_err(|cause| LayoutError::Io { path, cause })?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> Result<DataDirLock, LayoutError> {

@@ -6,7 +6,6 @@ use rempart_agent::config::{Arguments, LOG_FILTER, PROGRAM};
 use rempart_agent::console::Consoles;
 use rempart_agent::disk::fetch::ImageSource;
 use rempart_agent::disk::image::ImageStore;
-use rempart_agent::durable;
 use rempart_agent::execute::{Executor, SharedLedger};
 use rempart_agent::identity::{self, Controllers, Token};
 use rempart_agent::layout::DataDir;
@@ -76,15 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let _lock = data.prepare()?;
     let image_dir = std::path::absolute(arguments.image_dir.unwrap_or_else(|| data.images_dir()))?;
     std::fs::create_dir_all(&image_dir).with_context(|| format!("{}", image_dir.display()))?;
-    for directory in [
-        data.volumes_dir(),
-        data.captures_dir(),
-        data.seeds_dir(),
-        data.image_records_dir(),
-        image_dir.clone(),
-    ] {
-        durable::sweep_unfinished(&directory).with_context(|| format!("{}", directory.display()))?;
-    }
+    data.sweep(&image_dir)?;
     let boot_id = std::fs::read_to_string(&arguments.boot_id_file)
         .with_context(|| format!("{}", arguments.boot_id_file.display()))?
         .trim()
