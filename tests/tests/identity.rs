@@ -88,9 +88,10 @@ async fn session(credentials: &Credentials, cluster: &Cluster, claims: &str) -> 
 }
 
 async fn leader(cluster: &Cluster) -> usize {
-    let credentials = controller_credentials(&cluster.layout.cluster_dir()).expect("its keys");
     let ids: Vec<usize> = cluster.controllers.iter().map(|controller| controller.id).collect();
     until_some("a leader", PATIENCE, || async {
+        // As they are now: where certificates last for seconds, those of before are no use.
+        let credentials = controller_credentials(&cluster.layout.cluster_dir()).expect("its keys");
         for id in &ids {
             let channel =
                 connection(&credentials, Expect::AnyController, &address(cluster, *id)).expect("an address");

@@ -68,7 +68,7 @@ impl From<ServiceError> for Refused {
                 Refused::Token("the token was called back, or its service account's key was".to_owned())
             }
             ServiceError::Forbidden => Refused::Forbidden(
-                "your subject has no right to do this here; ask an owner of the tenant".to_owned(),
+                "your subject has no right to do this here; ask an owner of the tenant, or the operator of this cloud".to_owned(),
             ),
             ServiceError::Refused(refusal) if refusal.class == RefusalClass::NotFound => {
                 Refused::NotFound(refusal.detail)

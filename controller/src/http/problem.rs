@@ -129,7 +129,7 @@ impl Failure {
             Failure::Service(ServiceError::Forbidden) => (
                 S::FORBIDDEN,
                 P::Forbidden,
-                "your subject has no right to do this here; ask an owner of the tenant".to_owned(),
+                "your subject has no right to do this here; ask an owner of the tenant, or the operator of this cloud".to_owned(),
             ),
             Failure::Service(ServiceError::Parameter { parameter, why }) => {
                 let detail = format!("query parameter {parameter}: {why}");
