@@ -98,7 +98,7 @@ impl Bench {
         let mut bell = self.bell.clone();
         bell.borrow_and_update();
         let outcome = act();
-        await_that(what, Duration::from_secs(5), || bell.has_changed().unwrap().then_some(()));
+        await_that(what, Duration::from_secs(20), || bell.has_changed().unwrap().then_some(()));
         outcome
     }
 
