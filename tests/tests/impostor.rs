@@ -95,7 +95,11 @@ async fn a_host_is_not_heard_on_another_hosts_guest() {
     let guest = json!(lab.new_domain(&before).await);
     let disk = lab.volumes()[0].file_stem().expect("a name").to_string_lossy().into_owned();
     lab.alice.act(&instance("web"), "start").await.expect("accepted");
-    lab.status(&instance("web"), "to be on", |status| status["powerState"] == "on").await;
+    // Power is told before the change that asked for it has ended: only then has its own host no more to say.
+    lab.status(&instance("web"), "to be on, and that to be all", |status| {
+        status["powerState"] == "on" && status["state"] == "active"
+    })
+    .await;
     let (mut states, urns) = (Vec::new(), [instance("web"), volume("web")]);
     for urn in &urns {
         states.push(known(&lab, urn).await);
