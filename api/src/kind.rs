@@ -166,8 +166,6 @@ pub struct KindInfo {
     pub has_status: bool,
     /// Whether objects of the shared catalogue tenant are also visible under every tenant's own path.
     pub catalogue: bool,
-    /// Whether this version serves it. The others have their row so that the machinery is shaped by all of them.
-    pub served: bool,
 }
 
 const fn row(
@@ -189,7 +187,6 @@ const fn row(
         actions: &[],
         has_status: true,
         catalogue: false,
-        served: true,
     }
 }
 
@@ -210,10 +207,6 @@ impl KindInfo {
         self.actions = actions;
         self
     }
-    const fn not_served_yet(mut self) -> KindInfo {
-        self.served = false;
-        self
-    }
 }
 
 use MetadataVariant as M;
@@ -223,7 +216,7 @@ use Scope as S;
 /// One row per kind, in the order of [`Kind`].
 static TABLE: [KindInfo; 23] = [
     row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global).read_only().without_status(),
-    row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant).not_served_yet(),
+    row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant),
     row(
         Kind::RoleAssignment,
         "role-assignment",
@@ -231,8 +224,7 @@ static TABLE: [KindInfo; 23] = [
         "role-assignments",
         S::Tenant,
         M::GlobalTenant,
-    )
-    .not_served_yet(),
+    ),
     row(Kind::Workspace, "workspace", P::Workspace, "workspaces", S::Tenant, M::Regional),
     row(Kind::InstanceSku, "instance-sku", P::Compute, "skus", S::Tenant, M::Sku).sku(),
     row(Kind::Instance, "instance", P::Compute, "instances", S::Workspace, M::RegionalWorkspace)

@@ -5,6 +5,7 @@
 //! the one vocabulary from the HTTP edge to the replicated state; stored data is made of them, so they change
 //! compatibly only (a new optional field: yes; a renamed or re-typed one: never).
 
+pub mod authorization;
 pub mod catalogue;
 #[cfg(feature = "client")]
 pub mod client;

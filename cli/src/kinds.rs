@@ -53,8 +53,7 @@ impl ValueEnum for KindName {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, others) = names(self.0);
-        let value = PossibleValue::new(name).aliases(others.iter().copied());
-        Some(value.hide(!self.0.info().served))
+        Some(PossibleValue::new(name).aliases(others.iter().copied()))
     }
 }
 

@@ -111,7 +111,7 @@ impl Census {
     }
 
     fn show(&self) {
-        for kind in Kind::table().iter().filter(|kind| kind.served) {
+        for kind in Kind::table() {
             for (_, phase) in PHASES {
                 let kind = kind.name;
                 let count = self.objects.get(&(kind, phase)).copied().unwrap_or(0);

@@ -25,6 +25,8 @@ use crate::{Envelope, Explanation, explain};
 pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) clock: i64,
+    /// Who asks; at first `alice`, who owns tenant `t1`.
+    pub(crate) actor: String,
     minted: u128,
 }
 
@@ -33,7 +35,7 @@ pub(crate) const START: i64 = 1_800_000_000_000;
 impl World {
     /// A State without history.
     pub(crate) fn blank() -> World {
-        World { state: State::default(), clock: START, minted: 0 }
+        World { state: State::default(), clock: START, actor: "alice".into(), minted: 0 }
     }
 
     /// A founded region `eu-1` with zones `a` and `b`, the shared catalogue, tenant `t1` with workspace `w1`, no host.
@@ -106,7 +108,7 @@ impl World {
         Envelope {
             format: crate::ENVELOPE_FORMAT,
             request_id: Uuid::from_u128(self.minted << 64),
-            actor: "alice".into(),
+            actor: self.actor.clone(),
             trace: None,
             time: Timestamp::from_unix_ms(self.clock),
             command,

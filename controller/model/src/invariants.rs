@@ -41,6 +41,8 @@ impl State {
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
         assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
         assert_eq!(rebuilt.revoked, self.revoked, "index of revocations");
+        assert_eq!(rebuilt.assigned, self.assigned, "index of assignments");
+        assert_eq!(rebuilt.rights, self.rights, "index of roles");
         assert_eq!(rebuilt.children, self.children, "children");
         assert_eq!(rebuilt.claims, self.claims, "claims of addresses");
         assert_eq!(rebuilt.subnets, self.subnets, "index of subnets by name");

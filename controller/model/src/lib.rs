@@ -24,6 +24,7 @@ mod object;
 mod occupancy;
 pub mod placement;
 mod refusal;
+mod rights;
 mod state;
 mod view;
 
@@ -45,5 +46,6 @@ pub use object::{
 };
 pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};
+pub use rights::{Seen, VerbSet, system_roles};
 pub use state::{Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
 pub use view::{Presentation, view, view_of};

@@ -17,6 +17,8 @@ pub enum RefusalClass {
     PreconditionFailed,
     /// A bound, pattern, enumeration, immutability rule or reference.
     Invalid,
+    /// More than the caller holds, in what they may do as such.
+    Forbidden,
 }
 
 /// A deterministic "no".
@@ -41,6 +43,10 @@ impl Refusal {
 
     pub(crate) fn conflict(detail: impl Into<String>) -> Refusal {
         Refusal::new(RefusalClass::Conflict, detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Refusal {
+        Refusal::new(RefusalClass::Forbidden, detail)
     }
 
     /// One refusal from the faults found in a body. It is kept for retries, so a body full of faults is not told all.

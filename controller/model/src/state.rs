@@ -16,6 +16,7 @@ use crate::claims::Claims;
 use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
+use crate::rights::Rights;
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
@@ -78,6 +79,10 @@ pub struct State {
     pub(crate) groups: OrdSet<(Group, String, Arc<Urn>)>,
     /// (subject, revocation) of every subject whose tokens were called back.
     pub(crate) revoked: OrdSet<(String, Arc<Urn>)>,
+    /// (tenant, subject, assignment) of every subject that a role assignment names, `*` among them.
+    pub(crate) assigned: OrdSet<(String, String, Arc<Urn>)>,
+    /// What each role gives.
+    pub(crate) rights: OrdMap<Arc<Urn>, Arc<Rights>>,
     /// See [`State::room_changed`].
     pub(crate) room_changed: u64,
     pub(crate) children: OrdMap<Arc<Urn>, Children>,
@@ -130,7 +135,11 @@ impl State {
 
     /// The resource a path names, looking in the shared catalogue for kinds that alias it.
     pub fn get_visible(&self, urn: &Urn) -> Option<&Arc<Object>> {
-        if urn.kind.info().catalogue { self.find_sku(urn) } else { self.get(urn) }
+        match urn.kind {
+            kind if kind.info().catalogue => self.find_sku(urn),
+            Kind::Role => self.find_role(urn),
+            _ => self.get(urn),
+        }
     }
 
     /// A SKU by any of its spellings: case counts no more than the prefix `seca.`, and the tenant's own catalogue comes
@@ -299,6 +308,7 @@ impl State {
         if let Spec::TokenRevocation(revocation) = &object.spec {
             self.revoked.insert((revocation.subject.clone(), object.urn.clone()));
         }
+        self.give(&object);
         self.occupy(&object);
         for claim in object.claims() {
             self.claims.take(claim, &object.urn);
@@ -333,6 +343,7 @@ impl State {
         if let Spec::TokenRevocation(revocation) = &old.spec {
             self.revoked.remove(&(revocation.subject.clone(), old.urn.clone()));
         }
+        self.take_back(old);
         if let Some(placement) = old.placement() {
             self.placed.remove(&(placement.host.clone(), old.urn.clone()));
         }

@@ -131,6 +131,7 @@ impl Failure {
             Failure::Service(ServiceError::Refused(refusal)) => match refusal.class {
                 RefusalClass::PreconditionFailed => Some("precondition_failed"),
                 RefusalClass::Conflict => Some("conflict"),
+                RefusalClass::Forbidden => Some("forbidden"),
                 RefusalClass::Invalid | RefusalClass::ParentNotFound => Some("invalid"),
                 RefusalClass::NotFound => None,
             },

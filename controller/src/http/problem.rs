@@ -141,6 +141,7 @@ impl Failure {
                 let (status, class) = match refusal.class {
                     RefusalClass::NotFound => (S::NOT_FOUND, P::ResourceNotFound),
                     RefusalClass::ParentNotFound => (refused(table, S::NOT_FOUND), P::ResourceNotFound),
+                    RefusalClass::Forbidden => (S::FORBIDDEN, P::Forbidden),
                     RefusalClass::Conflict => (refused(table, S::CONFLICT), P::ResourceConflict),
                     RefusalClass::PreconditionFailed => (S::PRECONDITION_FAILED, P::PreconditionFailed),
                     RefusalClass::Invalid => (refused(table, S::UNPROCESSABLE_ENTITY), P::ValidationError),

@@ -45,7 +45,6 @@ impl Route {
             return Ok(Route { target });
         }
         let urn = canonical(Urn::from_segments(provider, rest).ok_or_else(no_route)?);
-        served(&urn)?;
         let info = urn.kind.info();
         // Shared SKUs are written by operators under the shared tenant; for everyone else they are read-only.
         let writable = info.verbs == Verbs::All || (info.catalogue && urn.tenant == SHARED_TENANT);
@@ -60,21 +59,12 @@ impl Route {
     }
 }
 
-fn served(urn: &Urn) -> Result<(), Failure> {
-    let info = urn.kind.info();
-    if info.served {
-        return Ok(());
-    }
-    Err(Failure::NoRoute(format!("{} are not served by this version", info.collection)))
-}
-
 fn collection(method: &Method, provider: Provider, segments: &[&str]) -> Result<Route, Failure> {
     let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
     // A collection is an item's path without the name: any name will do to parse it.
     let with_name: Vec<&str> = segments.iter().copied().chain(["x"]).collect();
     let mut from = canonical(Urn::from_segments(provider, &with_name).ok_or_else(no_route)?);
     from.name.clear();
-    served(&from)?;
     allow(method, &Method::GET)?;
     Ok(Route { target: Target::List(from) })
 }
@@ -174,22 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn every_served_kind_has_its_item_and_collection_and_no_other() {
+    fn every_kind_has_its_item_and_collection_and_no_other() {
         for row in Kind::table() {
             let urn = Urn::network(row.kind, "t", "w", "n", "x").sibling(row.kind, "x");
             let path = format!("/providers/{}/v1/{}", row.provider.name(), urn.path());
             let collection = path.strip_suffix("/x").unwrap();
-            if row.served {
-                assert_eq!(check(Method::GET, &path), format!("get {urn}"));
-                assert_eq!(check(Method::GET, collection), format!("list {} {}", row.kind, urn.tenant));
-                assert_eq!(check(Method::POST, collection), "405 GET");
-                let put = check(Method::PUT, &path);
-                let writable = row.verbs == Verbs::All;
-                assert_eq!(put, if writable { format!("put {urn}") } else { "405 GET".to_owned() });
-                assert!(check(Method::PATCH, &path).starts_with("405"));
-            } else {
-                assert_eq!(check(Method::GET, &path), "404", "{path}");
-            }
+            assert_eq!(check(Method::GET, &path), format!("get {urn}"));
+            assert_eq!(check(Method::GET, collection), format!("list {} {}", row.kind, urn.tenant));
+            assert_eq!(check(Method::POST, collection), "405 GET");
+            let put = check(Method::PUT, &path);
+            let writable = row.verbs == Verbs::All;
+            assert_eq!(put, if writable { format!("put {urn}") } else { "405 GET".to_owned() });
+            assert!(check(Method::PATCH, &path).starts_with("405"));
         }
     }
 

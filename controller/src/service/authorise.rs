@@ -1,9 +1,11 @@
 //! Who may do what. Deny by default; a stranger to a tenant gets the same answer whether anything exists or not.
 //!
-//! In this version a tenant has owners who may do everything in it (`rempart.tenancy`); SECA's roles come later.
+//! What is inside a tenant is decided by its owners and its roles (`rempart_model`, `rights.rs`). This adds what lies outside.
+
+use std::collections::BTreeSet;
 
 use rempart_api::{Kind, Urn, Verbs};
-use rempart_model::{SHARED_TENANT, Spec, State};
+use rempart_model::{SHARED_TENANT, Seen, State};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::check_proof;
@@ -22,6 +24,8 @@ pub struct Caller {
 }
 
 /// Whether the caller may; the answer says whether as an operator.
+///
+/// Operators hold nothing in a tenant by being operators, and a tenant's roles nothing outside of it.
 pub(super) fn authorise(
     state: &State,
     operators: &[String],
@@ -31,29 +35,40 @@ pub(super) fn authorise(
     check_proof(state, caller)?;
     let urn = call.urn();
     let operator = operators.contains(&caller.subject);
+    let subject = caller.subject.as_str();
+    let may = || state.may(subject, urn, call.verbs());
     let allowed = match urn.kind {
         // SECA: any authenticated caller may read the regions.
         Kind::Region => !call.is_write(),
-        Kind::Tenant => operator || matches!(call, Call::Get { urn } if owns(state, &urn.name, caller)),
+        Kind::Tenant => operator || matches!(call, Call::Get { urn } if state.owns(&urn.name, subject)),
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
         // Naming a digest would give access to bytes that others uploaded.
         _ if matches!(call, Call::Fill { uploaded: false, .. }) => false,
-        _ if urn.kind.info().verbs == Verbs::ReadOnly => !call.is_write() && owns(state, &urn.tenant, caller),
-        _ => owns(state, &urn.tenant, caller),
+        // Whom a tenant knows sees under its path what is everybody's under the shared tenant's.
+        _ if urn.kind.info().verbs == Verbs::ReadOnly => {
+            !call.is_write() && (state.knows(&urn.tenant, subject) || may())
+        }
+        Kind::Workspace if matches!(call, Call::List { .. }) => {
+            state.workspaces_seen(subject, &urn.tenant) != Seen::Only(BTreeSet::new())
+        }
+        _ => may(),
     };
     if allowed { Ok(operator) } else { Err(ServiceError::Forbidden) }
 }
 
-fn is_catalogue(urn: &Urn) -> bool {
-    urn.kind.info().catalogue || urn.kind == Kind::Image
+/// What the caller, who may list a collection, sees of it: of workspaces perhaps not all.
+pub(super) fn seen(state: &State, caller: &Caller, from: &Urn) -> Seen {
+    match from.kind {
+        Kind::Workspace if from.tenant != SHARED_TENANT => {
+            state.workspaces_seen(&caller.subject, &from.tenant)
+        }
+        _ => Seen::All,
+    }
 }
 
-fn owns(state: &State, tenant: &str, caller: &Caller) -> bool {
-    match state.get(&Urn::global(Kind::Tenant, tenant)).map(|tenant| &tenant.spec) {
-        Some(Spec::Tenant(tenant)) => tenant.owners.contains(&caller.subject),
-        _ => false,
-    }
+fn is_catalogue(urn: &Urn) -> bool {
+    urn.kind.info().catalogue || urn.kind == Kind::Image
 }
 
 #[cfg(test)]

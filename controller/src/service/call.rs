@@ -2,7 +2,7 @@
 
 use rempart_api::storage::BlobSpec;
 use rempart_api::{ResourceList, ResourceView, StringMap, Urn};
-use rempart_model::{HostAction, PowerAction, Spec};
+use rempart_model::{HostAction, PowerAction, Spec, VerbSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -88,6 +88,20 @@ impl Call {
     /// Changes something.
     pub fn is_write(&self) -> bool {
         !matches!(self, Call::Get { .. } | Call::List { .. })
+    }
+
+    /// The verbs of SECA's permissions that it takes.
+    pub(super) fn verbs(&self) -> VerbSet {
+        match self {
+            Call::List { .. } => VerbSet::LIST,
+            Call::Get { .. } => VerbSet::GET,
+            Call::Put { .. } | Call::Fill { .. } => VerbSet::PUT,
+            Call::Delete { .. } => VerbSet::DELETE,
+            Call::Power { action: PowerAction::Start, .. } => VerbSet::START,
+            Call::Power { action: PowerAction::Stop, .. } => VerbSet::STOP,
+            Call::Power { action: PowerAction::Restart, .. } => VerbSet::RESTART,
+            Call::Host { .. } => VerbSet::ACT,
+        }
     }
 
     /// What it is about.

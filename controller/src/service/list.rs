@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use rempart_api::{ListMetadata, ResourceList, ResourceView, Urn};
 use rempart_model::placement::Verdicts;
-use rempart_model::{Object, Presentation, SHARED_TENANT, State, view_of};
+use rempart_model::{Object, Presentation, SHARED_TENANT, Seen, State, system_roles, view_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,6 +44,16 @@ pub(super) struct Lists {
     searches: Semaphore,
 }
 
+/// What is asked for.
+pub(super) struct Query<'a> {
+    /// The collection.
+    pub(super) from: &'a Urn,
+    /// Which part of it.
+    pub(super) page: &'a Page,
+    /// What of it the caller may see.
+    pub(super) allowed: Seen,
+}
+
 /// What was found.
 struct Found {
     objects: Vec<Arc<Object>>,
@@ -65,12 +75,12 @@ impl Lists {
     pub(super) async fn list<'a>(
         &self,
         state: &State,
-        from: &Urn,
-        page: &Page,
+        query: &Query<'_>,
         show: &(dyn Fn() -> Presentation<'a> + Sync),
         sealer: &Sealer,
         deadline: Instant,
     ) -> Result<ResourceList, ServiceError> {
+        let Query { from, page, .. } = *query;
         if let Some(parent) = from.parent()
             && state.get(&parent).is_none()
         {
@@ -81,11 +91,11 @@ impl Lists {
             None => String::new(),
         };
         let mut found = Found { objects: Vec::new(), seen, more: true };
-        slice(state, from, page, &mut found);
+        slice(state, query, &mut found);
         while found.objects.is_empty() && found.more {
             let turn = timeout_at(deadline, self.searches.acquire()).await;
             let Ok(_turn) = turn else { return Err(ServiceError::Fault(Fault::ManySearches)) };
-            slice(state, from, page, &mut found);
+            slice(state, query, &mut found);
             tokio::task::yield_now().await;
         }
         let mut items = Vec::with_capacity(found.objects.len());
@@ -113,14 +123,16 @@ impl Lists {
 }
 
 /// Looks at objects behind `found.seen`: until the page is full, the collection ends, or it was enough for one go.
-fn slice(state: &State, from: &Urn, page: &Page, found: &mut Found) {
+fn slice(state: &State, query: &Query<'_>, found: &mut Found) {
+    let Query { from, page, .. } = *query;
     let start = Urn { name: found.seen.clone(), ..from.clone() };
     let shared_start = Urn { tenant: SHARED_TENANT.to_owned(), ..start.clone() };
     let aliased = from.kind.info().catalogue && from.tenant != SHARED_TENANT;
     let behind = |object: &&Arc<Object>| object.urn.name > start.name;
     let mut own = state.collection(&start).filter(behind).peekable();
     let shared = aliased.then(|| state.collection(&shared_start).filter(behind));
-    let mut shared = shared.into_iter().flatten().peekable();
+    let system = system_roles(&start).map(|role| -> &Arc<Object> { role }).filter(behind);
+    let mut shared = shared.into_iter().flatten().chain(system).peekable();
     let mut seen = None;
     let mut cost = 0;
     while cost < SLICE {
@@ -139,7 +151,7 @@ fn slice(state: &State, from: &Urn, page: &Page, found: &mut Found) {
             break;
         };
         cost += 1 + page.selector.as_ref().map_or(0, |selector| selector.looks(&object.labels) / LOOKS);
-        if is_wanted(page, object) {
+        if is_wanted(query, object) {
             // One more than fits: there is a next page, and it has an item.
             if found.objects.len() == page.limit {
                 break;
@@ -153,7 +165,13 @@ fn slice(state: &State, from: &Urn, page: &Page, found: &mut Found) {
     }
 }
 
-fn is_wanted(page: &Page, object: &Object) -> bool {
+fn is_wanted(query: &Query<'_>, object: &Object) -> bool {
+    let page = query.page;
+    if let Seen::Only(names) = &query.allowed
+        && !names.contains(&object.urn.name)
+    {
+        return false;
+    }
     let by_deletion = match page.deleted {
         Deleted::Exclude | Deleted::Include => true,
         Deleted::Only => object.is_deleting(),

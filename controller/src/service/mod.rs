@@ -42,8 +42,9 @@ use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 
 /// Providers advertised in the region document.
-const ADVERTISED: [Provider; 8] = [
+const ADVERTISED: [Provider; 9] = [
     Provider::Region,
+    Provider::Authorization,
     Provider::Workspace,
     Provider::Compute,
     Provider::Storage,
@@ -290,7 +291,9 @@ impl Service {
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
-                let list = lists.list(&state, from, page, &show, &self.inner.sealer, deadline);
+                let allowed = authorise::seen(&state, &request.caller, from);
+                let query = list::Query { from, page, allowed };
+                let list = lists.list(&state, &query, &show, &self.inner.sealer, deadline);
                 list.await.map(Reply::List)
             }
             _ => Err(ServiceError::Fault(Fault::Internal("a write was taken for a read".to_owned()))),

@@ -2,6 +2,7 @@
 
 use rempart_api::{Kind, Phase, Urn};
 
+use super::rights::check_no_system_role;
 use super::{Tx, check_version};
 use crate::answer::{Answer, Outcome};
 use crate::command::DeleteCommand;
@@ -19,6 +20,7 @@ fn named(mut all: impl Iterator<Item = String>) -> String {
 
 impl Tx {
     pub(super) fn delete(&mut self, delete: &DeleteCommand) -> Outcome {
+        check_no_system_role(&delete.urn)?;
         let old = self.expect(&delete.urn)?;
         if old.is_deleting() {
             return Ok(Answer::Accepted);

@@ -14,6 +14,7 @@ mod place;
 mod power;
 mod put;
 mod report;
+mod rights;
 mod tokens;
 
 pub(crate) use blocks::given;
@@ -76,7 +77,14 @@ impl State {
         // Entries of the control plane itself have no trace, nor have those of before this was kept: the State that an
         // old log leads to stays what it was.
         let request_id = envelope.trace.as_ref().map(|_| envelope.request_id);
-        let mut tx = Tx { state: self.clone(), index, now, before: BTreeMap::new(), request_id };
+        let mut tx = Tx {
+            state: self.clone(),
+            index,
+            now,
+            before: BTreeMap::new(),
+            request_id,
+            actor: envelope.actor.clone(),
+        };
         let outcome = tx.run(&envelope.command);
         let mut changes = Vec::new();
         if outcome.is_ok() {
@@ -112,6 +120,7 @@ impl State {
             now: self.core.clock,
             before: BTreeMap::new(),
             request_id: None,
+            actor: String::new(),
         };
         tx.report(report).is_err() || !tx.before.is_empty()
     }
@@ -153,6 +162,8 @@ pub(crate) struct Tx {
     before: BTreeMap<Arc<Urn>, Option<Arc<Object>>>,
     /// Of the request at work, to be noted on what it gives hosts to do.
     request_id: Option<Uuid>,
+    /// Who asks.
+    pub(crate) actor: String,
 }
 
 impl Tx {

@@ -34,6 +34,7 @@ impl Tx {
                 ),
             ));
         }
+        self.check_rights(put, old.as_deref())?;
         self.check_body(put, old.as_deref())?;
         let created = old.is_none();
         let mut object = match old {

@@ -8,6 +8,7 @@ mod image;
 mod instance;
 mod network;
 mod nic;
+mod role;
 mod routes;
 mod secret;
 mod security;
@@ -20,6 +21,7 @@ mod workspace;
 pub(crate) use catalogue::pool_blocks;
 pub(crate) use network::{PRIVATE, UNIQUE_LOCAL, VERSIONS, block_of, blocks_of_spec, pointer_of};
 pub(crate) use nic::asked_addresses;
+pub(crate) use role::provider_of;
 pub(crate) use routes::target_of;
 pub(crate) use security::MAX_RULES;
 pub(crate) use target::Target;
@@ -27,6 +29,7 @@ pub(crate) use target::Target;
 pub use secret::SEALED_PREFIX;
 pub use shape::{SpecError, read_shape};
 
+use rempart_api::authorization::{RoleAssignmentSpec, RoleSpec};
 use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
 use rempart_api::fleet::HostSpec;
@@ -167,10 +170,6 @@ macro_rules! specs {
             pub fn parse(kind: Kind, json: &serde_json::Value) -> Result<Spec, SpecError> {
                 match kind {
                     $(Kind::$kind => read_shape("/spec", json).map(Spec::$kind),)+
-                    other => Err(SpecError {
-                        pointer: String::new(),
-                        why: format!("{other} is not served by this version"),
-                    }),
                 }
             }
 
@@ -231,6 +230,8 @@ specs! {
     SecurityGroup(SecurityGroupSpec),
     SecurityGroupRule(SecurityGroupRuleSpec),
     AddressPool(AddressPoolSpec),
+    Role(RoleSpec),
+    RoleAssignment(RoleAssignmentSpec),
 }
 
 /// Records a fault unless `value` is within `low..=high`.

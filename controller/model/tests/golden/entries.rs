@@ -1,5 +1,6 @@
 //! One log entry of every command, and a PUT of every kind, with every optional field.
 
+use rempart_api::authorization::{Permission, RoleAssignmentSpec, RoleScope, RoleSpec};
 use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeReference};
 use rempart_api::fleet::{
@@ -66,6 +67,8 @@ labels!(spec_label, SPECS, Spec {
     SecurityGroup => "security-group",
     SecurityGroupRule => "security-group-rule",
     AddressPool => "address-pool",
+    Role => "role",
+    RoleAssignment => "role-assignment",
 });
 
 fn label(envelope: &Envelope) -> String {
@@ -390,6 +393,25 @@ pub(crate) fn specs() -> Vec<Spec> {
             ..rule(Protocol::Icmp)
         }),
         Spec::AddressPool(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
+        Spec::Role(RoleSpec {
+            permissions: vec![Permission {
+                provider: "seca.compute/v1".into(),
+                resources: vec!["instances/*".into()],
+                verb: vec!["get".into(), "post.start".into()],
+            }],
+        }),
+        Spec::RoleAssignment(RoleAssignmentSpec {
+            roles: vec!["seca.workspace-viewer".into()],
+            subs: vec!["*".into()],
+            scopes: vec![
+                RoleScope::default(),
+                RoleScope {
+                    tenants: Some(vec!["t1".into()]),
+                    regions: Some(vec!["eu-1".into()]),
+                    workspaces: Some(vec!["w1".into()]),
+                },
+            ],
+        }),
     ]
 }
 

@@ -38,6 +38,7 @@ labels!(class_label, CLASSES, RefusalClass {
     Conflict => "conflict",
     PreconditionFailed => "precondition-failed",
     Invalid => "invalid",
+    Forbidden => "forbidden",
 });
 
 labels!(phase_label, PHASES, Phase {
@@ -100,8 +101,14 @@ fn answers() -> Vec<Recorded> {
         })
     };
     use RefusalClass as Class;
-    let classes =
-        [Class::NotFound, Class::ParentNotFound, Class::Conflict, Class::PreconditionFailed, Class::Invalid];
+    let classes = [
+        Class::NotFound,
+        Class::ParentNotFound,
+        Class::Conflict,
+        Class::PreconditionFailed,
+        Class::Invalid,
+        Class::Forbidden,
+    ];
     let urn = Urn::workspace(Kind::Instance, "t1", "w1", "vm");
     let mut answers = vec![Recorded::Put { created: true, urn, uid: uuid(2) }, Recorded::Accepted];
     answers.extend(classes.map(refused));

@@ -76,7 +76,7 @@ impl Log {
         Envelope {
             format: ENVELOPE_FORMAT,
             request_id: Uuid::from_u128((self.entries.len() as u128 + 1) << 64),
-            actor: "system".into(),
+            actor: "alice".into(),
             trace: None,
             time: self.now(),
             command,

@@ -24,6 +24,8 @@ pub(crate) enum Thing {
     Group,
     Rule,
     Pool,
+    Role,
+    Assignment,
 }
 
 /// Names one thing: which tenant, which workspace, which of the few names.
@@ -128,7 +130,7 @@ fn any_thing() -> impl Strategy<Value = Place> {
         1 => Just(Thing::StorageSku),
         8 => Just(Thing::Volume),
         10 => Just(Thing::Instance),
-        3 => Just(Thing::Image),
+        5 => Just(Thing::Image),
         2 => Just(Thing::Network),
         1 => Just(Thing::Subnet),
         1 => Just(Thing::RouteTable),
@@ -136,6 +138,8 @@ fn any_thing() -> impl Strategy<Value = Place> {
         1 => Just(Thing::Host),
         1 => Just(Thing::Account),
         1 => Just(Thing::Revocation),
+        1 => Just(Thing::Role),
+        1 => Just(Thing::Assignment),
     ])
 }
 

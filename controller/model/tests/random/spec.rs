@@ -56,6 +56,8 @@ pub(crate) fn urn(place: Place) -> Urn {
         Thing::Gateway => inside(Kind::InternetGateway, 'g'),
         Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
         Thing::Account => Urn::tenant(Kind::ServiceAccount, tenant, &format!("a{}", place.name % 2)),
+        Thing::Role => Urn::tenant(Kind::Role, tenant, &format!("r{}", place.name % 2)),
+        Thing::Assignment => Urn::tenant(Kind::RoleAssignment, tenant, &format!("r{}", place.name % 2)),
         Thing::Revocation => Urn::global(Kind::TokenRevocation, &format!("r{}", place.name % 3)),
     }
 }
@@ -118,6 +120,16 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
         Thing::Account => {
             let key = |kid: u16| json!({"kid": kid.to_string(), "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)});
             json!({"keys": [key(bits(0, 1)), key(bits(1, 1))]})
+        }
+        Thing::Role => {
+            let resources = [["*"], ["instances/*"], ["instances/i0"], [""]][usize::from(bits(0, 2))];
+            json!({"permissions": [{"provider": "seca.compute", "resources": resources, "verb": ["get", "put"]}]})
+        }
+        Thing::Assignment => {
+            let roles = [["r0"], ["r1"], ["seca.admin"], ["r2"]][usize::from(bits(0, 2))];
+            let subjects = [["bob"], ["*"]][usize::from(bits(2, 1))];
+            let workspaces = [vec![], vec!["w1"], vec!["w1", "w3"]];
+            json!({"roles": roles, "subs": subjects, "scopes": [{"workspaces": workspaces[usize::from(bits(3, 2) % 3)]}]})
         }
         Thing::Revocation => json!({"subject": if bits(0, 1) == 0 { "alice" } else { "bob" }}),
         Thing::Host => {

@@ -5,8 +5,9 @@ use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::tenancy::TenantSpec;
 use rempart_api::{Kind, Scope, StringMap};
 use rempart_model::{
-    Command, ENVELOPE_FORMAT, Envelope, Founding, HostAction, PowerAction, PutCommand, canonical_tenant,
+    Command, ENVELOPE_FORMAT, Envelope, Founding, HostAction, PowerAction, PutCommand, Spec, canonical_tenant,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::call::{Body, Page};
@@ -18,9 +19,32 @@ const OWNER: &str = "alice";
 /// Owns tenant `globex`, and nothing in `acme`.
 const NEIGHBOUR: &str = "bob";
 const NOBODY: &str = "mallory";
-const CALLERS: [&str; 4] = [OPERATOR, OWNER, NEIGHBOUR, NOBODY];
-/// Places: the owner's tenant, one that does not exist, and the shared one.
-const PLACES: [&str; 3] = ["acme", "nowhere", SHARED_TENANT];
+/// Have a system role in all of `acme`.
+const ADMIN: &str = "dora";
+const REGION_ADMIN: &str = "emil";
+/// Have one in workspace `w` of `acme`.
+const WORKSPACE_ADMIN: &str = "fay";
+const EDITOR: &str = "gil";
+const VIEWER: &str = "hana";
+/// Has a role of the tenant's own: to start instance `x` wherever it is.
+const STARTER: &str = "ivo";
+/// A service account of `acme` with no role: holds what everybody known there holds, which is to list workspaces.
+const ROBOT: &str = "sa:acme/robot";
+const CALLERS: [&str; 11] = [
+    OPERATOR,
+    OWNER,
+    NEIGHBOUR,
+    NOBODY,
+    ADMIN,
+    REGION_ADMIN,
+    WORKSPACE_ADMIN,
+    EDITOR,
+    VIEWER,
+    STARTER,
+    ROBOT,
+];
+/// Places: the owner's tenant and its workspace `w`, its workspace `v`, a tenant that does not exist, and the shared one.
+const PLACES: [&str; 4] = ["acme", "acme/v", "nowhere", SHARED_TENANT];
 
 /// What somebody tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,26 +73,35 @@ fn deeds(kind: Kind) -> Vec<Deed> {
 fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
     let read = matches!(deed, Deed::List | Deed::Get);
     let operates = caller == OPERATOR;
-    let owns = caller == OWNER && place == "acme";
+    let (acme, in_w) = (place.starts_with("acme"), place == "acme");
     let shared = place == SHARED_TENANT;
+    // A digest in place of the bytes is nobody's.
+    let write = !read && deed != Deed::Fill { uploaded: false };
+    let everything = acme && [OWNER, ADMIN].contains(&caller) && (read || write);
+    let planes = everything || (acme && caller == REGION_ADMIN && (read || write));
     match kind {
         Kind::Region => read,
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operates,
-        Kind::Tenant => operates || (owns && deed == Deed::Get),
+        Kind::Tenant => operates || (caller == OWNER && place == "acme" && deed == Deed::Get),
         Kind::InstanceSku | Kind::StorageSku | Kind::NetworkSku => {
             if shared {
                 operates || read
             } else {
-                owns && read
+                acme && read && ![OPERATOR, NEIGHBOUR, NOBODY].contains(&caller)
             }
         }
         Kind::Image if shared => operates || read,
-        Kind::Image
-        | Kind::Role
-        | Kind::RoleAssignment
-        | Kind::ServiceAccount
-        | Kind::Workspace
-        | Kind::Instance
+        _ if shared => operates,
+        Kind::Role | Kind::RoleAssignment | Kind::ServiceAccount => everything,
+        Kind::Image => planes,
+        // The item is called `x`, which is neither `w` nor `v`; a list shows what one may see.
+        Kind::Workspace => {
+            planes
+                || (acme
+                    && deed == Deed::List
+                    && [WORKSPACE_ADMIN, EDITOR, VIEWER, STARTER, ROBOT].contains(&caller))
+        }
+        Kind::Instance
         | Kind::BlockStorage
         | Kind::Network
         | Kind::Subnet
@@ -78,22 +111,26 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
         | Kind::PublicIp
         | Kind::SecurityGroup
         | Kind::SecurityGroupRule => {
-            if shared {
-                operates
-            } else {
-                owns && deed != Deed::Fill { uploaded: false }
-            }
+            let here = match caller {
+                WORKSPACE_ADMIN => read || write,
+                EDITOR => read || (write && deed != Deed::Delete),
+                VIEWER => read,
+                _ => false,
+            };
+            let starts = caller == STARTER && kind == Kind::Instance && deed == Deed::Action("start");
+            planes || (in_w && here) || (acme && starts)
         }
     }
 }
 
 /// The item of `kind` that is `place`, or called `x` in it.
 fn item(kind: Kind, place: &str) -> Urn {
+    let (tenant, workspace) = place.split_once('/').unwrap_or((place, "w"));
     match kind.info().scope {
         Scope::Global => Urn::global(kind, place),
-        Scope::Tenant => Urn::tenant(kind, place, "x"),
-        Scope::Workspace => Urn::workspace(kind, place, "w", "x"),
-        Scope::Network => Urn::network(kind, place, "w", "n", "x"),
+        Scope::Tenant => Urn::tenant(kind, tenant, "x"),
+        Scope::Workspace => Urn::workspace(kind, tenant, workspace, "x"),
+        Scope::Network => Urn::network(kind, tenant, workspace, "n", "x"),
     }
 }
 
@@ -138,37 +175,61 @@ fn body() -> Body {
     }
 }
 
-/// Tenants `acme` and `globex` beside the shared one.
-fn state() -> State {
-    let tenant = |name: &str, owner: &str| PutCommand {
-        urn: Urn::global(Kind::Tenant, name),
+fn put(urn: Urn, spec: Value) -> PutCommand {
+    PutCommand {
+        spec: Spec::parse(urn.kind, &spec).unwrap(),
+        urn,
         if_unmodified_since: None,
         labels: StringMap::new(),
         annotations: StringMap::new(),
         extensions: StringMap::new(),
-        spec: Spec::Tenant(TenantSpec { owners: vec![owner.to_owned()] }),
         uid: Uuid::now_v7(),
         host: None,
-    };
+    }
+}
+
+/// Tenants `acme` and `globex` beside the shared one, and what `acme` has of roles.
+fn state() -> State {
+    let tenant = |name: &str, owner: &str| put(Urn::global(Kind::Tenant, name), json!({ "owners": [owner] }));
     let founding = Founding {
         cluster_id: Uuid::now_v7(),
         region: "local".to_owned(),
         zones: vec!["a".to_owned()],
         catalogue: vec![tenant(SHARED_TENANT, "system"), tenant("acme", OWNER), tenant("globex", NEIGHBOUR)],
     };
+    let mut commands = vec![Command::Found(founding)];
+    let mut roles = |kind, name: &str, spec| {
+        commands.push(Command::Put(Box::new(put(Urn::tenant(kind, "acme", name), spec))));
+    };
+    let permission = |provider, resources, verb| json!({ "permissions": [{"provider": provider, "resources": [resources], "verb": [verb]}] });
+    roles(Kind::Role, "starter", permission("seca.compute", "instances/x", "post.start"));
+    roles(Kind::Role, "walker", permission("seca.workspace", "workspaces", "list"));
+    let (tenant, workspace) = (json!({}), json!({"workspaces": ["w"]}));
+    for (role, subject, scope) in [
+        ("seca.admin", ADMIN, &tenant),
+        ("seca.region-admin", REGION_ADMIN, &tenant),
+        ("seca.workspace-admin", WORKSPACE_ADMIN, &workspace),
+        ("seca.workspace-editor", EDITOR, &workspace),
+        ("seca.workspace-viewer", VIEWER, &workspace),
+        ("starter", STARTER, &tenant),
+        ("walker", "*", &tenant),
+    ] {
+        let spec = json!({"roles": [role], "subs": [subject], "scopes": [scope]});
+        roles(Kind::RoleAssignment, role, spec);
+    }
     let mut state = State::default();
-    let founded = state.apply(
-        1,
-        &Envelope {
+    for (index, command) in (1..).zip(commands) {
+        let envelope = Envelope {
             format: ENVELOPE_FORMAT,
             request_id: Uuid::now_v7(),
-            actor: "system".to_owned(),
+            actor: OWNER.to_owned(),
             trace: None,
             time: rempart_api::Timestamp::from_unix_ms(1_800_000_000_000),
-            command: Command::Found(founding),
-        },
-    );
-    assert!(founded.outcome.is_ok(), "{:?}", founded.outcome);
+            command,
+        };
+        let applied = state.apply(index, &envelope);
+        assert!(applied.outcome.is_ok(), "{:?}", applied.outcome);
+    }
     state
 }
 
@@ -215,11 +276,10 @@ fn the_table_notices_every_hole() {
     }
     let digests = differences(|state, caller, call| {
         let fill = matches!(call, Call::Fill { uploaded: false, .. });
-        (fill
-            && owns(state, &call.urn().tenant, &Caller { subject: caller.to_owned(), proof: Proof::Foreign }))
-            || ours(state, caller, call)
+        (fill && state.owns(&call.urn().tenant, caller)) || ours(state, caller, call)
     });
-    assert_eq!(digests, [format!("{OWNER}: Fill {{ uploaded: false }} block-storage in acme")]);
+    let told = |place| format!("{OWNER}: Fill {{ uploaded: false }} block-storage in {place}");
+    assert_eq!(digests, ["acme", "acme/v"].map(told));
     for row in Kind::table() {
         for deed in deeds(row.kind) {
             // One cell the other way round, for one caller.

@@ -9,6 +9,10 @@ use uuid::Uuid;
 use super::selector::Selector;
 use super::*;
 
+fn all<'a>(from: &'a Urn, page: &'a Page) -> Query<'a> {
+    Query { from, page, allowed: Seen::All }
+}
+
 /// A tenant as a request makes it.
 fn tenant(name: &str) -> Object {
     let put = PutCommand {
@@ -77,7 +81,7 @@ async fn ask(state: &State, page: &Page) -> Result<(Vec<String>, Option<String>)
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     let from = Urn::global(Kind::Tenant, "");
-    let list = Lists::new().list(state, &from, page, &show, &sealer(), deadline).await?;
+    let list = Lists::new().list(state, &all(&from, page), &show, &sealer(), deadline).await?;
     let names = list.items.into_iter().map(|item| item.metadata.name).collect();
     Ok((names, list.metadata.skip_token))
 }
@@ -155,10 +159,13 @@ async fn a_search_for_nothing_waits_for_its_turn_and_not_for_ever() {
     let (from, sealer) = (Urn::global(Kind::Tenant, ""), sealer());
     let nothing = page(1, Some("rare"), None);
     let soon = Instant::now() + Duration::from_millis(20);
-    let refused = lists.list(&state, &from, &nothing, &show, &sealer, soon).await.unwrap_err();
+    let refused = lists.list(&state, &all(&from, &nothing), &show, &sealer, soon).await.unwrap_err();
     assert!(matches!(refused, ServiceError::Fault(Fault::ManySearches)), "{refused}");
     let something = page(1, Some("n"), None);
-    assert!(lists.list(&state, &from, &something, &show, &sealer, soon).await.is_ok(), "others do not wait");
+    assert!(
+        lists.list(&state, &all(&from, &something), &show, &sealer, soon).await.is_ok(),
+        "others do not wait"
+    );
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn what_a_client_sent_is_not_repeated() {
 fn no_kind_speaks_of_types() {
     let wrong =
         [json!(null), json!(true), json!(-1), json!(1.5), json!("x"), json!([[]]), json!({ "a": {} })];
-    for row in Kind::table().iter().filter(|row| row.served) {
+    for row in Kind::table() {
         for value in &wrong {
             // Every field at once, by its name in the API's documents; the first one that is wrong is reported.
             for field in [

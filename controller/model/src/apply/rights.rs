@@ -1,0 +1,98 @@
+//! Nobody gives more than they hold: neither by roles and assignments, nor by keys, nor by reference.
+
+use std::collections::BTreeSet;
+
+use rempart_api::{Kind, Urn};
+
+use super::Tx;
+use super::check::identity;
+use crate::command::PutCommand;
+use crate::kinds::{Spec, Strength};
+use crate::object::Object;
+use crate::refusal::Refusal;
+use crate::rights::{Rights, SYSTEM_PREFIX, VerbSet};
+use crate::state::SHARED_TENANT;
+
+/// System roles are the same in every tenant: nobody writes them.
+pub(super) fn check_no_system_role(urn: &Urn) -> Result<(), Refusal> {
+    if urn.kind == Kind::Role && urn.name.starts_with(SYSTEM_PREFIX) {
+        return Err(Refusal::forbidden(format!(
+            "{urn}: roles that begin with {SYSTEM_PREFIX} are the system's own; make one by another name"
+        )));
+    }
+    Ok(())
+}
+
+impl Tx {
+    /// What a PUT gives, or makes use of, beyond the object it writes. Looked at before anything that would tell what
+    /// exists.
+    pub(super) fn check_rights(&self, put: &PutCommand, old: Option<&Object>) -> Result<(), Refusal> {
+        check_no_system_role(&put.urn)?;
+        // What is everybody's is written by operators alone, whose rights are not those of a tenant.
+        if put.urn.tenant.is_empty() {
+            return Ok(());
+        }
+        if put.urn.tenant == SHARED_TENANT {
+            return match put.urn.kind {
+                Kind::Role | Kind::RoleAssignment => Err(Refusal::forbidden(format!(
+                    "tenant {SHARED_TENANT} has no roles: everybody reads its catalogue, and operators write it"
+                ))),
+                _ => Ok(()),
+            };
+        }
+        let (giver, tenant) = (self.actor.as_str(), put.urn.tenant.as_str());
+        let same = |old: &Object| old.spec == put.spec;
+        let missing = match &put.spec {
+            // Only what is new about it is given by who writes it.
+            _ if old.is_some_and(same) => None,
+            Spec::Role(role) => self.state.not_held(giver, tenant, &[None], &Rights::of(role)),
+            Spec::RoleAssignment(assignment) => {
+                let scopes = assignment.scopes.iter();
+                let named = scopes.filter_map(|scope| scope.tenants.as_ref()).flatten();
+                if let Some(other) = named.into_iter().find(|named| *named != tenant) {
+                    let shown: String = other.chars().take(64).collect();
+                    return Err(Refusal::forbidden(format!(
+                        "an assignment reaches no further than its own tenant, {tenant}; it names {shown:?}"
+                    )));
+                }
+                self.state.more_than_held(giver, tenant, assignment)
+            }
+            Spec::ServiceAccount(_) => self.state.more_than_account_holds(giver, tenant, &put.urn.name),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(Refusal::forbidden(format!(
+                "{}: it would give what you do not hold yourself: {missing}",
+                put.urn
+            )));
+        }
+        self.check_right_to_links(put, old)
+    }
+
+    /// A reference to what lies outside is a use of it: by name alone, whether it exists or not.
+    fn check_right_to_links(&self, put: &PutCommand, old: Option<&Object>) -> Result<(), Refusal> {
+        let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
+        for link in put.spec.links() {
+            if in_force.contains(&identity(link.clone())) {
+                continue;
+            }
+            let Ok(target) = self.state.resolve(link.reference, link.kind, &put.urn) else { continue };
+            let beside = !put.urn.workspace.is_empty() && target.workspace == put.urn.workspace;
+            // What is shared is everybody's, and what is another tenant's cannot be referred to at all.
+            if target.tenant != put.urn.tenant || beside {
+                continue;
+            }
+            let (verbs, verb) = match link.strength {
+                Strength::Strong => (VerbSet::PUT, "put"),
+                _ => (VerbSet::GET, "get"),
+            };
+            if !self.state.may(&self.actor, &target, verbs) {
+                return Err(Refusal::forbidden(format!(
+                    "{}: you have no right to use {target} ({verb})",
+                    link.pointer
+                )));
+            }
+        }
+        Ok(())
+    }
+}
