@@ -33,6 +33,7 @@ pub enum Kind {
     ServiceAccount,
     TokenRevocation,
     AddressPool,
+    WorkspaceQuota,
 }
 
 /// A provider: a group of kinds under one base path.
@@ -45,7 +46,7 @@ pub enum Provider {
     Compute,
     Storage,
     Network,
-    /// Rempart's own: tenants and their owners.
+    /// Rempart's own: tenants, their owners and quotas.
     Tenancy,
     /// Rempart's own: hypervisor hosts.
     Fleet,
@@ -214,7 +215,7 @@ use Provider as P;
 use Scope as S;
 
 /// One row per kind, in the order of [`Kind`].
-static TABLE: [KindInfo; 23] = [
+static TABLE: [KindInfo; 24] = [
     row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global).read_only().without_status(),
     row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant),
     row(
@@ -275,6 +276,7 @@ static TABLE: [KindInfo; 23] = [
     row(Kind::ServiceAccount, "service-account", P::Identity, "service-accounts", S::Tenant, M::GlobalTenant),
     row(Kind::TokenRevocation, "token-revocation", P::Identity, "token-revocations", S::Global, M::Global),
     row(Kind::AddressPool, "address-pool", P::Catalogue, "address-pools", S::Global, M::Global),
+    row(Kind::WorkspaceQuota, "workspace-quota", P::Tenancy, "workspace-quotas", S::Tenant, M::GlobalTenant),
 ];
 
 impl Kind {

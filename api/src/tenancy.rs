@@ -1,4 +1,6 @@
-//! Provider `rempart.tenancy`: tenants, and who owns them.
+//! Provider `rempart.tenancy`: tenants, who owns them, and how much they may have.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,4 +10,84 @@ use serde::{Deserialize, Serialize};
 pub struct TenantSpec {
     /// Subjects (the token's `sub`) who may do everything in this tenant; 1..256, each 1..128 characters.
     pub owners: Vec<String>,
+    /// Nothing of it runs, and nobody but operators changes anything. Everything stays as it is, and can be read.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub suspended: bool,
+    /// How much it may have in all its workspaces together. What is not named has no bound.
+    #[serde(skip_serializing_if = "Quota::is_empty", default)]
+    pub quota: Quota,
+}
+
+/// How much a workspace may have; named like the workspace, which may come later. The tenant's own to set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceQuotaSpec {
+    /// What is not named has no bound but the tenant's.
+    #[serde(default)]
+    pub quota: Quota,
+}
+
+/// Upper bounds.
+pub type Quota = BTreeMap<Countable, u64>;
+
+/// What is counted. It counts from the entry that accepts it until it is gone, waiting and deleted ones among it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Countable {
+    /// Instances, on or off.
+    Instances,
+    /// Their virtual CPUs.
+    #[serde(rename = "vCPU")]
+    Vcpu,
+    /// Their memory, in the unit of instance SKUs.
+    #[serde(rename = "ramGB")]
+    RamGb,
+    /// Block storages.
+    Volumes,
+    /// Their sizes.
+    #[serde(rename = "storageGB")]
+    StorageGb,
+    /// Public addresses.
+    PublicIps,
+    /// Addresses of NICs.
+    Addresses,
+    /// Resources of every kind.
+    Resources,
+}
+
+impl Countable {
+    /// All of them, in order.
+    pub const ALL: [Countable; 8] = [
+        Countable::Instances,
+        Countable::Vcpu,
+        Countable::RamGb,
+        Countable::Volumes,
+        Countable::StorageGb,
+        Countable::PublicIps,
+        Countable::Addresses,
+        Countable::Resources,
+    ];
+
+    /// What one says of some of it: `has 3 vCPUs`.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Countable::Instances => "instances",
+            Countable::Vcpu => "vCPUs",
+            Countable::RamGb => "GB of memory",
+            Countable::Volumes => "volumes",
+            Countable::StorageGb => "GB of storage",
+            Countable::PublicIps => "public IPs",
+            Countable::Addresses => "NIC addresses",
+            Countable::Resources => "resources",
+        }
+    }
+}
+
+/// How much there is of something, and how much there may be. `status.usage` of tenants and workspace quotas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// How much there is.
+    pub used: u64,
+    /// How much there may be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<u64>,
 }

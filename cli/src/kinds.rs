@@ -38,6 +38,7 @@ fn names(kind: Kind) -> (&'static str, &'static [&'static str]) {
         Kind::SecurityGroup => ("security-group", &["security-groups", "sg"]),
         Kind::SecurityGroupRule => ("security-group-rule", &["security-group-rules"]),
         Kind::Role => ("role", &["roles"]),
+        Kind::WorkspaceQuota => ("workspace-quota", &["workspace-quotas", "quota", "quotas"]),
         Kind::RoleAssignment => ("role-assignment", &["role-assignments"]),
         // A kind that is newer than this list.
         #[allow(unreachable_patterns)]

@@ -379,6 +379,7 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
         },
         Command::Place(place) => ("place", place.uid.to_string()),
         Command::Capture(capture) => ("capture", capture.image.to_string()),
+        Command::WindDown(command) => ("wind-down", command.tenant.clone()),
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::HostSeen(_) | Command::Report(_) => return None,
     };

@@ -39,6 +39,8 @@ pub enum Command {
     Host(HostCommand),
     /// A host's copy of a volume is held by a majority: it is the image's content.
     Capture(CaptureCommand),
+    /// Go on with a tenant's suspension or deletion.
+    WindDown(WindDownCommand),
 }
 
 /// See [`Command::Found`].
@@ -135,6 +137,14 @@ pub struct PlaceCommand {
     pub uid: Uuid,
     /// On which host; verified when applied.
     pub host: String,
+}
+
+/// See [`Command::WindDown`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WindDownCommand {
+    /// Which tenant.
+    pub tenant: String,
 }
 
 /// See [`Command::HostUnreachable`].

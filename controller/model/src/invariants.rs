@@ -44,6 +44,7 @@ impl State {
         assert_eq!(rebuilt.assigned, self.assigned, "index of assignments");
         assert_eq!(rebuilt.rights, self.rights, "index of roles");
         assert_eq!(rebuilt.children, self.children, "children");
+        assert_eq!(rebuilt.sums, self.sums, "sums of tenants and workspaces");
         assert_eq!(rebuilt.claims, self.claims, "claims of addresses");
         assert_eq!(rebuilt.subnets, self.subnets, "index of subnets by name");
         assert!(
@@ -74,7 +75,9 @@ impl State {
         let urn = &object.urn;
         if let Some(parent) = urn.parent() {
             let parent = self.objects.get(&parent).unwrap_or_else(|| panic!("{urn} has lost its parent"));
-            assert!(!parent.is_deleting() || object.is_deleting(), "{urn} lives in a parent that is going");
+            // A tenant takes what is in it with it, step by step.
+            let going = parent.is_deleting() && parent.urn.kind != Kind::Tenant;
+            assert!(!going || object.is_deleting(), "{urn} lives in a parent that is going");
         }
         if object.is_deleting() {
             let held = object.placement().is_some()

@@ -26,6 +26,7 @@ pub mod placement;
 mod refusal;
 mod rights;
 mod state;
+mod usage;
 mod view;
 
 pub use answer::{Answer, Outcome, Recorded};
@@ -33,7 +34,7 @@ pub use apply::{Applied, Change};
 pub use command::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand,
     HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    RedeemCommand, ReportCommand, TokenUse, VolumeReport,
+    RedeemCommand, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};

@@ -195,7 +195,8 @@ fn names_of(urn: &Urn) -> Vec<String> {
 impl State {
     /// Whether `subject` may do all of `verbs` to `urn` (a collection, if its name is empty) of a tenant.
     pub fn may(&self, subject: &str, urn: &Urn, verbs: VerbSet) -> bool {
-        let asked = Asked { tenant: &urn.tenant, workspace: workspace_of(urn), global: is_global(urn.kind) };
+        let tenant = if urn.kind == Kind::Tenant { &urn.name } else { &urn.tenant };
+        let asked = Asked { tenant, workspace: workspace_of(urn), global: is_global(urn.kind) };
         let (provider, names) = (urn.kind.info().provider, names_of(urn));
         self.holds(subject, asked, provider, &names, verbs)
     }

@@ -17,6 +17,7 @@ use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
 use crate::rights::Rights;
+use crate::usage::Sums;
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
@@ -83,6 +84,8 @@ pub struct State {
     pub(crate) assigned: OrdSet<(String, String, Arc<Urn>)>,
     /// What each role gives.
     pub(crate) rights: OrdMap<Arc<Urn>, Arc<Rights>>,
+    /// What each (tenant, workspace or empty for all) has.
+    pub(crate) sums: OrdMap<(String, String), Sums>,
     /// See [`State::room_changed`].
     pub(crate) room_changed: u64,
     pub(crate) children: OrdMap<Arc<Urn>, Children>,
@@ -171,6 +174,19 @@ impl State {
         self.objects
             .range(Arc::new(from.clone())..)
             .take_while(move |(urn, _)| same(urn))
+            .map(|(_, object)| object)
+    }
+
+    /// All resources of a kind in a tenant.
+    pub fn of_tenant<'a>(
+        &'a self,
+        kind: Kind,
+        tenant: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
+        let first = Urn::tenant(kind, tenant, "");
+        self.objects
+            .range(Arc::new(first)..)
+            .take_while(move |(urn, _)| urn.kind == kind && urn.tenant == tenant)
             .map(|(_, object)| object)
     }
 
@@ -288,6 +304,14 @@ impl State {
 
     /// Adds or replaces an object, keeping every index.
     pub(crate) fn insert(&mut self, object: Arc<Object>) {
+        if object.urn.kind == Kind::InstanceSku && !self.waiting.is_empty() {
+            self.recount_waiting(|state| state.put_in(object));
+        } else {
+            self.put_in(object);
+        }
+    }
+
+    fn put_in(&mut self, object: Arc<Object>) {
         let old = self.objects.insert(object.urn.clone(), object.clone());
         if makes_room(old.as_deref(), Some(&object)) {
             self.room_changed = self.applied_index;
@@ -310,6 +334,7 @@ impl State {
         }
         self.give(&object);
         self.occupy(&object);
+        self.count(&object);
         for claim in object.claims() {
             self.claims.take(claim, &object.urn);
         }
@@ -325,13 +350,20 @@ impl State {
     }
 
     /// Removes an object, keeping every index.
-    pub(crate) fn remove(&mut self, urn: &Urn) -> Option<Arc<Object>> {
-        let old = self.objects.remove(urn)?;
+    pub(crate) fn remove(&mut self, urn: &Urn) {
+        if urn.kind == Kind::InstanceSku && !self.waiting.is_empty() {
+            self.recount_waiting(|state| state.take_out(urn));
+        } else {
+            self.take_out(urn);
+        }
+    }
+
+    fn take_out(&mut self, urn: &Urn) {
+        let Some(old) = self.objects.remove(urn) else { return };
         if makes_room(Some(&old), None) {
             self.room_changed = self.applied_index;
         }
         self.unindex(&old);
-        Some(old)
     }
 
     fn unindex(&mut self, old: &Object) {
@@ -348,6 +380,7 @@ impl State {
             self.placed.remove(&(placement.host.clone(), old.urn.clone()));
         }
         self.vacate(old);
+        self.discount(old);
         for claim in old.claims() {
             self.claims.release(claim, &old.urn);
         }

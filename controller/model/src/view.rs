@@ -109,6 +109,10 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
                 state.collection(&networks).map(|network| state.child_count(&network.urn)).sum();
             status["resourceCount"] = json!(state.child_count(&object.urn) + nested);
         }
+        (Spec::Tenant(_), _) => status["usage"] = json!(state.usage(&object.urn.name, "")),
+        (Spec::WorkspaceQuota(_), _) => {
+            status["usage"] = json!(state.usage(&object.urn.tenant, &object.urn.name));
+        }
         (_, Detail::Instance(instance)) => {
             status["powerState"] = json!(instance.power_state);
             if let Some(since) = instance.power_state_since {

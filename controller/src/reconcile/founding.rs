@@ -4,7 +4,7 @@
 use rempart_api::compute::InstanceSkuSpec;
 use rempart_api::network::NetworkSkuSpec;
 use rempart_api::storage::{StorageClass, StorageSkuSpec};
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{Quota, TenantSpec};
 use rempart_api::{Kind, StringMap, Urn};
 use rempart_model::{Command, PutCommand, SHARED_TENANT, Spec};
 use uuid::Uuid;
@@ -74,7 +74,7 @@ fn catalogue() -> Vec<PutCommand> {
         uid: Uuid::now_v7(),
         host: None,
     };
-    let owner = TenantSpec { owners: vec!["system".to_owned()] };
+    let owner = TenantSpec { owners: vec!["system".to_owned()], suspended: false, quota: Quota::new() };
     let shared = Urn::global(Kind::Tenant, SHARED_TENANT);
     let mut entries = vec![put(shared, StringMap::new(), Spec::Tenant(owner))];
     let labels = |tier: &str, more: &[(&str, &str)]| {

@@ -7,6 +7,7 @@
 mod founding;
 mod hosts;
 mod placement;
+mod tenants;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding)
             // It ends when State is published no more: this replica is stopping.
             () = placement::run(&node, &replica) => return,
             () = hosts::run(&node, &replica, &fleet) => {}
+            () = tenants::run(&node, &replica) => return,
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use rempart_api::{Kind, Urn, Verbs};
-use rempart_model::{SHARED_TENANT, Seen, State};
+use rempart_model::{Refusal, RefusalClass, SHARED_TENANT, Seen, State};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::check_proof;
@@ -40,7 +40,7 @@ pub(super) fn authorise(
     let allowed = match urn.kind {
         // SECA: any authenticated caller may read the regions.
         Kind::Region => !call.is_write(),
-        Kind::Tenant => operator || matches!(call, Call::Get { urn } if state.owns(&urn.name, subject)),
+        Kind::Tenant => operator || (matches!(call, Call::Get { .. }) && may()),
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
         // Naming a digest would give access to bytes that others uploaded.
@@ -54,7 +54,20 @@ pub(super) fn authorise(
         }
         _ => may(),
     };
-    if allowed { Ok(operator) } else { Err(ServiceError::Forbidden) }
+    if !allowed {
+        return Err(ServiceError::Forbidden);
+    }
+    if call.is_write() && state.is_suspended(&urn.tenant) {
+        return Err(ServiceError::Refused(Refusal {
+            class: RefusalClass::Forbidden,
+            detail: format!(
+                "tenant {} is suspended: until its operator ends that, it can only be read",
+                urn.tenant
+            ),
+            sources: Vec::new(),
+        }));
+    }
+    Ok(operator)
 }
 
 /// What the caller, who may list a collection, sees of it: of workspaces perhaps not all.

@@ -21,7 +21,8 @@ impl Tx {
         {
             return self.check_parent(&parent);
         }
-        match self.state.get(&parent) {
+        let tenant = self.state.get(&Urn::global(Kind::Tenant, &urn.tenant));
+        match tenant.filter(|tenant| tenant.is_deleting()).or_else(|| self.state.get(&parent)) {
             None => Err(Refusal::new(
                 RefusalClass::ParentNotFound,
                 format!("{parent} does not exist; create it before what is in it"),
@@ -46,7 +47,13 @@ impl Tx {
         }
         let carried = matches!(
             urn.kind,
-            Kind::Tenant | Kind::Workspace | Kind::Network | Kind::Role | Kind::Host | Kind::ServiceAccount
+            Kind::Tenant
+                | Kind::WorkspaceQuota
+                | Kind::Workspace
+                | Kind::Network
+                | Kind::Role
+                | Kind::Host
+                | Kind::ServiceAccount
         );
         let name = if carried {
             rempart_api::check_short_name(&urn.name)
@@ -59,6 +66,10 @@ impl Tx {
         if urn.kind == Kind::Tenant && canonical_tenant(&urn.name) != urn.name {
             let why = format!("{:?} is another name of tenant {SHARED_TENANT:?}", urn.name);
             faults.push(Fault::new("/metadata/name", why));
+        }
+        if matches!(&put.spec, Spec::Tenant(spec) if spec.suspended) && urn.name == SHARED_TENANT {
+            faults
+                .push(Fault::new("/spec/suspended", "the shared tenant is everybody's; it is not suspended"));
         }
         if let Err(error) = name {
             faults.push(Fault::new("/metadata/name", error.to_string()));

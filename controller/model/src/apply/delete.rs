@@ -26,8 +26,10 @@ impl Tx {
             return Ok(Answer::Accepted);
         }
         check_version(&old, delete.if_unmodified_since)?;
+        self.check_tenant_may_go(&delete.urn, &old.spec)?;
         let live = self.state.children.get(&delete.urn).map_or(0, |children| children.live);
-        if live > 0 {
+        // A tenant goes with what is in it; of anything else that is asked for one by one.
+        if live > 0 && delete.urn.kind != Kind::Tenant {
             let noun = if live == 1 { "resource" } else { "resources" };
             return Err(Refusal::conflict(format!(
                 "{} still holds {live} {noun}; delete what is in it first: {}",

@@ -16,6 +16,7 @@ mod put;
 mod report;
 mod rights;
 mod tokens;
+mod wind_down;
 
 pub(crate) use blocks::given;
 pub(crate) use place::is_settled;
@@ -85,7 +86,12 @@ impl State {
             request_id,
             actor: envelope.actor.clone(),
         };
-        let outcome = tx.run(&envelope.command);
+        let mut outcome = tx.run(&envelope.command);
+        if let (Command::Put(put), Ok(_)) = (&envelope.command, &outcome)
+            && let Err(refusal) = tx.state.check_quota(self, &put.urn)
+        {
+            outcome = Err(refusal);
+        }
         let mut changes = Vec::new();
         if outcome.is_ok() {
             changes = tx.changes();
@@ -182,6 +188,7 @@ impl Tx {
             Command::Redeem(redeem) => self.redeem(redeem),
             Command::Capture(capture) => self.capture(capture),
             Command::Host(host) => self.host_action(host),
+            Command::WindDown(command) => self.wind_down(command),
         }
     }
 

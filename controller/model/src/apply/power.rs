@@ -6,16 +6,16 @@ use rempart_api::compute::PowerState;
 use super::{Tx, check_version, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{PowerAction, PowerCommand};
-use crate::object::Detail;
+use crate::object::{Detail, Object};
 use crate::refusal::Refusal;
 
 impl Tx {
     pub(super) fn power(&mut self, command: &PowerCommand) -> Outcome {
-        let mut object = (*self.expect(&command.urn)?).clone();
+        let object = (*self.expect(&command.urn)?).clone();
         check_version(&object, command.if_unmodified_since)?;
         let state = object.status.state;
         let name = &command.urn;
-        let Detail::Instance(instance) = &mut object.detail else {
+        let Detail::Instance(instance) = &object.detail else {
             return Err(Refusal::conflict(format!("{name} has no power to switch")));
         };
         let stopping = command.action == PowerAction::Stop;
@@ -36,15 +36,23 @@ impl Tx {
             }
             _ => {}
         }
-        instance.power.on = !stopping;
-        instance.power.restart = command.action == PowerAction::Restart;
+        self.switch(object, !stopping, command.action == PowerAction::Restart);
+        Ok(Answer::Accepted)
+    }
+
+    /// Asks an instance's host to turn it on or off, whatever it is doing.
+    pub(super) fn switch(&mut self, mut object: Object, on: bool, restart: bool) {
+        let Detail::Instance(instance) = &mut object.detail else { return };
+        instance.power.on = on;
+        instance.power.restart = restart;
         instance.power.generation += 1;
         instance.off_cause = None;
         object.resource_version += 1;
         instance.host_generation = object.resource_version;
         object.modified_at = self.now;
-        object.status.enter(resumed(&object.status), self.now);
+        if matches!(object.status.state, Phase::Active | Phase::Error) {
+            object.status.enter(resumed(&object.status), self.now);
+        }
         self.write(object);
-        Ok(Answer::Accepted)
     }
 }

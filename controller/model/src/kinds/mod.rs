@@ -40,7 +40,7 @@ use rempart_api::network::{
 };
 use rempart_api::region::RegionSpec;
 use rempart_api::storage::{BlockStorageSpec, ImageSpec, StorageSkuSpec};
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference};
 use serde::{Deserialize, Serialize};
@@ -232,6 +232,7 @@ specs! {
     AddressPool(AddressPoolSpec),
     Role(RoleSpec),
     RoleAssignment(RoleAssignmentSpec),
+    WorkspaceQuota(WorkspaceQuotaSpec),
 }
 
 /// Records a fault unless `value` is within `low..=high`.

@@ -1,6 +1,6 @@
-//! Tenants: who owns them.
+//! Tenants: who owns them, and how much they and their workspaces may have.
 
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{TenantSpec, WorkspaceQuotaSpec};
 
 use super::{Rules, check_text};
 use crate::refusal::Fault;
@@ -18,4 +18,8 @@ impl Rules for TenantSpec {
             check_text(faults, format!("/spec/owners/{position}"), owner, 128);
         }
     }
+}
+
+impl Rules for WorkspaceQuotaSpec {
+    fn check(&self, _state: &State, _faults: &mut Vec<Fault>) {}
 }

@@ -38,6 +38,7 @@ static ROLES: LazyLock<Vec<SystemRole>> = LazyLock::new(|| {
     };
     let tenant = [
         ("rempart.identity", ALL),
+        ("rempart.tenancy", ALL),
         ("seca.authorization", ALL),
         ("seca.region", READ),
         ("seca.workspace", ALL),

@@ -58,7 +58,9 @@ fn furnished() -> (World, Vec<Urn>) {
     let reads = json!({"provider": "seca.compute", "resources": ["*"], "verb": ["get"]});
     world.created(&role, json!({ "permissions": [reads] }));
     world.created(&assignment, json!({"roles": ["r"], "subs": ["bob"], "scopes": [{}]}));
-    urns.extend([role, assignment, Urn::tenant(Kind::Role, "t1", "seca.admin")]);
+    let quota = Urn::tenant(Kind::WorkspaceQuota, "t1", "w1");
+    world.created(&quota, json!({"quota": {"instances": 3}}));
+    urns.extend([quota, role, assignment, Urn::tenant(Kind::Role, "t1", "seca.admin")]);
     urns.extend([pool, nic, public, group, rule]);
     urns.extend([
         Urn::tenant(Kind::InstanceSku, "t1", "seca.dxs"),

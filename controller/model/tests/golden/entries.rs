@@ -16,14 +16,14 @@ use rempart_api::storage::{
     BlobFormat, BlobSpec, BlockStorageSpec, BootMode, CpuArchitecture, ImageSpec, Initializer, StorageClass,
     StorageSkuSpec,
 };
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
     CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand,
     Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause,
     PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse,
-    VolumeReport,
+    VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -43,6 +43,7 @@ labels!(command_label, COMMANDS, Command {
     Redeem => "redeem",
     Host => "host",
     Capture => "capture",
+    WindDown => "wind-down",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -69,6 +70,7 @@ labels!(spec_label, SPECS, Spec {
     AddressPool => "address-pool",
     Role => "role",
     RoleAssignment => "role-assignment",
+    WorkspaceQuota => "workspace-quota",
 });
 
 fn label(envelope: &Envelope) -> String {
@@ -185,6 +187,7 @@ fn samples() -> Vec<Envelope> {
     );
     // What came later stands at the end: the files before it keep their numbers.
     let later = [
+        Command::WindDown(WindDownCommand { tenant: "t1".into() }),
         Command::Capture(CaptureCommand {
             host: "h1".into(),
             volume: uuid(5),
@@ -279,7 +282,11 @@ pub(crate) fn host_report() -> HostReport {
 }
 
 fn tenant() -> Spec {
-    Spec::Tenant(TenantSpec { owners: vec!["alice@example.eu".into()] })
+    Spec::Tenant(TenantSpec {
+        owners: vec!["alice@example.eu".into()],
+        suspended: false,
+        quota: Quota::new(),
+    })
 }
 
 /// A spec of every kind, with every field.
@@ -393,6 +400,12 @@ pub(crate) fn specs() -> Vec<Spec> {
             ..rule(Protocol::Icmp)
         }),
         Spec::AddressPool(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
+        Spec::Tenant(TenantSpec {
+            owners: vec!["alice@example.eu".into()],
+            suspended: true,
+            quota: Countable::ALL.into_iter().zip(1..).collect(),
+        }),
+        Spec::WorkspaceQuota(WorkspaceQuotaSpec { quota: [(Countable::Vcpu, 8)].into() }),
         Spec::Role(RoleSpec {
             permissions: vec![Permission {
                 provider: "seca.compute/v1".into(),

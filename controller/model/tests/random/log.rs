@@ -243,6 +243,7 @@ impl Log {
             (Ok(_), Command::Redeem(_)) => note("redeem"),
             (Ok(_), Command::Capture(_)) => note("capture"),
             (Ok(_), Command::Host(_)) => note("host action"),
+            (Ok(_), Command::WindDown(_)) => note("wind down"),
             (Ok(_), Command::Report(_)) if applied.changes.is_empty() => note("report that was dropped"),
             (Ok(_), Command::Report(_)) => note("report that changed something"),
         }
@@ -312,7 +313,8 @@ impl Log {
 }
 
 /// Refusals that a run should have seen, by their words.
-const REFUSALS: [(&str, &str); 7] = [
+const REFUSALS: [(&str, &str); 8] = [
+    ("; this would make", "quota reached"),
     ("in use; release one", "subnet exhausted"),
     ("no public", "pool exhausted"),
     ("is used by", "held by a user"),

@@ -26,6 +26,7 @@ pub(crate) enum Thing {
     Pool,
     Role,
     Assignment,
+    WorkspaceQuota,
 }
 
 /// Names one thing: which tenant, which workspace, which of the few names.
@@ -88,6 +89,8 @@ pub(crate) enum Operation {
     Forge { host: u8, which: u8, bits: u16, offset: i8 },
     /// An entry is proposed again, as after a change of leader.
     Repeat { back: u8 },
+    /// What a tenant's suspension or deletion leaves to do.
+    WindDown,
     /// A new leader's first entry.
     Blank,
     /// Time passes, or a new leader's clock is behind.
@@ -140,6 +143,7 @@ fn any_thing() -> impl Strategy<Value = Place> {
         1 => Just(Thing::Revocation),
         1 => Just(Thing::Role),
         1 => Just(Thing::Assignment),
+        1 => Just(Thing::WorkspaceQuota),
     ])
 }
 
@@ -189,6 +193,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(host, which, bits, offset)| Operation::Forge { host, which, bits, offset }),
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
         1 => Just(Operation::Blank),
+        4 => Just(Operation::WindDown),
         2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
     ]
 }

@@ -56,6 +56,7 @@ pub(crate) fn urn(place: Place) -> Urn {
         Thing::Gateway => inside(Kind::InternetGateway, 'g'),
         Thing::Host => Urn::global(Kind::Host, &format!("h{}", place.name % 4)),
         Thing::Account => Urn::tenant(Kind::ServiceAccount, tenant, &format!("a{}", place.name % 2)),
+        Thing::WorkspaceQuota => Urn::tenant(Kind::WorkspaceQuota, tenant, workspace),
         Thing::Role => Urn::tenant(Kind::Role, tenant, &format!("r{}", place.name % 2)),
         Thing::Assignment => Urn::tenant(Kind::RoleAssignment, tenant, &format!("r{}", place.name % 2)),
         Thing::Revocation => Urn::global(Kind::TokenRevocation, &format!("r{}", place.name % 3)),
@@ -69,7 +70,11 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
     let sku =
         if bits(0, 4) == 0 { "s9" } else { ["s0", "skus/S0", "seca.s0", "s1"][usize::from(bits(0, 2))] };
     match place.thing {
-        Thing::Tenant => json!({"owners": if choice.is_multiple_of(9) { vec![] } else { vec!["alice"] }}),
+        Thing::Tenant => {
+            let owners = if choice.is_multiple_of(9) { vec![] } else { vec!["alice"] };
+            json!({"owners": owners, "suspended": bits(0, 3) == 1, "quota": quota(choice)})
+        }
+        Thing::WorkspaceQuota => json!({"quota": quota(choice)}),
         Thing::Workspace => json!({"note": choice % 3}),
         Thing::InstanceSku => json!({"vCPU": choice % 5, "ram": 1}),
         Thing::StorageSku => storage_sku(),
@@ -145,5 +150,14 @@ pub(crate) fn spec(place: Place, choice: u16) -> Value {
             }
             spec
         }
+    }
+}
+
+/// Now and then so small that it is in the way.
+fn quota(choice: u16) -> Value {
+    let what = ["instances", "vCPU", "volumes", "storageGB", "publicIps", "addresses", "resources", "ramGB"];
+    match choice >> 8 & 3 {
+        0 => json!({what[usize::from(choice >> 10 & 7)]: choice >> 13}),
+        _ => json!({}),
     }
 }

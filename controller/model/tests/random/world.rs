@@ -8,7 +8,7 @@ use rempart_model::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction,
     HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand,
     PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport,
-    placement,
+    WindDownCommand, placement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -109,6 +109,12 @@ impl World {
                     put.labels.insert("choice".into(), choice.to_string());
                 }
                 let _ = self.propose(Command::Put(Box::new(put)));
+            }
+            Operation::WindDown => {
+                let tenants: Vec<_> = self.log.state.winding_down().map(str::to_owned).collect();
+                for tenant in tenants {
+                    let _ = self.propose(Command::WindDown(WindDownCommand { tenant }));
+                }
             }
             Operation::Delete { place, version } => {
                 let if_unmodified_since = version.map(u64::from);

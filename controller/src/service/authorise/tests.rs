@@ -2,7 +2,7 @@
 //! written anew; and the proof that the comparison would notice a hole.
 
 use rempart_api::storage::{BlobFormat, BlobSpec};
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{Quota, TenantSpec};
 use rempart_api::{Kind, Scope, StringMap};
 use rempart_model::{
     Command, ENVELOPE_FORMAT, Envelope, Founding, HostAction, PowerAction, PutCommand, Spec, canonical_tenant,
@@ -82,7 +82,9 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
     match kind {
         Kind::Region => read,
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operates,
-        Kind::Tenant => operates || (caller == OWNER && place == "acme" && deed == Deed::Get),
+        Kind::Tenant => {
+            operates || ([OWNER, ADMIN].contains(&caller) && place == "acme" && deed == Deed::Get)
+        }
         Kind::InstanceSku | Kind::StorageSku | Kind::NetworkSku => {
             if shared {
                 operates || read
@@ -92,7 +94,7 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
         }
         Kind::Image if shared => operates || read,
         _ if shared => operates,
-        Kind::Role | Kind::RoleAssignment | Kind::ServiceAccount => everything,
+        Kind::Role | Kind::RoleAssignment | Kind::ServiceAccount | Kind::WorkspaceQuota => everything,
         Kind::Image => planes,
         // The item is called `x`, which is neither `w` nor `v`; a list shows what one may see.
         Kind::Workspace => {
@@ -171,7 +173,7 @@ fn body() -> Body {
         labels: StringMap::new(),
         annotations: StringMap::new(),
         extensions: StringMap::new(),
-        spec: Spec::Tenant(TenantSpec { owners: Vec::new() }),
+        spec: Spec::Tenant(TenantSpec { owners: Vec::new(), suspended: false, quota: Quota::new() }),
     }
 }
 
@@ -219,18 +221,22 @@ fn state() -> State {
     }
     let mut state = State::default();
     for (index, command) in (1..).zip(commands) {
-        let envelope = Envelope {
-            format: ENVELOPE_FORMAT,
-            request_id: Uuid::now_v7(),
-            actor: OWNER.to_owned(),
-            trace: None,
-            time: rempart_api::Timestamp::from_unix_ms(1_800_000_000_000),
-            command,
-        };
-        let applied = state.apply(index, &envelope);
-        assert!(applied.outcome.is_ok(), "{:?}", applied.outcome);
+        apply(&mut state, index, command);
     }
     state
+}
+
+fn apply(state: &mut State, index: u64, command: Command) {
+    let envelope = Envelope {
+        format: ENVELOPE_FORMAT,
+        request_id: Uuid::now_v7(),
+        actor: OWNER.to_owned(),
+        trace: None,
+        time: rempart_api::Timestamp::from_unix_ms(1_800_000_000_000),
+        command,
+    };
+    let applied = state.apply(index, &envelope);
+    assert!(applied.outcome.is_ok(), "{:?}", applied.outcome);
 }
 
 fn ours(state: &State, caller: &str, call: &Call) -> bool {
@@ -314,4 +320,24 @@ fn the_shared_tenant_has_no_back_door() {
     for caller in CALLERS {
         assert!(!ours(&state, caller, &call(Kind::Image, "seca", Deed::Put)), "{caller}");
     }
+}
+
+#[test]
+fn a_suspended_tenant_can_only_be_read() {
+    let mut state = state();
+    let spec = json!({"owners": [OWNER], "suspended": true});
+    let command = Command::Put(Box::new(put(Urn::global(Kind::Tenant, "acme"), spec)));
+    apply(&mut state, 100, command);
+    for kind in Kind::table().iter().map(|row| row.kind).filter(|kind| kind.info().scope != Scope::Global) {
+        for deed in deeds(kind) {
+            let may = ours(&state, OWNER, &call(kind, "acme", deed));
+            assert_eq!(may, matches!(deed, Deed::List | Deed::Get), "{deed:?} {kind}");
+        }
+    }
+    let told = |subject: &str| {
+        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
+        authorise(&state, &[], &caller, &call(Kind::Workspace, "acme", Deed::Put)).unwrap_err()
+    };
+    assert!(told(OWNER).to_string().contains("suspended"), "{}", told(OWNER));
+    assert!(matches!(told(NOBODY), ServiceError::Forbidden), "it is nobody else's business");
 }

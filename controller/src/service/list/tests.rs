@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rempart_api::tenancy::TenantSpec;
+use rempart_api::tenancy::{Quota, TenantSpec};
 use rempart_api::{Kind, StringMap, Timestamp};
 use rempart_model::{Command, ENVELOPE_FORMAT, Envelope, Founding, PutCommand, Spec};
 use uuid::Uuid;
@@ -21,7 +21,11 @@ fn tenant(name: &str) -> Object {
         labels: StringMap::new(),
         annotations: StringMap::new(),
         extensions: StringMap::new(),
-        spec: Spec::Tenant(TenantSpec { owners: vec!["alice".to_owned()] }),
+        spec: Spec::Tenant(TenantSpec {
+            owners: vec!["alice".to_owned()],
+            suspended: false,
+            quota: Quota::new(),
+        }),
         uid: Uuid::now_v7(),
         host: None,
     };

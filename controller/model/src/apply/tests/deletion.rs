@@ -21,7 +21,11 @@ fn what_still_lives_in_it_refuses_deletion() {
         RefusalClass::Conflict,
         "still holds 1 resource; delete what is in it",
     );
-    refused(world.delete(&Urn::global(Kind::Tenant, "t1")), RefusalClass::Conflict, "still holds 1 resource");
+    refused(
+        world.delete(&Urn::global(Kind::Tenant, "t1")),
+        RefusalClass::Conflict,
+        "still holds 2 resources. Suspend it first",
+    );
     world.created(&network("net"), json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "n1k"}));
     refused(world.delete(&workspace("w1")), RefusalClass::Conflict, "still holds 2 resources");
     let gateway = json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": "instances/x"}]});
