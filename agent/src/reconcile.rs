@@ -12,7 +12,7 @@
 //!
 //! What never happens: two steps for one object, volume or image at a time; a tight loop around a failing step.
 
-use crate::desired::Object;
+use crate::desired::{Object, Presence};
 use crate::execute::{ActionError, Executor};
 use crate::ledger::Snapshot;
 use crate::ledger::power::PowerStep;
@@ -153,7 +153,8 @@ impl Core {
         let pressed = self.pressed_at(&ledger, now);
         let input =
             plan::Input { ledger: &ledger, world: &world, host: &self.executor.host, pressed: &pressed };
-        let plans = plan::plan(input);
+        let mut plans = plan::plan(input);
+        self.judge_absence(&ledger, &mut plans);
         self.retries.keep(|object, desired| {
             desired.is_held_by(&ledger) && plans.get(object).is_some_and(|plan| !plan.actions.is_empty())
         });
@@ -166,6 +167,25 @@ impl Core {
         self.publish(&ledger, &world, &plans);
         self.drop_unneeded_images(&ledger, now).await;
         if self.forget_closed(&ledger, &plans).await { Duration::ZERO } else { pause }
+    }
+
+    /// What steps are at work on is not gone, though nothing was seen of it: they may be about to make it. Said to be gone, it
+    /// would be forgotten, and then nobody would look for what they leave.
+    fn judge_absence(&self, ledger: &Snapshot, plans: &mut BTreeMap<Object, ObjectPlan>) {
+        for (object, plan) in plans {
+            let (presence, claim) = match object {
+                Object::Volume(uid) => {
+                    (ledger.volumes.get(uid).map(|record| record.volume.presence), Claim::Volume(*uid))
+                }
+                Object::Instance(uid) => {
+                    (ledger.instances.get(uid).map(|record| record.instance.presence), Claim::Instance(*uid))
+                }
+            };
+            let gone = plan.progress == Progress::Reached && presence != Some(Presence::Present);
+            if gone && self.claimed.contains(&claim) {
+                plan.progress = Progress::Working;
+            }
+        }
     }
 
     /// Starts an object's steps unless they have to wait for another try, or for someone else's.

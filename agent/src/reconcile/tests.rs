@@ -1,6 +1,6 @@
 use super::*;
 use crate::desired::wire::Desired;
-use crate::desired::{Blob, Digest, ImageFormat, Power, Presence};
+use crate::desired::{Blob, Digest, ImageFormat, Power};
 use crate::disk::fetch::ImageSource;
 use crate::disk::fetch::tests::Giver;
 use crate::disk::image::ImageStore;
@@ -53,6 +53,13 @@ impl TestHost {
     }
 
     pub(crate) fn agent(&self, boot_id: &str) -> TestAgent {
+        let (core, mut agent) = self.core(boot_id);
+        agent.task = tokio::spawn(core.run(agent.stop.clone()));
+        agent
+    }
+
+    /// An agent whose core does not run.
+    fn core(&self, boot_id: &str) -> (Core, TestAgent) {
         let data = DataDir::new(self.root.join("data"));
         let lock = data.prepare().unwrap();
         let images = ImageStore::new(self.root.join("images"), data.image_records_dir());
@@ -70,8 +77,8 @@ impl TestHost {
             ledger: ledger.clone(),
         };
         let (core, bell, observations) = Core::new(executor, LOOK_EVERY);
-        let task = tokio::spawn(core.run(stop.clone()));
-        TestAgent { ledger, bell, observations, stop, stopper, task, _lock: lock }
+        let task = tokio::spawn(async {});
+        (core, TestAgent { ledger, bell, observations, stop, stopper, task, _lock: lock })
     }
 
     /// A raw image of these bytes as it would be declared, and where its file would be.
@@ -299,4 +306,42 @@ async fn an_image_that_rotted_is_fetched_anew_for_the_next_volume() {
     assert_eq!(std::fs::read(&file).unwrap(), content);
     assert!(givers.iter().all(|giver| giver.asked.lock().unwrap().len() == 1));
     agent.sees(|seen| volume_failure(seen).is_none()).await;
+}
+
+/// Its steps wait for their turn, and nothing is there yet.
+#[tokio::test]
+async fn what_is_about_to_be_made_is_not_said_to_be_gone() {
+    let host = TestHost::new();
+    let (mut core, agent) = host.core("boot-1");
+    agent.want(|desired| {
+        desired.volumes[0].presence = Presence::Absent;
+        desired.instances[0].presence = Presence::Absent;
+    });
+    let absent = wire::Presence::Absent as i32;
+    let said = |agent: &TestAgent| {
+        let seen = agent.observations.borrow().clone().unwrap();
+        let volume = seen.volumes.get(&VOLUME).is_some_and(|volume| volume.presence == absent);
+        (volume, seen.instances.get(&INSTANCE).is_some_and(|instance| instance.presence == absent))
+    };
+    for (claims, gone) in [
+        (vec![Claim::Volume(VOLUME), Claim::Instance(INSTANCE)], (false, false)),
+        (vec![Claim::Volume(VOLUME)], (false, true)),
+        (vec![Claim::Captures(VOLUME)], (true, true)),
+    ] {
+        core.claimed = claims.into_iter().collect();
+        core.round().await;
+        assert_eq!(said(&agent), gone, "{:?}", core.claimed);
+    }
+    // Nor is it forgotten, should the controllers speak of it no more.
+    core.claimed = [Claim::Volume(VOLUME), Claim::Instance(INSTANCE)].into();
+    agent.want(|desired| (desired.volumes, desired.instances) = (vec![], vec![]));
+    core.round().await;
+    let known = |agent: &TestAgent| {
+        let ledger = agent.ledger.lock().snapshot();
+        (ledger.volumes.len(), ledger.instances.len())
+    };
+    assert_eq!(known(&agent), (1, 1));
+    core.claimed.clear();
+    core.round().await;
+    assert_eq!(known(&agent), (0, 0));
 }
