@@ -99,6 +99,12 @@ pub struct Run {
         value_parser = clap::value_parser!(u32).range(16..=100_000)
     )]
     pub http_connections: u32,
+    /// Requests a second that one caller may make at a controller, on average, and twice that at once; 0: no limit.
+    #[arg(long, env = "REMPART_REQUESTS_PER_SECOND", default_value_t = 200)]
+    pub requests_per_second: u32,
+    /// Address of the REST API for operators alone: at http-listen nobody is an operator then.
+    #[arg(long, env = "REMPART_OPERATOR_LISTEN")]
+    pub operator_listen: Option<SocketAddr>,
     /// Where metrics are read, at /metrics; nowhere if empty.
     #[arg(long, env = "REMPART_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
     pub metrics_listen: MetricsListen,

@@ -21,6 +21,7 @@ use crate::blob::{self, Blobs};
 use crate::config::Run;
 use crate::console::{self, Consoles};
 use crate::fleet::Fleet;
+use crate::http::Interface;
 use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};
 use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
@@ -65,6 +66,10 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     };
     // Listeners first: a port that is taken is said before anything is touched.
     let http_listener = listen(settings.http_listen, "the REST API", "--http-listen").await?;
+    let operator_listener = match settings.operator_listen {
+        Some(address) => Some(listen(address, "operators", "--operator-listen").await?),
+        None => None,
+    };
     let internal_listener = listen(settings.internal_listen, "peers and agents", "--internal-listen").await?;
 
     let metrics_listener = match settings.metrics_listen.0 {
@@ -157,29 +162,38 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let audit_dir = settings.data_dir.join("audit");
     let refusals = http::Refusals::open(&audit_dir)
         .with_context(|| format!("opening the journal of refused calls in {}", audit_dir.display()))?;
-    let app = http::router(http::Settings {
+    let rest = Arc::new(http::Settings {
         authenticator: authenticator.clone(),
         service: service.clone(),
         uploads,
         consoles,
         refusals,
+        rates: http::Rates::new(settings.requests_per_second),
         statuses: settings.status_table,
         public_url,
         ready: Arc::new(readiness(serves, projection.clone(), replica.clone())),
     });
-    let limits = rempart_daemon::http::Limits {
+    let limits = |listener| rempart_daemon::http::Limits {
         connections: usize::try_from(settings.http_connections).unwrap_or(usize::MAX),
-        ..rempart_daemon::http::Limits::new("rest")
+        ..rempart_daemon::http::Limits::new(listener)
     };
-    let app = TowerToHyperService::new(app);
-    let mut http_task = match web_tls {
-        Some(tls) => {
-            let handshake = move |stream| tls.clone().accept(stream);
-            let serving =
-                rempart_daemon::http::serve_over(http_listener, limits, app, stopping.clone(), handshake);
-            tokio::spawn(serving)
+    let serve_rest = |listener, name, interface| {
+        let app = TowerToHyperService::new(http::router(rest.clone(), interface));
+        let (limits, stopping) = (limits(name), stopping.clone());
+        match web_tls.clone() {
+            Some(tls) => {
+                let handshake = move |stream| tls.clone().accept(stream);
+                tokio::spawn(rempart_daemon::http::serve_over(listener, limits, app, stopping, handshake))
+            }
+            None => tokio::spawn(rempart_daemon::http::serve(listener, limits, app, stopping)),
         }
-        None => tokio::spawn(rempart_daemon::http::serve(http_listener, limits, app, stopping.clone())),
+    };
+    let (mut http_task, mut operator_task) = match operator_listener {
+        None => (serve_rest(http_listener, "rest", Interface::All), tokio::spawn(std::future::pending())),
+        Some(listener) => (
+            serve_rest(http_listener, "rest", Interface::Tenants),
+            serve_rest(listener, "operators", Interface::Operators),
+        ),
     };
     if let Some(listener) = metrics_listener {
         let telemetry = Telemetry {
@@ -213,6 +227,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         why = node.failed() => Err(anyhow!("consensus cannot go on: {why}")),
         why = projection_failed(&projection) => Err(anyhow!("Postgres cannot go on: {why}")),
         result = &mut http_task => Err(anyhow!("the REST listener ended: {result:?}")),
+        result = &mut operator_task => Err(anyhow!("the operators' listener ended: {result:?}")),
         result = &mut internal_task => Err(anyhow!("the internal listener ended: {result:?}")),
     };
     tracing::info!("stopping");
@@ -224,7 +239,11 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     renewing.abort();
     keeping_keys.abort();
     probing.abort();
-    for task in [("REST", http_task.abort_handle()), ("internal", internal_task.abort_handle())] {
+    if settings.operator_listen.is_none() {
+        operator_task.abort();
+    }
+    let rest = [("REST", http_task.abort_handle()), ("operators", operator_task.abort_handle())];
+    for task in rest.into_iter().chain([("internal", internal_task.abort_handle())]) {
         let grace = tokio::time::sleep(Duration::from_secs(2));
         tokio::pin!(grace);
         while !task.1.is_finished() {

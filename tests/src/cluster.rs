@@ -142,6 +142,8 @@ impl Layout {
         command.arg("--internal-listen").arg(format!("127.0.0.1:{internal}"));
         // Many run side by side; where this one's are is in its log.
         command.args(["--metrics-listen", "127.0.0.1:0"]);
+        // Tests ask as often as they can; the one about the limit sets it.
+        command.env("REMPART_REQUESTS_PER_SECOND", "0");
         // What a failing test is understood by.
         command.env("REMPART_LOG", "info,rempart_controller=debug,openraft=error,sqlx=warn");
         Ok(command)

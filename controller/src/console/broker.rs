@@ -126,7 +126,8 @@ impl Broker {
         let urn = Urn::workspace(Kind::Instance, &asked.tenant, &asked.workspace, &asked.instance);
         let slot = self.slots.take(&asked.subject, None)?;
         // Whoever passed it on has authenticated it a moment ago.
-        let caller = Caller { subject: asked.subject, proof: Proof::Foreign };
+        let operates = self.service.is_operator(&asked.subject);
+        let caller = Caller { subject: asked.subject, proof: Proof::Foreign, operates };
         self.check_right(&caller, &urn).await?;
         let state = self.replica.state();
         let uid = state.get(&urn).map(|instance| instance.uid).ok_or_else(|| not_found(&urn))?;

@@ -11,7 +11,8 @@ fn a_token_says_for_whom_and_for_what_it_is_and_is_no_other_token() {
     let authority = authority();
     let urn = Urn::workspace(Kind::Instance, "acme", "w", "web-1");
     let uid = Uuid::from_u128(5);
-    let alice = Caller { subject: "alice".to_owned(), proof: Proof::Own { issued_unix_s: 7 } };
+    let alice =
+        Caller { subject: "alice".to_owned(), proof: Proof::Own { issued_unix_s: 7 }, operates: true };
     let issue = |lifetime| token::issue(&authority, &alice, &urn, uid, ConsoleKind::Vnc, lifetime).unwrap();
     let (token, expires_at) = issue(TOKEN_LIFETIME);
     let shown = token::verify(&authority, &token).unwrap();

@@ -29,6 +29,9 @@ pub(super) struct Claims {
     /// What the right to it rests on: called back, it opens nothing any more.
     #[serde(default)]
     proof: Proof,
+    /// It was asked for by an operator, where operators ask.
+    #[serde(default)]
+    operates: bool,
 }
 
 /// A token that was verified. That it was not used before is not known yet.
@@ -48,7 +51,11 @@ impl Claims {
 impl Shown {
     /// Whom it was issued to.
     pub(super) fn caller(&self) -> Caller {
-        Caller { subject: self.subject.clone(), proof: self.claims.proof.clone() }
+        Caller {
+            subject: self.subject.clone(),
+            proof: self.claims.proof.clone(),
+            operates: self.claims.operates,
+        }
     }
 
     pub(super) fn to_use(&self) -> TokenUse {
@@ -73,6 +80,7 @@ pub(super) fn issue(
         uid,
         kind,
         proof: caller.proof.clone(),
+        operates: caller.operates,
     };
     let (token, expires_unix_s) = authority
         .issue_for(Audience::Console, &caller.subject, lifetime, &claims)

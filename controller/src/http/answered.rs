@@ -8,15 +8,17 @@ use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::Settings;
 use super::audit::Refused;
 use super::measure::Measure;
 use super::problem::{Failure, StatusTable};
+use super::{Interface, Settings};
 
 /// A request that is being answered. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) id: Uuid,
+    /// Where.
+    pub(super) interface: Interface,
     subject: Arc<OnceLock<String>>,
 }
 
@@ -39,7 +41,9 @@ pub(super) async fn answered<F>(
 where
     F: Future<Output = Result<Response, Failure>>,
 {
-    let asked = Asked { id: Uuid::now_v7(), subject: Arc::default() };
+    // The router says so of every request; without its word, the one that gives least.
+    let interface = request.extensions().get().copied().unwrap_or(Interface::Tenants);
+    let asked = Asked { id: Uuid::now_v7(), interface, subject: Arc::default() };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let measure = Measure::begin(&method, &path);
     let span = tracing::info_span!(

@@ -147,6 +147,7 @@ impl Failure {
             | Failure::Method(_)
             | Failure::NotAcceptable
             | Failure::Slow
+            | Failure::TooOften(_)
             | Failure::Blob(_)
             | Failure::Service(ServiceError::Fault(_)) => None,
         }

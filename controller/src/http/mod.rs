@@ -10,11 +10,12 @@ mod console;
 mod measure;
 mod problem;
 mod query;
+mod rate;
 mod route;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -27,11 +28,12 @@ use uuid::Uuid;
 
 pub use audit::Refusals;
 pub use problem::StatusTable;
+pub use rate::Rates;
 pub use upload::Uploads;
 
 use crate::auth::Authenticator;
 use crate::console::Consoles;
-use crate::service::{Call, Caller, Page, Reply, Request, Service, traceparent};
+use crate::service::{Call, Caller, Page, Reply, Request, Service, ServiceError, traceparent};
 use answered::{Asked, answered};
 use problem::Failure;
 use route::{Route, Target};
@@ -54,6 +56,8 @@ pub struct Settings {
     pub consoles: Consoles,
     /// Where refused calls are noted.
     pub refusals: Refusals,
+    /// How often each caller may ask.
+    pub rates: Rates,
     /// Statuses for refusals.
     pub statuses: StatusTable,
     /// Outside base URL, without a trailing slash.
@@ -62,9 +66,19 @@ pub struct Settings {
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
-/// The whole HTTP interface.
-pub fn router(settings: Settings) -> Router {
-    let settings = Arc::new(settings);
+/// Whose interface a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// Everybody's.
+    All,
+    /// Tenants': nobody is an operator here.
+    Tenants,
+    /// Operators': nobody else is served here.
+    Operators,
+}
+
+/// The whole HTTP interface, for one listener.
+pub fn router(settings: Arc<Settings>, interface: Interface) -> Router {
     Router::new()
         .route("/.wellknown/secapi", get(well_known))
         .route("/.well-known/secapi", get(well_known))
@@ -73,6 +87,7 @@ pub fn router(settings: Settings) -> Router {
         .route(console::CONSOLE, console::console())
         .route(console::LOG, console::log())
         .fallback(resource)
+        .layer(axum::Extension(interface))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
         .with_state(settings)
 }
@@ -166,7 +181,13 @@ async fn caller(settings: &Settings, asked: &Asked, headers: &HeaderMap) -> Resu
     };
     let proven = settings.authenticator.proven(header).await.map_err(Failure::Unauthenticated)?;
     asked.by(&proven.subject);
-    Ok(Caller { subject: proven.subject.to_string(), proof: proven.proof })
+    settings.rates.ask(&proven.subject, Instant::now()).map_err(Failure::TooOften)?;
+    let operator = settings.service.is_operator(&proven.subject);
+    if asked.interface == Interface::Operators && !operator {
+        return Err(Failure::Service(ServiceError::Forbidden));
+    }
+    let operates = operator && asked.interface != Interface::Tenants;
+    Ok(Caller { subject: proven.subject.to_string(), proof: proven.proof, operates })
 }
 
 /// What was parsed; but rights come before the content of a request: who may not do this here is told that, and nothing else.

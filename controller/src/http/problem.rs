@@ -3,6 +3,8 @@
 //! What is ours stays inside: a fault's own words go to the log, the caller gets the class, what to do, and the
 //! request id to ask about.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rempart_api::{Problem, ProblemSource, ProblemType};
@@ -39,6 +41,8 @@ pub(super) enum Failure {
     MediaType(&'static str),
     TooLarge,
     Slow,
+    /// How long to wait.
+    TooOften(Duration),
     Invalid(Vec<ProblemSource>, String),
     Blob(BlobError),
     /// Decided elsewhere, in words for the caller.
@@ -70,7 +74,15 @@ impl Failure {
         let mut allow = None;
         let mut challenge = NO_TOKEN;
         let mut sources = Vec::new();
+        let mut wait_seconds = 2;
         let (status, class, detail) = match self {
+            Failure::TooOften(wait) => {
+                wait_seconds = wait.as_secs() + 1;
+                let detail = format!(
+                    "you ask more often than one caller may; wait {wait_seconds} s, as retry-after says, and go on more slowly"
+                );
+                (S::TOO_MANY_REQUESTS, P::InvalidRequest, detail)
+            }
             Failure::Unauthenticated(Denied { why, had_token }) => {
                 // RFC 6750: who showed no token is told of no error.
                 challenge = if had_token { INVALID_TOKEN } else { NO_TOKEN };
@@ -169,7 +181,7 @@ impl Failure {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             S::SERVICE_UNAVAILABLE | S::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_seconds));
             }
             _ => {}
         }

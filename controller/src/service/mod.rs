@@ -159,6 +159,11 @@ impl Service {
         }
     }
 
+    /// Whether a subject is one of the operators.
+    pub fn is_operator(&self, subject: &str) -> bool {
+        self.inner.settings.operators.iter().any(|operator| operator == subject)
+    }
+
     /// Name of the region this installation serves.
     pub fn region(&self) -> String {
         self.inner.replica.state().core().region.clone()
@@ -180,7 +185,7 @@ impl Service {
     /// [`ServiceError::Forbidden`], or [`ServiceError::Revoked`].
     pub fn may_still(&self, caller: &Caller, call: &Call) -> Result<(), ServiceError> {
         let state = self.inner.replica.state();
-        authorise::authorise(&state, &self.inner.settings.operators, caller, call).map(drop)
+        authorise::authorise(&state, caller, call).map(drop)
     }
 
     /// Whether a read would be answered within this time: a leader is there, has a quorum, and this replica keeps up.
@@ -410,7 +415,7 @@ impl Service {
     }
 
     fn authorise(&self, state: &State, request: &Request) -> Result<bool, ServiceError> {
-        authorise::authorise(state, &self.inner.settings.operators, &request.caller, &request.call)
+        authorise::authorise(state, &request.caller, &request.call)
     }
 }
 

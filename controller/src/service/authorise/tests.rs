@@ -239,9 +239,12 @@ fn apply(state: &mut State, index: u64, command: Command) {
     assert!(applied.outcome.is_ok(), "{:?}", applied.outcome);
 }
 
+fn asking(subject: &str) -> Caller {
+    Caller { subject: subject.to_owned(), proof: Proof::Foreign, operates: subject == OPERATOR }
+}
+
 fn ours(state: &State, caller: &str, call: &Call) -> bool {
-    let caller = Caller { subject: caller.to_owned(), proof: Proof::Foreign };
-    authorise(state, &[OPERATOR.to_owned()], &caller, call).is_ok()
+    authorise(state, &asking(caller), call).is_ok()
 }
 
 /// Where `judge` and the table differ.
@@ -302,10 +305,7 @@ fn the_table_notices_every_hole() {
 #[test]
 fn only_operators_are_told_what_operators_are() {
     let state = state();
-    let asked = |subject: &str, call: &Call| {
-        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
-        authorise(&state, &[OPERATOR.to_owned()], &caller, call).ok()
-    };
+    let asked = |subject: &str, call: &Call| authorise(&state, &asking(subject), call).ok();
     let region = call(Kind::Region, "local", Deed::Get);
     assert_eq!((asked(OPERATOR, &region), asked(OWNER, &region)), (Some(true), Some(false)));
     assert_eq!(asked(OWNER, &call(Kind::Instance, "acme", Deed::Get)), Some(false));
@@ -335,8 +335,7 @@ fn a_suspended_tenant_can_only_be_read() {
         }
     }
     let told = |subject: &str| {
-        let caller = Caller { subject: subject.to_owned(), proof: Proof::Foreign };
-        authorise(&state, &[], &caller, &call(Kind::Workspace, "acme", Deed::Put)).unwrap_err()
+        authorise(&state, &asking(subject), &call(Kind::Workspace, "acme", Deed::Put)).unwrap_err()
     };
     assert!(told(OWNER).to_string().contains("suspended"), "{}", told(OWNER));
     assert!(matches!(told(NOBODY), ServiceError::Forbidden), "it is nobody else's business");
