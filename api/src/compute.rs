@@ -1,46 +1,54 @@
 //! Provider `seca.compute`: instance SKUs and instances.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Reference;
 
 /// A size of instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceSkuSpec {
     /// Virtual CPUs, 1..60.
     #[serde(rename = "vCPU")]
+    #[schemars(range(min = 1, max = 60))]
     pub vcpu: u32,
     /// Memory in **gigabytes** (GiB), 1..65536.
+    #[schemars(range(min = 1, max = 65536))]
     pub ram: u32,
 }
 
 /// Desired state of an instance. User data often holds credentials: [`std::fmt::Debug`] does not show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceSpec {
     /// Size; immutable.
     pub sku_ref: Reference,
     /// Zone; immutable.
+    #[schemars(length(min = 1, max = 32))]
     pub zone: String,
     /// The disk it boots from; changes only while off.
     pub boot_volume: VolumeReference,
     /// Further disks, at most 64.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 64))]
     pub data_volumes: Option<Vec<VolumeReference>>,
     /// First network card.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub primary_nic_ref: Option<Reference>,
     /// Further network cards, at most 16.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 16))]
     pub additional_nic_refs: Option<Vec<Reference>>,
     /// Applies besides those of the NICs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub security_group_ref: Option<Reference>,
     /// Public keys for the guest's first boot, at most 32.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 32))]
     pub ssh_keys: Option<Vec<String>>,
     /// cloud-init user data for the guest's first boot, as plain text, at most 65536 characters.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 65536))]
     pub user_data: Option<String>,
     /// Instances of one group in a workspace are placed on different hosts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -78,7 +86,7 @@ impl std::fmt::Debug for InstanceSpec {
 }
 
 /// A volume as an instance uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeReference {
     /// The block storage.
@@ -89,7 +97,7 @@ pub struct VolumeReference {
 }
 
 /// How a guest sees a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VolumeBus {
     /// virtio-blk.
@@ -97,7 +105,7 @@ pub enum VolumeBus {
 }
 
 /// Whether an instance executes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerState {
     /// It executes.

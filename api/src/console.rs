@@ -8,6 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Timestamp, Urn};
@@ -34,7 +35,7 @@ pub const TOKEN_PREFIX: &str = "token.";
 pub const MAX_LOG_BYTES: u32 = 1 << 20;
 
 /// Which console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsoleKind {
     /// The first serial port. All who watch see the same, and all may type.
@@ -76,7 +77,7 @@ pub fn path(instance: &Urn, kind: ConsoleKind) -> String {
 }
 
 /// A console that may be opened once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleAccess {
     /// Where: `ws://` or `wss://`.

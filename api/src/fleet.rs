@@ -1,11 +1,12 @@
 //! Provider `rempart.fleet`: the hypervisor hosts, for operators.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
 /// What operators decide about a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostSpec {
     /// Zone it stands in; immutable once the host was seen. Empty while only the host itself can tell.
@@ -19,17 +20,20 @@ pub struct HostSpec {
 }
 
 /// How much of what a host has may be given out, in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Overcommit {
     /// Of its logical CPUs, 10..10000; 400 when absent.
     #[serde(default = "four_times")]
+    #[schemars(range(min = 10, max = 10_000))]
     pub vcpu_percent: u32,
     /// Of its memory, 10..1000; 100 when absent.
     #[serde(default = "once")]
+    #[schemars(range(min = 10, max = 1000))]
     pub memory_percent: u32,
     /// Of its space for volumes, 10..10000; 100 when absent. Volumes count with the size their guest sees.
     #[serde(default = "once")]
+    #[schemars(range(min = 10, max = 10_000))]
     pub disk_percent: u32,
 }
 
@@ -48,7 +52,7 @@ fn once() -> u32 {
 }
 
 /// How it is with a host, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostState {
     /// Written or enrolled, and not introduced yet.
@@ -66,7 +70,7 @@ pub enum HostState {
 }
 
 /// Amounts of what a host has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostResources {
     /// CPUs.
@@ -80,7 +84,7 @@ pub struct HostResources {
 }
 
 /// Status of a host, beside the state and its history that every status has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostStatus {
     /// In a word.
@@ -112,7 +116,7 @@ pub struct HostStatus {
 }
 
 /// What a host said of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostReport {
     /// Logical CPUs.
@@ -137,7 +141,7 @@ pub struct HostReport {
 }
 
 /// What guests run on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Virtualization {
     /// KVM, or software emulation.
@@ -153,7 +157,7 @@ pub struct Virtualization {
 }
 
 /// How guest instructions are executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Acceleration {
     /// By the CPU, through KVM.
@@ -164,7 +168,7 @@ pub enum Acceleration {
 }
 
 /// Whether the hypervisor service (libvirtd) answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HypervisorHealth {
     /// It answers.
@@ -178,7 +182,7 @@ pub struct HypervisorHealth {
 }
 
 /// A domain on a host that no State asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnexpectedDomain {
     /// libvirt's UUID of it.
     pub uuid: String,

@@ -1,12 +1,13 @@
 //! Response envelopes: what a client sees around spec and status.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{StringMap, Timestamp};
 
 /// `metadata` of a resource in a response of SECA. Which optional fields are present is the kind's
 /// [`crate::MetadataVariant`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)] // SECA's own names
 pub struct Metadata {
@@ -38,7 +39,7 @@ pub struct Metadata {
 }
 
 /// A resource as the API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceView {
     /// Client's labels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +60,7 @@ pub struct ResourceView {
 }
 
 /// A page of a collection.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceList {
     /// The resources of this page, by name.
     pub items: Vec<ResourceView>,
@@ -68,7 +69,7 @@ pub struct ResourceList {
 }
 
 /// `metadata` of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListMetadata {
     /// `seca.compute/v1`

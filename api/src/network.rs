@@ -2,21 +2,24 @@
 //!
 //! Texts are as the client wrote them; what they mean (blocks, addresses, bounds) is the model's to judge.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Reference, StringMap};
 
 /// A class of network performance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkSkuSpec {
     /// Mbit/s, 1..800000.
+    #[schemars(range(min = 1, max = 800_000))]
     pub bandwidth: u32,
     /// Packets per second, 1..200000000000.
+    #[schemars(range(min = 1, max = 200_000_000_000_u64))]
     pub packets: u64,
 }
 
 /// An IPv4 block, an IPv6 block or both.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub struct Cidr {
     /// IPv4 CIDR; all-zero address = the server chooses.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
@@ -32,20 +35,21 @@ fn empty_as_absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// Desired state of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkSpec {
     /// Main block; immutable.
     pub cidr: Cidr,
     /// Further blocks, at most 32.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 32))]
     pub additional_cidrs: Option<Vec<Cidr>>,
     /// Default class of its NICs; immutable.
     pub sku_ref: Reference,
 }
 
 /// Desired state of a subnet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubnetSpec {
     /// Inside a block of the network; immutable.
@@ -53,6 +57,7 @@ pub struct SubnetSpec {
     /// Route table of the same network.
     pub route_table_ref: Reference,
     /// Zone; immutable.
+    #[schemars(length(min = 1, max = 32))]
     pub zone: String,
     /// Default class of its NICs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -60,14 +65,15 @@ pub struct SubnetSpec {
 }
 
 /// Desired state of a route table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteTableSpec {
     /// 1..1000.
+    #[schemars(length(min = 1, max = 1000))]
     pub routes: Vec<Route>,
 }
 
 /// One route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
     /// IPv4 or IPv6 CIDR.
@@ -77,7 +83,7 @@ pub struct Route {
 }
 
 /// Desired state of an internet gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InternetGatewaySpec {
     /// Outgoing connections only; false when absent.
@@ -86,20 +92,23 @@ pub struct InternetGatewaySpec {
 }
 
 /// Desired state of a NIC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NicSpec {
     /// Up to 32 addresses of the subnet; `0.0.0.0` or `::` = the server chooses one of that family. Nothing: one of each
     /// family the subnet has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 32))]
     pub addresses: Option<Vec<String>>,
     /// Subnet it is in; immutable.
     pub subnet_ref: Reference,
     /// Public addresses that lead to it, up to 16. Each leads to one NIC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 16))]
     pub public_ip_refs: Option<Vec<Reference>>,
     /// What filters it, up to 16. None: nothing comes in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 16))]
     pub security_group_refs: Option<Vec<Reference>>,
     /// Its class; the subnet's or the network's when absent. Set once.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -107,7 +116,7 @@ pub struct NicSpec {
 }
 
 /// A family of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum IpVersion {
     /// 32 bits.
     #[serde(rename = "IPv4")]
@@ -127,7 +136,7 @@ impl std::fmt::Display for IpVersion {
 }
 
 /// Desired state of a public address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicIpSpec {
     /// Family; immutable.
     pub version: IpVersion,
@@ -138,19 +147,21 @@ pub struct PublicIpSpec {
 }
 
 /// Desired state of a security group: what it does not allow is denied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityGroupSpec {
     /// Its own rules, up to 500.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 500))]
     pub rules: Option<Vec<SecurityGroupRuleSpec>>,
     /// Rules that stand by themselves, up to 500.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 500))]
     pub rule_refs: Option<Vec<Reference>>,
 }
 
 /// What is allowed: a rule by itself, or one inside a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityGroupRuleSpec {
     /// Seen from the guest.
@@ -169,6 +180,7 @@ pub struct SecurityGroupRuleSpec {
     pub icmp: Option<Icmp>,
     /// Peers, up to 32: blocks, addresses, gateways, instances, security groups. Anybody when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 32))]
     pub source_ref: Option<Vec<Reference>>,
     /// Notes; values up to 1024 characters.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -176,7 +188,7 @@ pub struct SecurityGroupRuleSpec {
 }
 
 /// Which way a connection is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the guest.
@@ -186,7 +198,7 @@ pub enum Direction {
 }
 
 /// What a rule allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Protocol {
@@ -199,25 +211,30 @@ pub enum Protocol {
 }
 
 /// Ports: at least one has to be named. Wide numbers, so that what is out of bounds is told as that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub struct Ports {
     /// 1..65535; alone, this port only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub from: Option<i64>,
     /// 1..65535, inclusive; alone, this port only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub to: Option<i64>,
     /// Up to 100 single ones.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 100), inner(range(min = 1, max = 65535)))]
     pub list: Option<Vec<i64>>,
 }
 
 /// Messages of ICMP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Icmp {
     /// 0..8.
     #[serde(rename = "type")]
+    #[schemars(range(min = 0, max = 8))]
     pub kind: i64,
     /// 0..5.
+    #[schemars(range(min = 0, max = 5))]
     pub code: i64,
 }

@@ -1,9 +1,10 @@
 //! RFC 7807 problems with SECA's types.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The true class of an error, whatever HTTP status an installation answers it with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub enum ProblemType {
     #[serde(rename = "http://secapi.cloud/errors/invalid-request")]
@@ -41,7 +42,7 @@ impl ProblemType {
 }
 
 /// An error body.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Class.
     #[serde(rename = "type")]
@@ -59,7 +60,7 @@ pub struct Problem {
 }
 
 /// A field at fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemSource {
     /// JSON Pointer (RFC 6901) into the request body; empty when the fault is not in the body.
     pub pointer: String,

@@ -25,6 +25,33 @@ pub struct Reference {
     pub workspace: Option<String>,
 }
 
+impl schemars::JsonSchema for Reference {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Reference".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let text = |description: &str| serde_json::json!({ "type": "string", "description": description });
+        schemars::json_schema!({
+            "description": "Another resource. On input a text, or an object; on output always the object, as it was sent.",
+            "anyOf": [
+                text("URN, path from tenant, workspace or network, or bare name."),
+                {
+                    "type": "object",
+                    "required": ["resource"],
+                    "properties": {
+                        "resource": text("URN, path from tenant, workspace or network, or bare name."),
+                        "provider": text("Inferred from the field when absent."),
+                        "region": text("That of the referring resource when absent."),
+                        "tenant": text("That of the referring resource when absent."),
+                        "workspace": text("That of the referring resource when absent."),
+                    }
+                }
+            ]
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]

@@ -1,9 +1,10 @@
 //! Provider `seca.region`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A region: its zones and the providers it offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionSpec {
     /// The only legal values of `zone`; 1..32.
@@ -13,7 +14,7 @@ pub struct RegionSpec {
 }
 
 /// A provider offered in a region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegionProvider {
     /// `seca.compute`
     pub name: String,

@@ -1,11 +1,12 @@
 //! States and the condition history that every status carries in SECA.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
 /// SECA's resource states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Not available, waiting for other resources or for the control plane.
@@ -27,7 +28,7 @@ pub enum Phase {
 pub const MAX_CONDITIONS: usize = 32;
 
 /// One entry of the history of state transitions, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// State entered.
@@ -45,7 +46,7 @@ pub struct Condition {
 /// The part of a status that all kinds share: an exact history of state transitions.
 ///
 /// Nothing but a transition adds an entry; finer progress is told in the newest entry's reason and message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Current state: that of the newest condition.

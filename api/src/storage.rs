@@ -1,14 +1,16 @@
 //! Provider `seca.storage`: storage SKUs, block storages (volumes) and images.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Reference;
 
 /// A class of storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageSkuSpec {
     /// Guaranteed operations per second and volume, 1..45000.
+    #[schemars(range(min = 1, max = 45_000))]
     pub iops: u32,
     /// GB from which the performance is promised; not a lower bound for volumes.
     pub min_volume_size: u32,
@@ -18,7 +20,7 @@ pub struct StorageSkuSpec {
 }
 
 /// Durability and reach of a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageClass {
     /// On the hypervisor; may be lost with it.
@@ -30,11 +32,12 @@ pub enum StorageClass {
 }
 
 /// Desired state of a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockStorageSpec {
     /// GB (GiB) the guest sees, 1..1000000; only grows.
     #[serde(rename = "sizeGB")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub size_gb: u32,
     /// Class; immutable.
     pub sku_ref: Reference,
@@ -44,7 +47,7 @@ pub struct BlockStorageSpec {
 }
 
 /// Desired state of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageSpec {
     /// The volume it is a copy of; immutable.
@@ -60,7 +63,7 @@ pub struct ImageSpec {
 }
 
 /// A CPU architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum CpuArchitecture {
@@ -69,7 +72,7 @@ pub enum CpuArchitecture {
 }
 
 /// How a disk boots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[allow(missing_docs)]
 pub enum BootMode {
@@ -79,7 +82,7 @@ pub enum BootMode {
 }
 
 /// What configures a guest at its first boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 pub enum Initializer {
     /// Nothing.
     #[default]
@@ -91,10 +94,11 @@ pub enum Initializer {
 }
 
 /// Content-addressed bytes of an image or volume. The format is always explicit, never probed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BlobSpec {
     /// SHA-256 of the bytes, 64 lower-case hexadecimal digits.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: String,
     /// How the bytes encode a disk.
     pub format: BlobFormat,
@@ -105,7 +109,7 @@ pub struct BlobSpec {
 }
 
 /// Formats accepted for disk content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobFormat {
     /// The disk, byte by byte.

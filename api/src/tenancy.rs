@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantSpec {
     /// Subjects (the token's `sub`) who may do everything in this tenant; 1..256, each 1..128 characters.
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
     pub owners: Vec<String>,
     /// Nothing of it runs, and nobody but operators changes anything. Everything stays as it is, and can be read.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -19,7 +21,7 @@ pub struct TenantSpec {
 }
 
 /// How much a workspace may have; named like the workspace, which may come later. The tenant's own to set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkspaceQuotaSpec {
     /// What is not named has no bound but the tenant's.
     #[serde(default)]
@@ -30,7 +32,7 @@ pub struct WorkspaceQuotaSpec {
 pub type Quota = BTreeMap<Countable, u64>;
 
 /// What is counted. It counts from the entry that accepts it until it is gone, waiting and deleted ones among it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Countable {
     /// Instances, on or off.
@@ -83,7 +85,7 @@ impl Countable {
 }
 
 /// How much there is of something, and how much there may be. `status.usage` of tenants and workspace quotas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// How much there is.
     pub used: u64,

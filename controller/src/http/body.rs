@@ -9,7 +9,7 @@ use super::problem::Failure;
 use crate::service::Body;
 
 /// Most labels of a resource.
-const MAX_LABELS: usize = 128;
+pub(super) const MAX_LABELS: usize = 128;
 
 /// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path.
 pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, Failure> {

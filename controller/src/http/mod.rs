@@ -7,7 +7,9 @@ mod answered;
 mod audit;
 mod body;
 mod console;
+mod docs;
 mod measure;
+mod openapi;
 mod problem;
 mod query;
 mod rate;
@@ -82,6 +84,8 @@ pub fn router(settings: Arc<Settings>, interface: Interface) -> Router {
     Router::new()
         .route("/.wellknown/secapi", get(well_known))
         .route("/.well-known/secapi", get(well_known))
+        .route("/openapi.json", get(openapi_document))
+        .route("/docs", get(docs::page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route(console::CONSOLE, console::console())
@@ -116,6 +120,10 @@ async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
         "endpoints": [endpoint(Provider::Region), endpoint(Provider::Authorization)],
     });
     axum::Json(document).into_response()
+}
+
+async fn openapi_document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT.as_str()).into_response()
 }
 
 async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {

@@ -173,6 +173,11 @@ macro_rules! specs {
                 }
             }
 
+            /// JSON Schema of a kind's spec.
+            pub fn schema(kind: Kind, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                match kind { $(Kind::$kind => generator.subschema_for::<$spec>()),+ }
+            }
+
             /// The spec as a client sees it.
             pub fn to_json(&self) -> serde_json::Value {
                 let json = match self { $(Spec::$kind(spec) => serde_json::to_value(spec)),+ };

@@ -1,0 +1,112 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use axum::http::Method;
+use rempart_api::Urn;
+
+use super::super::route::Route;
+use super::*;
+
+/// Paths of the document that the router of resources does not see.
+const OTHERS: [&str; 8] = [
+    console::CONSOLE,
+    console::LOG,
+    "/.wellknown/secapi",
+    "/.well-known/secapi",
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+];
+
+fn operations() -> BTreeSet<(String, String)> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |item: &Value| item.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let all =
+        paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(|method| (method, path.clone())));
+    all.filter(|(method, _)| method != "parameters").collect()
+}
+
+/// With a name for every parameter.
+fn filled(path: &str) -> String {
+    path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+fn takes(method: &str, path: &str) -> bool {
+    let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+    Route::parse(&method, &filled(path)).is_ok()
+}
+
+#[test]
+fn every_operation_has_its_route() {
+    for (method, path) in operations() {
+        assert!(OTHERS.contains(&path.as_str()) || takes(&method, &path), "{method} {path}");
+    }
+}
+
+#[test]
+fn every_route_is_in_the_document() {
+    let all = operations();
+    let known = |method: &str, path: &str| all.iter().any(|(of, at)| of == method && filled(at) == path);
+    for row in Kind::table() {
+        let urn = Urn::network(row.kind, "x", "x", "x", "x").sibling(row.kind, "x");
+        let item = format!("/providers/{}/v1/{}", row.provider.name(), urn.path());
+        let collection = item.strip_suffix("/x").unwrap();
+        assert!(known("get", collection), "{collection}");
+        for method in ["get", "put", "delete"] {
+            assert_eq!(known(method, &item), takes(method, &item), "{method} {item}");
+        }
+        for beneath in row.actions.iter().copied().chain(["content"]) {
+            let path = format!("{item}/{beneath}");
+            for method in ["post", "put"] {
+                assert_eq!(known(method, &path), takes(method, &path), "{method} {path}");
+            }
+        }
+    }
+    for other in OTHERS {
+        assert!(all.iter().any(|(_, path)| path == other), "{other}");
+    }
+}
+
+#[test]
+fn every_reference_inside_leads_somewhere_and_names_are_unique() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(to)) = members.get("$ref") {
+                    found.push(to.clone());
+                }
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 100);
+    for to in found {
+        assert!(document.pointer(to.strip_prefix('#').unwrap()).is_some(), "{to}");
+    }
+    let mut ids = BTreeSet::new();
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in
+            item.as_object().unwrap().values().filter_map(|operation| operation["operationId"].as_str())
+        {
+            assert!(ids.insert(operation.to_owned()), "{operation}");
+        }
+    }
+}
+
+/// `OPENAPI_WRITE=1 cargo test -p rempart-controller --lib openapi` writes it anew.
+#[test]
+fn the_document_in_the_repository_is_this_one() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    if std::env::var_os("OPENAPI_WRITE").is_some() {
+        std::fs::write(&file, TEXT.as_str()).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(there == *TEXT, "docs/openapi.json is not what the code makes; write it anew (see this test)");
+}
