@@ -26,6 +26,16 @@ bench: setup ## Measure: memory, PUTs, time to a guest's first line (release bui
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --locked -p rempart-tests --test bench -- --ignored --nocapture
 
+# Not part of `make test`: it is fetched from the Python package index, and takes its time.
+SCHEMATHESIS_SECONDS ?= 300
+.PHONY: schemathesis
+schemathesis: setup build ## Let schemathesis generate requests against a live server for SCHEMATHESIS_SECONDS (fetches it once)
+	@[[ -x $(TARGET)/schemathesis/bin/schemathesis ]] || { \
+	    python3 -m venv $(TARGET)/schemathesis && $(TARGET)/schemathesis/bin/pip install -q schemathesis==4.32.5; \
+	}
+	SCHEMATHESIS=$(abspath $(TARGET)/schemathesis/bin/schemathesis) SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) \
+	    $(CARGO) test --locked -p rempart-tests --test schemathesis -- --ignored --nocapture
+
 # The demo and the end-to-end tests run the binaries of this profile.
 .PHONY: build
 build: setup ## Build everything

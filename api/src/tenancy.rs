@@ -17,6 +17,7 @@ pub struct TenantSpec {
     pub suspended: bool,
     /// How much it may have in all its workspaces together. What is not named has no bound.
     #[serde(skip_serializing_if = "Quota::is_empty", default)]
+    #[schemars(schema_with = "quota_schema")]
     pub quota: Quota,
 }
 
@@ -25,11 +26,23 @@ pub struct TenantSpec {
 pub struct WorkspaceQuotaSpec {
     /// What is not named has no bound but the tenant's.
     #[serde(default)]
+    #[schemars(schema_with = "quota_schema")]
     pub quota: Quota,
 }
 
 /// Upper bounds.
 pub type Quota = BTreeMap<Countable, u64>;
+
+fn quota_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // What every client can write as a number.
+    let amount = serde_json::json!({ "type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1 });
+    let amounts = Countable::ALL.map(|what| (what.name(), amount.clone()));
+    schemars::json_schema!({
+        "type": "object",
+        "properties": serde_json::Map::from_iter(amounts),
+        "additionalProperties": false,
+    })
+}
 
 /// What is counted. It counts from the entry that accepts it until it is gone, waiting and deleted ones among it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +81,11 @@ impl Countable {
         Countable::Addresses,
         Countable::Resources,
     ];
+
+    /// Its name in quotas and usages.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
 
     /// What one says of some of it: `has 3 vCPUs`.
     pub const fn noun(self) -> &'static str {

@@ -186,7 +186,9 @@ fn resource(row: &KindInfo, spec: Value, sent: bool) -> Value {
 
 /// What has no row in the table of kinds.
 fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
-    let usage = schemas.subschema_for::<std::collections::BTreeMap<Countable, Usage>>().to_value();
+    let usage = schemas.subschema_for::<Usage>().to_value();
+    let usages = Countable::ALL.map(|what| (what.name(), usage.clone()));
+    let usage = json!({ "type": "object", "properties": Map::from_iter(usages) });
     let access = schemas.subschema_for::<ConsoleAccess>().to_value();
     let content = schemas.subschema_for::<BlobSpec>().to_value();
     schemas.definitions_mut().insert("UsageByCountable".to_owned(), usage);
@@ -224,6 +226,16 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
         "tags": ["seca.storage"],
         "summary": "The bytes of a new, blank volume, as docs/uploads.md says; or (operators) what they are",
     });
+    let query = |name: &str, required: bool, schema: Value| json!({ "name": name, "in": "query", "required": required, "schema": schema });
+    fill["parameters"] = json!([
+        query("sha256", true, json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })),
+        query("format", true, json!({ "enum": ["raw", "qcow2"] })),
+        query(
+            "virtualSizeBytes",
+            false,
+            json!({ "type": "integer", "minimum": 1, "maximum": (1_u64 << 53) - 1 })
+        ),
+    ]);
     let octets = json!({ "application/octet-stream": {}, "application/json": { "schema": content } });
     fill["requestBody"] = json!({ "required": true, "content": octets });
     fill["responses"] = responses(&[("202", "It is the volume's content", None)]);
@@ -262,7 +274,7 @@ fn list_parameters() -> Vec<Value> {
 fn version() -> Value {
     json!({
         "name": "if-unmodified-since", "in": "header",
-        "schema": { "type": "integer", "minimum": 0 },
+        "schema": { "type": "integer", "minimum": 0, "maximum": (1_u64 << 53) - 1 },
         "description": "metadata.resourceVersion that the resource must have",
     })
 }

@@ -169,7 +169,7 @@ macro_rules! specs {
             /// Reads a client's `spec` for `kind`. The error points at the field.
             pub fn parse(kind: Kind, json: &serde_json::Value) -> Result<Spec, SpecError> {
                 match kind {
-                    $(Kind::$kind => read_shape("/spec", json).map(Spec::$kind),)+
+                    $(Kind::$kind => shape::read_spec(kind, json).map(Spec::$kind),)+
                 }
             }
 

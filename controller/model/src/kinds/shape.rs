@@ -2,6 +2,7 @@
 //!
 //! What always holds: no name of a type of ours is shown, and of what the client sent no more than a few characters.
 
+use rempart_api::Kind;
 use serde_json::Value;
 
 #[cfg(test)]
@@ -45,6 +46,39 @@ pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> R
         let why = words(&text, json.pointer(&below));
         SpecError { pointer: format!("{root}{below}"), why }
     })
+}
+
+/// Reads a client's spec. `10.0` is a whole number to JSON Schema, and some clients write it so.
+pub(super) fn read_spec<T: serde::de::DeserializeOwned>(kind: Kind, json: &Value) -> Result<T, SpecError> {
+    // What a workspace has for a spec is kept as it was sent.
+    if kind != Kind::Workspace && has_pointed(json) {
+        return read_shape("/spec", &without_point(json));
+    }
+    read_shape("/spec", json)
+}
+
+/// The whole number that is written with a zero behind the point.
+fn whole(json: &Value) -> Option<i64> {
+    let Value::Number(number) = json else { return None };
+    number.to_string().strip_suffix(".0")?.parse().ok()
+}
+
+fn has_pointed(json: &Value) -> bool {
+    match json {
+        Value::Array(items) => items.iter().any(has_pointed),
+        Value::Object(members) => members.values().any(has_pointed),
+        other => whole(other).is_some(),
+    }
+}
+
+fn without_point(json: &Value) -> Value {
+    match json {
+        Value::Array(items) => items.iter().map(without_point).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| (key.clone(), without_point(value))).collect()
+        }
+        other => whole(other).map_or_else(|| other.clone(), Value::from),
+    }
 }
 
 fn escaped(key: &str) -> String {

@@ -97,3 +97,17 @@ fn no_kind_speaks_of_types() {
         }
     }
 }
+
+#[test]
+fn a_whole_number_may_be_written_as_a_float() {
+    let size = |size: serde_json::Value| {
+        let spec = json!({ "sizeGB": size, "skuRef": "s" });
+        Spec::parse(Kind::BlockStorage, &spec).map(|spec| spec.to_json()["sizeGB"].clone())
+    };
+    assert_eq!(size(json!(10.0)), Ok(json!(10)));
+    for wrong in [json!(10.5), json!(-1.0), json!(1e20), json!(1e300)] {
+        assert!(size(wrong.clone()).is_err(), "{wrong}");
+    }
+    let workspace = json!({ "ratio": 1.0 });
+    assert_eq!(Spec::parse(Kind::Workspace, &workspace).unwrap().to_json(), workspace, "kept as it was sent");
+}
