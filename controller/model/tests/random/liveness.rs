@@ -38,6 +38,7 @@ pub(crate) fn recover(world: &mut World) {
         world.seen(host, zone, 1 << 10, true, None);
     }
     for _ in 0..ROUNDS {
+        while world.wind_down() {}
         for _ in 0..world.log.state.waiting().count() {
             world.place_waiting();
         }

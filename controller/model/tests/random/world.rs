@@ -95,6 +95,16 @@ impl World {
         self.propose(Command::Put(Box::new(put))).unwrap();
     }
 
+    /// What the leader does for tenants that are suspended or being deleted. Whether it did anything.
+    pub(crate) fn wind_down(&mut self) -> bool {
+        let tenants: Vec<_> = self.log.state.winding_down().map(str::to_owned).collect();
+        let mut done = false;
+        for tenant in tenants {
+            done |= self.propose(Command::WindDown(WindDownCommand { tenant })).is_ok();
+        }
+        done
+    }
+
     /// Lets one event happen.
     pub(crate) fn perform(&mut self, operation: &Operation) {
         match *operation {
@@ -110,12 +120,7 @@ impl World {
                 }
                 let _ = self.propose(Command::Put(Box::new(put)));
             }
-            Operation::WindDown => {
-                let tenants: Vec<_> = self.log.state.winding_down().map(str::to_owned).collect();
-                for tenant in tenants {
-                    let _ = self.propose(Command::WindDown(WindDownCommand { tenant }));
-                }
-            }
+            Operation::WindDown => _ = self.wind_down(),
             Operation::Delete { place, version } => {
                 let if_unmodified_since = version.map(u64::from);
                 let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));
