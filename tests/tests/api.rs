@@ -60,6 +60,7 @@ async fn resources_live_as_the_contract_says() {
     tokens(&bench).await;
     hosts(&bench).await;
     ten_equal_puts_in_parallel(alice).await;
+    two_clients_and_one_object(&bench).await;
 }
 
 async fn lifecycle(alice: &Client) {
@@ -269,4 +270,55 @@ async fn ten_equal_puts_in_parallel(alice: &Client) {
         answers.iter().filter_map(|(_, view)| view.metadata.resource_version).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=10).collect::<Vec<u64>>());
+}
+
+/// Both read, change and write, again and again, each as it likes: with the version read, no change is lost; without, the
+/// last one holds.
+async fn two_clients_and_one_object(bench: &Bench) {
+    const EACH: u64 = 30;
+    let urn = workspace("shared");
+    let counted = |count: u64| json!({ "annotations": { "count": count.to_string() } });
+    bench.alice.put(&urn, &counted(0)).await.expect("a workspace");
+    let count_up = |client: Client| {
+        let urn = urn.clone();
+        async move {
+            let mut lost = 0;
+            for _ in 0..EACH {
+                loop {
+                    let view = client.get(&urn).await.expect("it is there");
+                    let count: u64 =
+                        view.annotations.expect("annotations")["count"].parse().expect("a number");
+                    let version = view.metadata.resource_version;
+                    match client.put_if(&urn, &counted(count + 1), version).await {
+                        Ok(_) => break,
+                        Err(error) => assert_eq!(error.status(), Some(412), "{error}"),
+                    }
+                    lost += 1;
+                }
+            }
+            lost
+        }
+    };
+    let other = bench.cluster.client(1, "alice").expect("a client");
+    let (first, second) =
+        tokio::join!(tokio::spawn(count_up(bench.alice.clone())), tokio::spawn(count_up(other.clone())));
+    let view = bench.alice.get(&urn).await.expect("it is there");
+    assert_eq!(view.annotations.expect("annotations")["count"], (2 * EACH).to_string(), "no change is lost");
+    assert_eq!(view.metadata.resource_version, Some(1 + 2 * EACH), "refused ones count for nothing");
+    let lost = first.expect("it ends") + second.expect("it ends");
+    // Without a version nobody is refused, and each writes over the other.
+    let blind = |client: Client, count| {
+        let (urn, body) = (urn.clone(), counted(count));
+        tokio::spawn(async move {
+            for _ in 0..EACH {
+                client.put(&urn, &body).await.expect("accepted");
+            }
+        })
+    };
+    let (first, second) = tokio::join!(blind(bench.alice.clone(), 1000), blind(other, 2000));
+    first.and(second).expect("accepted, all of them");
+    let view = bench.alice.get(&urn).await.expect("it is there");
+    assert_eq!(view.metadata.resource_version, Some(1 + 4 * EACH), "{lost} had to try again before");
+    let last = view.annotations.expect("annotations")["count"].clone();
+    assert!(["1000", "2000"].contains(&last.as_str()), "{last}");
 }

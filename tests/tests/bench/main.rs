@@ -1,5 +1,8 @@
 //! Figures, for `make bench`. Nothing is asserted about time: the machine is shared.
 
+mod load;
+mod rest;
+
 use std::fs;
 use std::time::{Duration, Instant};
 
