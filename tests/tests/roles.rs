@@ -84,6 +84,14 @@ async fn rights_hold_everywhere_from_the_answer_on_and_end_so() {
         }
     }
 
+    // Who may write and not delete is told what is wrong with what they write; who may only read is told nothing of it.
+    let wrong = json!({ "spec": { "sizeGB": "many" } });
+    for (role, expected) in [("seca.workspace-editor", 400), ("seca.workspace-viewer", 403)] {
+        alice.put(&given, &assigned(role, "bob", &scope)).await.expect("given");
+        assert_eq!(status(bobs[0].put(&volume("w", "wrong"), &wrong).await), expected, "{role}");
+        assert_eq!(status(bobs[0].delete(&volume("w", "data")).await), 403, "{role}");
+    }
+
     // Who may give does not give more than they hold.
     let permission = json!({ "provider": "seca.authorization", "resources": ["*"], "verb": ["*"] });
     let giver = json!({ "spec": { "permissions": [permission] } });

@@ -35,7 +35,7 @@ pub use upload::Uploads;
 
 use crate::auth::Authenticator;
 use crate::console::Consoles;
-use crate::service::{Call, Caller, Page, Reply, Request, Service, ServiceError, traceparent};
+use crate::service::{Body as Sent, Call, Caller, Page, Reply, Request, Service, ServiceError, traceparent};
 use answered::{Asked, answered};
 use problem::Failure;
 use route::{Route, Target};
@@ -158,7 +158,7 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
                 body: Box::new(body),
             });
             // For the right to write it does not matter what is written.
-            let right = Call::Delete { urn, if_unmodified_since: None };
+            let right = Call::Put { urn, if_unmodified_since: None, body: Box::new(Sent::nothing()) };
             rights_first(&settings.service, id, &caller, right, call).await?
         }
         Target::Fill(urn) => return upload::answer(settings, id, caller, urn, &head, body).await,

@@ -1,6 +1,7 @@
 //! A call as the service sees it: authenticated, parsed, and free of HTTP. Also what a follower passes to the leader.
 
 use rempart_api::storage::BlobSpec;
+use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{ResourceList, ResourceView, StringMap, Urn};
 use rempart_model::{HostAction, PowerAction, Spec, VerbSet};
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,18 @@ pub struct Body {
     pub extensions: StringMap,
     /// Desired state.
     pub spec: Spec,
+}
+
+impl Body {
+    /// Stands for one that could not be read, where only the right to bring one is asked about.
+    pub fn nothing() -> Body {
+        Body {
+            labels: StringMap::new(),
+            annotations: StringMap::new(),
+            extensions: StringMap::new(),
+            spec: Spec::Workspace(WorkspaceSpec::default()),
+        }
+    }
 }
 
 /// Which part of a collection.

@@ -2,7 +2,6 @@
 //! written anew; and the proof that the comparison would notice a hole.
 
 use rempart_api::storage::{BlobFormat, BlobSpec};
-use rempart_api::tenancy::{Quota, TenantSpec};
 use rempart_api::{Kind, Scope, StringMap};
 use rempart_model::{
     Command, ENVELOPE_FORMAT, Envelope, Founding, HostAction, PowerAction, PutCommand, Spec, canonical_tenant,
@@ -146,7 +145,7 @@ fn call(kind: Kind, place: &str, deed: Deed) -> Call {
             Call::List { from, page: Page::default() }
         }
         Deed::Get => Call::Get { urn },
-        Deed::Put => Call::Put { urn, if_unmodified_since, body: Box::new(body()) },
+        Deed::Put => Call::Put { urn, if_unmodified_since, body: Box::new(Body::nothing()) },
         Deed::Delete => Call::Delete { urn, if_unmodified_since },
         Deed::Fill { uploaded } => {
             let content = BlobSpec {
@@ -164,16 +163,6 @@ fn call(kind: Kind, place: &str, deed: Deed) -> Call {
         Deed::Action("uncordon") => host(HostAction::Uncordon),
         Deed::Action("revoke") => host(HostAction::Revoke),
         Deed::Action(other) => panic!("{kind} has an action {other:?} that this test does not try"),
-    }
-}
-
-/// What matters of it is nothing.
-fn body() -> Body {
-    Body {
-        labels: StringMap::new(),
-        annotations: StringMap::new(),
-        extensions: StringMap::new(),
-        spec: Spec::Tenant(TenantSpec { owners: Vec::new(), suspended: false, quota: Quota::new() }),
     }
 }
 
