@@ -16,8 +16,8 @@ use crate::kinds::{Spec, provider_of};
 use crate::object::Object;
 use crate::state::State;
 
-pub(crate) use system::SYSTEM_PREFIX;
 pub use system::system_roles;
+pub(crate) use system::{SYSTEM_PREFIX, WORKSPACE_ADMIN};
 
 /// Most different resources with a `*` in one role: so many are tried, one after the other, per question.
 pub(crate) const MAX_PATTERNS: usize = 256;
@@ -276,6 +276,13 @@ impl State {
             }
         }
         None
+    }
+
+    /// Whether `subject` holds in a workspace all that `role` gives.
+    pub(crate) fn holds_role(&self, subject: &str, workspace: &Urn, role: &str) -> bool {
+        let tenant = workspace.tenant.as_str();
+        let rights = self.role_rights(tenant, role);
+        self.not_held(subject, tenant, &[Some(&workspace.name)], rights).is_none()
     }
 
     /// The first thing that the tenant's service account of this name holds and `giver` does not: who says what its keys

@@ -17,7 +17,7 @@ use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::refusal::{Fault, Refusal};
 
 /// States of what needs no host work.
-const MADE: [Phase; 3] = [Phase::Pending, Phase::Creating, Phase::Active];
+pub(super) const MADE: [Phase; 3] = [Phase::Pending, Phase::Creating, Phase::Active];
 
 impl Tx {
     pub(super) fn found(&mut self, founding: &Founding) -> Outcome {

@@ -20,11 +20,12 @@ mod wind_down;
 
 pub(crate) use blocks::given;
 pub(crate) use place::is_settled;
+use rights::creators_assignment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rempart_api::{Phase, Status, Timestamp, Urn};
+use rempart_api::{Kind, Phase, Status, Timestamp, Urn};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome, Recorded};
@@ -192,6 +193,11 @@ impl Tx {
         }
     }
 
+    /// Of the request at work; none for what the control plane does by itself.
+    pub(crate) fn request_id(&self) -> Option<Uuid> {
+        self.request_id
+    }
+
     /// Writes an object.
     pub(crate) fn write(&mut self, mut object: Object) -> Arc<Object> {
         object.changed_index = self.index;
@@ -213,6 +219,9 @@ impl Tx {
         let targets = self.state.strong_targets(&old);
         self.before.entry(old.urn.clone()).or_insert(Some(old.clone()));
         self.state.remove(urn);
+        if urn.kind == Kind::Workspace {
+            self.remove(&creators_assignment(&old));
+        }
         for next in targets.into_iter().chain(old.urn.parent()) {
             self.finish_deletion(&next);
             self.release(&next);

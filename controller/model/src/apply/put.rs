@@ -108,6 +108,7 @@ impl Tx {
                 let new = new.clone();
                 self.settle_public_ip(&mut object, &new)?;
             }
+            (Spec::Workspace(_), None) => self.assign_creator(&object),
             (Spec::AddressPool(_), old) => self.check_pool(&object, old)?,
             (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
             (Spec::Instance(new), Some(Spec::Instance(old))) => {

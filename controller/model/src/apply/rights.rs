@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use rempart_api::authorization::{RoleAssignmentSpec, RoleScope};
 use rempart_api::{Kind, Urn};
+use uuid::Uuid;
 
 use super::Tx;
 use super::check::identity;
+use super::hosts::MADE;
 use crate::command::PutCommand;
 use crate::kinds::{Spec, Strength};
 use crate::object::Object;
 use crate::refusal::Refusal;
-use crate::rights::{Rights, SYSTEM_PREFIX, VerbSet};
+use crate::rights::{Rights, SYSTEM_PREFIX, VerbSet, WORKSPACE_ADMIN};
 use crate::state::SHARED_TENANT;
 
 /// System roles are the same in every tenant: nobody writes them.
@@ -21,6 +24,13 @@ pub(super) fn check_no_system_role(urn: &Urn) -> Result<(), Refusal> {
         )));
     }
     Ok(())
+}
+
+/// What [`Tx::assign_creator`] makes for a workspace: of this incarnation, and of no other by the same name.
+pub(super) fn creators_assignment(workspace: &Object) -> Urn {
+    let digits = workspace.uid.simple().to_string();
+    let name = format!("{}-creator-{}", workspace.urn.name, &digits[digits.len() - 12..]);
+    Urn::tenant(Kind::RoleAssignment, &workspace.urn.tenant, &name)
 }
 
 impl Tx {
@@ -67,6 +77,33 @@ impl Tx {
             )));
         }
         self.check_right_to_links(put, old)
+    }
+
+    /// SECA: who creates a workspace may run it. Said by an assignment that everybody sees and owners may take away; not made
+    /// for those who may anyway. It goes with the workspace.
+    pub(super) fn assign_creator(&mut self, workspace: &Object) {
+        // Only what a request made: entries of before did not, and lead to the State they led to.
+        if self.request_id().is_none() || workspace.urn.tenant == SHARED_TENANT {
+            return;
+        }
+        if self.state.holds_role(&self.actor, &workspace.urn, WORKSPACE_ADMIN) {
+            return;
+        }
+        let spec = RoleAssignmentSpec {
+            roles: vec![WORKSPACE_ADMIN.to_owned()],
+            subs: vec![self.actor.clone()],
+            scopes: vec![RoleScope {
+                workspaces: Some(vec![workspace.urn.name.clone()]),
+                ..RoleScope::default()
+            }],
+        };
+        // Beside the workspace's own, which was minted for it alone.
+        let uid = Uuid::from_u128(workspace.uid.as_u128() ^ 1);
+        let urn = creators_assignment(workspace);
+        if self.state.by_uid(uid).is_none() && self.state.get(&urn).is_none() {
+            let object = self.new_object(urn, uid, Spec::RoleAssignment(spec), &MADE);
+            self.write(object);
+        }
     }
 
     /// A reference to what lies outside is a use of it: by name alone, whether it exists or not.

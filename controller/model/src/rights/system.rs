@@ -16,6 +16,9 @@ use crate::state::SHARED_TENANT;
 /// What the names of system roles begin with. No tenant makes or deletes such a role.
 pub(crate) const SYSTEM_PREFIX: &str = "seca.";
 
+/// What the creator of a workspace is given on it.
+pub(crate) const WORKSPACE_ADMIN: &str = "seca.workspace-admin";
+
 /// When they were written, as their metadata says: 2026-11-24.
 const WRITTEN_UNIX_MS: i64 = 1_795_478_400_000;
 
@@ -47,7 +50,7 @@ static ROLES: LazyLock<Vec<SystemRole>> = LazyLock::new(|| {
     vec![
         role("seca.admin", &tenant, ALL),
         role("seca.region-admin", &[("seca.region", READ), ("seca.workspace", ALL)], ALL),
-        role("seca.workspace-admin", &[("seca.workspace", &["get", "list", "put"])], ALL),
+        role(WORKSPACE_ADMIN, &[("seca.workspace", &["get", "list", "put"])], ALL),
         role("seca.workspace-editor", &[("seca.workspace", READ)], &["get", "list", "put", "post"]),
         role("seca.workspace-viewer", &[("seca.workspace", READ)], READ),
     ]

@@ -255,3 +255,45 @@ fn system_roles_are_seen_by_every_tenant_and_written_by_none() {
         assert_eq!(world.put(&urn, spec).unwrap_err().class, RefusalClass::Forbidden);
     }
 }
+
+/// Puts a workspace as a request of the API does.
+fn make_workspace(world: &mut World, subject: &str, name: &str) -> crate::Outcome {
+    let put = world.put_command(&workspace(name), json!({}));
+    let mut envelope = world.envelope(crate::Command::Put(Box::new(put)));
+    envelope.actor = subject.to_owned();
+    envelope.trace = Some("00-1-1-01".to_owned());
+    world.apply_envelope(&envelope).outcome
+}
+
+#[test]
+fn who_creates_a_workspace_may_run_it_as_long_as_it_is_there() {
+    let mut world = World::hostless();
+    let inside = |name: &str| Urn::workspace(Kind::Instance, "t1", name, "x");
+    let assignments = |world: &World| world.state.of_tenant(Kind::RoleAssignment, "t1").count();
+    give(&mut world, "r", on("seca.workspace", &["*"], &["put", "delete"]), "bob", json!({}));
+    for name in ["a", "b"] {
+        make_workspace(&mut world, "bob", name).unwrap();
+        assert!(world.state.may("bob", &inside(name), VerbSet::ALL), "{name}");
+    }
+    assert!(!world.state.may("bob", &inside("w1"), VerbSet::GET), "what others made is not his");
+    assert_eq!(assignments(&world), 3);
+    make_workspace(&mut world, "bob", "a").unwrap();
+    assert_eq!(assignments(&world), 3, "once");
+    make_workspace(&mut world, "alice", "c").unwrap();
+    assert_eq!(assignments(&world), 3, "an owner needs none");
+    world.deleted(&workspace("a"));
+    assert!(!world.state.may("bob", &inside("a"), VerbSet::GET));
+    assert_eq!(assignments(&world), 2);
+    // Another's, by the same name.
+    make_workspace(&mut world, "alice", "a").unwrap();
+    assert!(!world.state.may("bob", &inside("a"), VerbSet::GET));
+    // It can be taken away.
+    let his = world
+        .state
+        .of_tenant(Kind::RoleAssignment, "t1")
+        .find(|found| found.urn.name.starts_with("b-creator-"));
+    let his = (*his.unwrap().urn).clone();
+    world.deleted(&his);
+    assert!(!world.state.may("bob", &inside("b"), VerbSet::GET));
+    world.deleted(&workspace("b"));
+}
