@@ -12,6 +12,7 @@ mod call;
 mod error;
 mod forward;
 mod list;
+mod rounds;
 mod trace;
 mod upload;
 
@@ -40,6 +41,8 @@ use crate::pki::{Peers, Sealer};
 use crate::raft::{Node, Proposal, ProposeError, SeeError};
 use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
+use futures_util::FutureExt as _;
+use rounds::Rounds;
 
 /// Providers advertised in the region document.
 const ADVERTISED: [Provider; 9] = [
@@ -71,6 +74,8 @@ struct Inner {
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
     lists: list::Lists,
+    /// What reads have to wait for.
+    read_indexes: Rounds<Result<u64, ServiceError>>,
     /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
     caught_up_term: AtomicU64,
 }
@@ -104,6 +109,7 @@ impl Service {
                 pressure,
                 settings,
                 lists: list::Lists::new(),
+                read_indexes: Rounds::new(),
                 caught_up_term: AtomicU64::new(0),
             }),
         }
@@ -209,15 +215,10 @@ impl Service {
     /// Returns once everything acknowledged before this call is in this replica's State.
     pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
         loop {
-            let attempt = async {
-                if self.inner.node.is_leader() {
-                    return self.read_index_as_leader().await;
-                }
-                let Some((leader, address)) = self.inner.node.leader() else {
-                    return Err(ServiceError::Fault(Fault::NoLeader));
-                };
-                self.while_it_leads(leader, self.inner.forwarder.read_index(leader, &address)).await
-            };
+            let attempt = self.inner.read_indexes.join(|| {
+                let service = self.clone();
+                async move { service.read_index().await }.boxed()
+            });
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
                 Ok(Ok(index)) => {
@@ -238,6 +239,17 @@ impl Service {
                 Ok(Err(error)) => return Err(error),
             }
         }
+    }
+
+    /// The index a linearizable read has to wait for, from the leader, whoever that is now.
+    async fn read_index(&self) -> Result<u64, ServiceError> {
+        if self.inner.node.is_leader() {
+            return self.read_index_as_leader().await;
+        }
+        let Some((leader, address)) = self.inner.node.leader() else {
+            return Err(ServiceError::Fault(Fault::NoLeader));
+        };
+        self.while_it_leads(leader, self.inner.forwarder.read_index(leader, &address)).await
     }
 
     /// What `leader` answers, unless another one takes over first: a machine that lost its power does not even hang up.
