@@ -12,7 +12,7 @@ use super::hosts::MADE;
 use crate::command::PutCommand;
 use crate::kinds::{Spec, Strength};
 use crate::object::Object;
-use crate::refusal::Refusal;
+use crate::refusal::{Fault, Refusal};
 use crate::rights::{Rights, SYSTEM_PREFIX, VerbSet, WORKSPACE_ADMIN};
 use crate::state::SHARED_TENANT;
 
@@ -31,6 +31,23 @@ pub(super) fn creators_assignment(workspace: &Object) -> Urn {
     let digits = workspace.uid.simple().to_string();
     let name = format!("{}-creator-{}", workspace.urn.name, &digits[digits.len() - 12..]);
     Urn::tenant(Kind::RoleAssignment, &workspace.urn.tenant, &name)
+}
+
+/// Rights in a tenant are its own to give. Whether the other one exists is not told.
+fn check_own_tenant(tenant: &str, assignment: &RoleAssignmentSpec) -> Result<(), Refusal> {
+    let mut faults = Vec::new();
+    for (position, scope) in assignment.scopes.iter().enumerate() {
+        for (index, named) in scope.tenants.iter().flatten().enumerate() {
+            if named != tenant {
+                let shown: String = named.chars().take(64).collect();
+                let why = format!(
+                    "an assignment reaches no further than its own tenant, {tenant}; this is {shown:?}"
+                );
+                faults.push(Fault::new(format!("/spec/scopes/{position}/tenants/{index}"), why));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(faults)) }
 }
 
 impl Tx {
@@ -57,14 +74,7 @@ impl Tx {
             _ if old.is_some_and(same) => None,
             Spec::Role(role) => self.state.not_held(giver, tenant, &[None], &Rights::of(role)),
             Spec::RoleAssignment(assignment) => {
-                let scopes = assignment.scopes.iter();
-                let named = scopes.filter_map(|scope| scope.tenants.as_ref()).flatten();
-                if let Some(other) = named.into_iter().find(|named| *named != tenant) {
-                    let shown: String = other.chars().take(64).collect();
-                    return Err(Refusal::forbidden(format!(
-                        "an assignment reaches no further than its own tenant, {tenant}; it names {shown:?}"
-                    )));
-                }
+                check_own_tenant(tenant, assignment)?;
                 self.state.more_than_held(giver, tenant, assignment)
             }
             Spec::ServiceAccount(_) => self.state.more_than_account_holds(giver, tenant, &put.urn.name),
