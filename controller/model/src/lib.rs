@@ -49,4 +49,4 @@ pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use rights::{Seen, VerbSet, system_roles};
 pub use state::{Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
-pub use view::{Presentation, view, view_of};
+pub use view::{Circumstances, Presentation, circumstances, view, view_in};

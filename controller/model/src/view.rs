@@ -4,7 +4,7 @@ mod network;
 
 use rempart_api::fleet::{HostResources, HostStatus};
 use rempart_api::{Kind, Metadata, MetadataVariant, Reference, ResourceView, Status, Urn};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::explain::{explain, host_state};
 use crate::kinds::Spec;
@@ -28,13 +28,46 @@ pub struct Presentation<'a> {
     pub verdicts: Option<&'a Verdicts>,
 }
 
-/// `object` as it is named itself.
-pub fn view(state: &State, object: &Object, show: Presentation<'_>) -> ResourceView {
-    view_of(state, object, &object.urn, show)
+/// What a view shows of other objects. Equal circumstances of one object make equal views of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Circumstances {
+    /// Why it is not plainly fine: a stable word, and words for whom it is shown to.
+    why: Option<(String, String)>,
+    around: Around,
 }
 
-/// `object` under the name it was asked by: a shared catalogue entry appears under the caller's own tenant.
-pub fn view_of(state: &State, object: &Object, asked: &Urn, show: Presentation<'_>) -> ResourceView {
+/// Members of a status that tell of other objects.
+#[derive(Debug, Clone, PartialEq)]
+enum Around {
+    /// SECA's `resourceCount`.
+    ResourceCount(u64),
+    Members(Map<String, Value>),
+}
+
+/// What `object` is shown with besides itself.
+pub fn circumstances(state: &State, object: &Object, show: Presentation<'_>) -> Circumstances {
+    let fresh = Verdicts::default();
+    let why = explain(state, object, show.verdicts.unwrap_or(&fresh));
+    Circumstances {
+        why: why.map(|why| (why.reason, if show.operator { why.operator } else { why.tenant })),
+        around: around(state, object),
+    }
+}
+
+/// `object` as it is named itself.
+pub fn view(state: &State, object: &Object, show: Presentation<'_>) -> ResourceView {
+    view_in(state, object, &object.urn, show, circumstances(state, object, show))
+}
+
+/// `object` in these circumstances, under the name it was asked by: a shared catalogue entry appears under the caller's own
+/// tenant. Of `state` it shows nothing but the region.
+pub fn view_in(
+    state: &State,
+    object: &Object,
+    asked: &Urn,
+    show: Presentation<'_>,
+    circumstances: Circumstances,
+) -> ResourceView {
     let map = |map: &rempart_api::StringMap| (!map.is_empty()).then(|| map.clone());
     ResourceView {
         labels: map(&object.labels),
@@ -42,7 +75,7 @@ pub fn view_of(state: &State, object: &Object, asked: &Urn, show: Presentation<'
         extensions: map(&object.extensions),
         metadata: metadata(state, object, asked, show.verb),
         spec: spec(object, show),
-        status: object.urn.kind.info().has_status.then(|| status(state, object, show)),
+        status: object.urn.kind.info().has_status.then(|| status(object, circumstances)),
     }
 }
 
@@ -93,26 +126,11 @@ fn spec(object: &Object, show: Presentation<'_>) -> Value {
     }
 }
 
-fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
+fn status(object: &Object, circumstances: Circumstances) -> Value {
     let mut shared: Status = object.status.clone();
-    let fresh = Verdicts::default();
-    let verdicts = show.verdicts.unwrap_or(&fresh);
-    shared.explain(explain(state, object, verdicts).as_ref().map(|why| {
-        let words = if show.operator { &why.operator } else { &why.tenant };
-        (why.reason.as_str(), words.clone())
-    }));
+    shared.explain(circumstances.why.as_ref().map(|(reason, words)| (reason.as_str(), words.clone())));
     let mut status = serde_json::to_value(&shared).unwrap_or_default();
     match (&object.spec, &object.detail) {
-        (Spec::Workspace(_), _) => {
-            let networks = Urn::workspace(Kind::Network, &object.urn.tenant, &object.urn.name, "");
-            let nested: u64 =
-                state.collection(&networks).map(|network| state.child_count(&network.urn)).sum();
-            status["resourceCount"] = json!(state.child_count(&object.urn) + nested);
-        }
-        (Spec::Tenant(_), _) => status["usage"] = json!(state.usage(&object.urn.name, "")),
-        (Spec::WorkspaceQuota(_), _) => {
-            status["usage"] = json!(state.usage(&object.urn.tenant, &object.urn.name));
-        }
         (_, Detail::Instance(instance)) => {
             status["powerState"] = json!(instance.power_state);
             if let Some(since) = instance.power_state_since {
@@ -121,25 +139,59 @@ fn status(state: &State, object: &Object, show: Presentation<'_>) -> Value {
         }
         (Spec::BlockStorage(spec), Detail::Volume(volume)) => {
             status["sizeGB"] = json!(volume.realised_size_gb.unwrap_or(spec.size_gb));
-            if let Some(user) = state.referrers(&object.urn).find(|user| user.urn.kind == Kind::Instance) {
-                status["attachedTo"] = json!(Reference::to_urn(&user.urn));
-            }
         }
         (_, Detail::Image(image)) => {
             let bytes =
                 image.content.as_ref().map_or(u64::from(image.size_gb) << 30, |blob| blob.virtual_size_bytes);
             status["sizeMB"] = json!(bytes.div_ceil(1 << 20).max(1));
         }
-        (_, Detail::Host(host)) => {
-            if let (Ok(Value::Object(own)), Some(status)) =
-                (serde_json::to_value(host_status(state, object, host)), status.as_object_mut())
-            {
-                status.extend(own);
+        _ => network::add_own(object, &mut status),
+    }
+    match circumstances.around {
+        Around::ResourceCount(count) => status["resourceCount"] = json!(count),
+        Around::Members(members) => {
+            if let Some(status) = status.as_object_mut() {
+                status.extend(members);
             }
         }
-        _ => network::add(state, object, &mut status),
     }
     status
+}
+
+fn around(state: &State, object: &Object) -> Around {
+    let mut members = Map::new();
+    match (&object.spec, &object.detail) {
+        (Spec::Workspace(_), _) => return Around::ResourceCount(resource_count(state, &object.urn)),
+        (Spec::Tenant(_), _) => {
+            _ = members.insert("usage".to_owned(), json!(state.usage(&object.urn.name, "")))
+        }
+        (Spec::WorkspaceQuota(_), _) => {
+            let usage = state.usage(&object.urn.tenant, &object.urn.name);
+            members.insert("usage".to_owned(), json!(usage));
+        }
+        (Spec::BlockStorage(_), _) => {
+            if let Some(user) = state.referrers(&object.urn).find(|user| user.urn.kind == Kind::Instance) {
+                members.insert("attachedTo".to_owned(), json!(Reference::to_urn(&user.urn)));
+            }
+        }
+        (_, Detail::Host(host)) => {
+            if let Ok(Value::Object(own)) = serde_json::to_value(host_status(state, object, host)) {
+                members = own;
+            }
+        }
+        _ => network::add_around(state, object, &mut members),
+    }
+    Around::Members(members)
+}
+
+/// Everything in a workspace, that in its networks too.
+fn resource_count(state: &State, workspace: &Urn) -> u64 {
+    let direct = state.child_count(workspace);
+    if direct == 0 {
+        return 0;
+    }
+    let networks = Urn::workspace(Kind::Network, &workspace.tenant, &workspace.name, "");
+    direct + state.collection(&networks).map(|network| state.child_count(&network.urn)).sum::<u64>()
 }
 
 fn host_status(state: &State, object: &Object, host: &HostDetail) -> HostStatus {

@@ -35,7 +35,9 @@ pub use upload::Uploads;
 
 use crate::auth::Authenticator;
 use crate::console::Consoles;
-use crate::service::{Body as Sent, Call, Caller, Page, Reply, Request, Service, ServiceError, traceparent};
+use crate::service::{
+    Body as Sent, Call, Caller, Json, Page, Reply, Request, Service, ServiceError, traceparent,
+};
 use answered::{Asked, answered};
 use problem::Failure;
 use route::{Route, Target};
@@ -172,12 +174,15 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
     Ok(match reply {
         Reply::Resource { created, view } if put && created => {
             let location = format!("{}{}", settings.public_url, head.uri.path());
-            (StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response()
+            (StatusCode::CREATED, [(header::LOCATION, location)], json(view)).into_response()
         }
-        Reply::Resource { view, .. } => axum::Json(view).into_response(),
-        Reply::List(list) => axum::Json(list).into_response(),
+        Reply::Resource { view: text, .. } | Reply::List(text) => json(text).into_response(),
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
+}
+
+fn json(text: Json) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], text.bytes())
 }
 
 /// Who asks, by the one authorization header there is.

@@ -22,6 +22,8 @@ pub struct Leadership {
     /// Whether that is this replica. It may already have been replaced without knowing; only a commit, or
     /// [`Node::read_index`](super::Node::read_index), tells.
     pub is_me: bool,
+    /// On a leader that is the only voter: the index of the entry that made it so.
+    pub alone_since: Option<u64>,
 }
 
 /// The part a replica plays.
@@ -114,14 +116,18 @@ pub(super) async fn follow(raft: &Raft, leadership: &watch::Sender<Leadership>) 
         let now = {
             let report = reports.borrow_watched();
             let is_me = report.state == ServerState::Leader && report.current_leader == Some(report.id);
-            Leadership { term: report.vote.leader_id.term, leader: report.current_leader, is_me }
+            let members = &report.membership_config;
+            let alone = is_me && members.voter_ids().eq([report.id]);
+            let alone_since = members.log_id().filter(|_| alone).map(|id| id.index);
+            Leadership { term: report.vote.leader_id.term, leader: report.current_leader, is_me, alone_since }
         };
         leadership.send_if_modified(|known| std::mem::replace(known, now) != now);
         if reports.changed().await.is_err() {
             break;
         }
     }
-    leadership.send_modify(|known| *known = Leadership { leader: None, is_me: false, ..*known });
+    leadership
+        .send_modify(|known| *known = Leadership { leader: None, is_me: false, alone_since: None, ..*known });
     match raft.metrics().borrow_watched().running_state.clone() {
         Ok(()) => "consensus stopped".to_owned(),
         Err(fatal) => fatal.to_string(),

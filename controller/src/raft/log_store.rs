@@ -56,6 +56,11 @@ impl LogStore {
         self.tail.durable()
     }
 
+    /// For who is not openraft.
+    pub(crate) fn tail(&self) -> Arc<LogTail> {
+        Arc::clone(&self.tail)
+    }
+
     fn send(&self, request: Request) -> io::Result<()> {
         self.requests.send(request).map_err(|_| io::Error::other("the thread that writes the log is gone"))
     }

@@ -17,7 +17,7 @@ use rempart_wal::{Wal, WalReader};
 use tokio::sync::watch;
 
 use super::{
-    engine::{Entry, LogId, Vote},
+    engine::{Entry, EntryPayload, LeaderId, LogId, Vote},
     log_writer::{COMMITTED, PURGED, VOTE, place},
     record,
 };
@@ -52,6 +52,8 @@ struct Memory {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    /// Index of the newest entry taken in by this process that changes who takes part.
+    members: Option<u64>,
     /// Consecutive; the last one is the last of the log.
     tail: VecDeque<Entry>,
     bytes: usize,
@@ -67,6 +69,9 @@ impl Memory {
     fn push(&mut self, entry: Entry) {
         self.bytes += record::entry_bytes(&entry) + OVERHEAD_BYTES;
         self.last = Some(entry.log_id);
+        if matches!(entry.payload, EntryPayload::Membership(_)) {
+            self.members = self.members.max(Some(entry.log_id.index));
+        }
         self.tail.push_back(entry);
     }
 
@@ -125,6 +130,16 @@ impl LogTail {
     /// The last vote, once it is on disk.
     pub(super) fn set_vote(&self, vote: Vote) {
         self.write().vote = Some(vote);
+    }
+
+    /// Whether the last vote is for `me` in `term`, and nothing after the entry `members` changed who takes part.
+    ///
+    /// openraft tells the store of both before anybody else can hear of them: a vote before it is given, an entry before
+    /// it is sent.
+    pub(super) fn still(&self, me: u64, term: u64, members: u64) -> bool {
+        let memory = self.read();
+        let voted = |vote: &Vote| vote.leader_id == LeaderId { term, node_id: me };
+        memory.vote.as_ref().is_some_and(voted) && memory.members <= Some(members)
     }
 
     /// The last entry that was purged, and the last there is (the same if there is no other).

@@ -28,7 +28,7 @@ use super::{
     error::{ProposeError, SeeError, StartError, TransferError, WaitError},
     leadership,
     log_store::{LogStore, WriterThread},
-    log_tail::Durable,
+    log_tail::{Durable, LogTail},
     network::Network,
     state_machine::{MachineThread, StateMachine},
 };
@@ -43,6 +43,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     settings: Settings,
     raft: Raft,
+    log: Arc<LogTail>,
     network: Network,
     room: Arc<Semaphore>,
     applied: watch::Receiver<Option<u64>>,
@@ -79,7 +80,7 @@ impl Node {
             .map_err(io::Error::other)
             .flatten()
             .map_err(|source| StartError::Log { dir: settings.log_dir.display().to_string(), source })?;
-        let durable = log.durable();
+        let (durable, tail) = (log.durable(), log.tail());
 
         let (applied_sender, applied) = watch::channel(None);
         let (machine, machine_thread) =
@@ -106,6 +107,7 @@ impl Node {
         Ok(Self(Arc::new(Inner {
             settings,
             raft,
+            log: tail,
             network,
             room,
             applied,
@@ -199,6 +201,18 @@ impl Node {
             }
             Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
         }
+    }
+
+    /// The term in which this replica leads and is the only one that votes, at this moment: then what it has published
+    /// contains all that was acknowledged in this term, and there is nobody to ask. Says nothing about earlier terms.
+    ///
+    /// openraft's reports come after the fact; what makes this exact is that the log has seen neither another vote nor
+    /// other members since (see [`LogTail::still`]).
+    #[must_use]
+    pub fn leads_alone(&self) -> Option<u64> {
+        let known = *self.0.leadership.borrow();
+        let since = known.alone_since.filter(|_| known.is_me)?;
+        self.0.log.still(self.replica_id(), known.term, since).then_some(known.term)
     }
 
     /// Waits until the entry `index` is applied here and its state published.

@@ -2,13 +2,14 @@
 
 use rempart_api::storage::BlobSpec;
 use rempart_api::workspace::WorkspaceSpec;
-use rempart_api::{ResourceList, ResourceView, StringMap, Urn};
+use rempart_api::{StringMap, Urn};
 use rempart_model::{HostAction, PowerAction, Spec, VerbSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::authorise::Caller;
 use super::list::selector::Selector;
+use super::shown::Json;
 
 /// One call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -190,15 +191,15 @@ impl Deleted {
 /// What was answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Reply {
-    /// A resource.
+    /// A resource: a [`rempart_api::ResourceView`].
     Resource {
         /// It did not exist before.
         created: bool,
         /// As the caller may see it.
-        view: Box<ResourceView>,
+        view: Json,
     },
-    /// A page.
-    List(ResourceList),
+    /// A page: a [`rempart_api::ResourceList`].
+    List(Json),
     /// Accepted, nothing to show.
     Accepted,
 }

@@ -1,7 +1,7 @@
 //! Pages of a collection, by name.
 //!
 //! ```text
-//!   token -> name after which to begin -> slices of the collection, in order -> views -> token of the next page
+//!   token -> name after which to begin -> slices of the collection, in order -> texts -> token of the next page
 //! ```
 //!
 //! What always holds: a page is of one State; it begins behind a name, so that what is created or deleted between two pages
@@ -17,15 +17,15 @@
 
 use std::sync::Arc;
 
-use rempart_api::{ListMetadata, ResourceList, ResourceView, Urn};
+use rempart_api::{ListMetadata, Urn};
 use rempart_model::placement::Verdicts;
-use rempart_model::{Object, Presentation, SHARED_TENANT, Seen, State, system_roles, view_of};
+use rempart_model::{Object, Presentation, SHARED_TENANT, Seen, State, system_roles};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::{Deleted, Page};
 use super::error::{Fault, ServiceError};
-use super::opened;
+use super::shown::{Json, Shown};
 use crate::pki::Sealer;
 
 pub(super) mod selector;
@@ -42,6 +42,7 @@ const VIEWS: usize = 500;
 pub(super) struct Lists {
     /// For slices beyond a page's first.
     searches: Semaphore,
+    shown: Arc<Shown>,
 }
 
 /// What is asked for.
@@ -64,8 +65,8 @@ struct Found {
 }
 
 impl Lists {
-    pub(super) fn new() -> Lists {
-        Lists { searches: Semaphore::new(1) }
+    pub(super) fn new(shown: Arc<Shown>) -> Lists {
+        Lists { searches: Semaphore::new(1), shown }
     }
 
     /// One page.
@@ -79,7 +80,7 @@ impl Lists {
         show: &(dyn Fn() -> Presentation<'a> + Sync),
         sealer: &Sealer,
         deadline: Instant,
-    ) -> Result<ResourceList, ServiceError> {
+    ) -> Result<Json, ServiceError> {
         let Query { from, page, .. } = *query;
         if let Some(parent) = from.parent()
             && state.get(&parent).is_none()
@@ -98,27 +99,51 @@ impl Lists {
             slice(state, query, &mut found);
             tokio::task::yield_now().await;
         }
-        let mut items = Vec::with_capacity(found.objects.len());
-        for objects in found.objects.chunks(VIEWS) {
-            views(state, from, objects, show(), sealer, &mut items)?;
-            if items.len() < found.objects.len() {
+        let mut text = br#"{"items":["#.to_vec();
+        for (round, objects) in found.objects.chunks(VIEWS).enumerate() {
+            if round > 0 {
+                text.push(b',');
                 tokio::task::yield_now().await;
             }
+            self.write(state, &from.tenant, objects, show(), sealer, &mut text)?;
         }
         let info = from.kind.info();
         let resource = match from.network.as_str() {
             "" => info.collection.to_owned(),
             network => format!("networks/{network}/{}", info.collection),
         };
-        Ok(ResourceList {
-            items,
-            metadata: ListMetadata {
-                provider: info.provider.id().to_owned(),
-                resource,
-                verb: show().verb.to_owned(),
-                skip_token: found.more.then(|| token::write(sealer, from, page, &found.seen)),
-            },
-        })
+        let metadata = Json::of(&ListMetadata {
+            provider: info.provider.id().to_owned(),
+            resource,
+            verb: show().verb.to_owned(),
+            skip_token: found.more.then(|| token::write(sealer, from, page, &found.seen)),
+        })?;
+        text.extend_from_slice(br#"],"metadata":"#);
+        text.extend_from_slice(&metadata.bytes());
+        text.push(b'}');
+        Ok(Json::written(text))
+    }
+
+    /// Writes objects of one State, as a reader in `tenant` sees them.
+    fn write(
+        &self,
+        state: &State,
+        tenant: &str,
+        objects: &[Arc<Object>],
+        show: Presentation<'_>,
+        sealer: &Sealer,
+        text: &mut Vec<u8>,
+    ) -> Result<(), ServiceError> {
+        // Many that wait for the same are explained at the cost of one.
+        let verdicts = Verdicts::default();
+        let show = Presentation { verdicts: Some(&verdicts), ..show };
+        for (position, object) in objects.iter().enumerate() {
+            if position > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(&self.shown.text(state, object, tenant, show, sealer)?.bytes());
+        }
+        Ok(())
     }
 }
 
@@ -177,24 +202,6 @@ fn is_wanted(query: &Query<'_>, object: &Object) -> bool {
         Deleted::Only => object.is_deleting(),
     };
     by_deletion && page.selector.as_ref().is_none_or(|selector| selector.matches(&object.labels))
-}
-
-fn views(
-    state: &State,
-    from: &Urn,
-    objects: &[Arc<Object>],
-    show: Presentation<'_>,
-    sealer: &Sealer,
-    items: &mut Vec<ResourceView>,
-) -> Result<(), ServiceError> {
-    // Many that wait for the same are explained at the cost of one.
-    let verdicts = Verdicts::default();
-    let show = Presentation { verdicts: Some(&verdicts), ..show };
-    for object in objects {
-        let asked = Urn { name: object.urn.name.clone(), ..from.clone() };
-        items.push(view_of(state, &*opened(sealer, object)?, &asked, show));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

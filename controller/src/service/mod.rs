@@ -13,18 +13,18 @@ mod error;
 mod forward;
 mod list;
 mod rounds;
+mod shown;
 mod trace;
 mod upload;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rempart_api::{Kind, Phase, Provider, ResourceView, Urn};
+use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Object, Outcome, PowerCommand,
-    Presentation, PutCommand, State, view_of,
+    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
+    PutCommand, State, view,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -34,6 +34,7 @@ pub use authorise::Caller;
 pub use call::{Body, Call, Deleted, Page, Reply, Request};
 pub use error::{Fault, ServiceError};
 pub use list::selector::Selector;
+pub use shown::Json;
 pub use trace::traceparent;
 pub use upload::UploadTarget;
 
@@ -43,6 +44,7 @@ use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
 use futures_util::FutureExt as _;
 use rounds::Rounds;
+use shown::{Shown, opened};
 
 /// Providers advertised in the region document.
 const ADVERTISED: [Provider; 9] = [
@@ -74,6 +76,7 @@ struct Inner {
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
     lists: list::Lists,
+    shown: Arc<Shown>,
     /// What reads have to wait for.
     read_indexes: Rounds<Result<u64, ServiceError>>,
     /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
@@ -100,6 +103,7 @@ impl Service {
         settings: Settings,
     ) -> Service {
         let forwarder = Forwarder::new(peers);
+        let shown = Arc::new(Shown::new());
         Service {
             inner: Arc::new(Inner {
                 node,
@@ -108,7 +112,8 @@ impl Service {
                 sealer,
                 pressure,
                 settings,
-                lists: list::Lists::new(),
+                lists: list::Lists::new(shown.clone()),
+                shown,
                 read_indexes: Rounds::new(),
                 caught_up_term: AtomicU64::new(0),
             }),
@@ -214,6 +219,18 @@ impl Service {
 
     /// Returns once everything acknowledged before this call is in this replica's State.
     pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
+        let alone = self.inner.node.leads_alone();
+        if alone.is_some_and(|term| self.inner.caught_up_term.load(Ordering::Acquire) == term) {
+            return Ok(());
+        }
+        self.ask_and_catch_up(deadline).await?;
+        if let Some(term) = alone {
+            self.inner.caught_up_term.store(term, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    async fn ask_and_catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
         loop {
             let attempt = self.inner.read_indexes.join(|| {
                 let service = self.clone();
@@ -299,11 +316,9 @@ impl Service {
         match &request.call {
             Call::Get { urn } => {
                 let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
-                // Where it was asked for, by its own name: SKUs have several spellings.
-                let asked = Urn { name: object.urn.name.clone(), ..urn.clone() };
-                let object = opened(&self.inner.sealer, object)?;
-                let view = view_of(&state, &object, &asked, self.presentation("GET", operator));
-                Ok(Reply::Resource { created: false, view: Box::new(view) })
+                let show = self.presentation("GET", operator);
+                let view = self.inner.shown.text(&state, object, &urn.tenant, show, &self.inner.sealer)?;
+                Ok(Reply::Resource { created: false, view })
             }
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
@@ -364,8 +379,9 @@ impl Service {
             Ok(Answer::Put { created, object }) => {
                 let state = self.inner.replica.state();
                 let show = self.presentation("PUT", operator);
-                let view = put_view(&state, &*opened(&self.inner.sealer, object)?, show);
-                Ok(Reply::Resource { created: *created, view: Box::new(view) })
+                // As this PUT left it; explanations look at the State as it is now.
+                let view = Json::of(&view(&state, &*opened(&self.inner.sealer, object)?, show))?;
+                Ok(Reply::Resource { created: *created, view })
             }
             Ok(Answer::Accepted | Answer::Done) => {
                 tracing::debug!(request_id = %request.id, "accepted");
@@ -429,16 +445,6 @@ impl Service {
     fn authorise(&self, state: &State, request: &Request) -> Result<bool, ServiceError> {
         authorise::authorise(state, &request.caller, &request.call)
     }
-}
-
-/// The object as this PUT left it; explanations look at the State as it is now.
-fn put_view(state: &State, object: &Object, show: Presentation<'_>) -> ResourceView {
-    view_of(state, object, &object.urn, show)
-}
-
-/// The object as its owner and its operators see it: with its secrets in clear.
-fn opened<'a>(sealer: &Sealer, object: &'a Object) -> Result<Cow<'a, Object>, ServiceError> {
-    sealer.open(object).map_err(|closed| ServiceError::Fault(Fault::Internal(closed.to_string())))
 }
 
 /// The host for a new instance, on the State as it is now; verified when applied.

@@ -11,7 +11,11 @@ use serde_json::json;
 
 use super::load::{self, Speed};
 
-const CONNECTIONS: [usize; 4] = [1, 8, 32, 256];
+/// `BENCH_CONNECTIONS=8,32` measures with these instead.
+fn connections() -> Vec<usize> {
+    let given = std::env::var("BENCH_CONNECTIONS").unwrap_or_else(|_| "1,8,32,256".to_owned());
+    given.split(',').map(|count| count.trim().parse().expect("BENCH_CONNECTIONS: numbers")).collect()
+}
 
 /// One figure lasts so long.
 const LASTS: Duration = Duration::from_secs(3);
@@ -52,7 +56,7 @@ async fn figures(cluster: &Cluster, replicas: usize, round: &str) {
     let address = cluster.layout.url(replicas).trim_start_matches("http://").to_owned();
     let token = cluster.layout.token("alice").expect("a token").trim().to_owned();
     let base = "/providers/seca.workspace/v1/tenants/acme/workspaces";
-    for connections in CONNECTIONS {
+    for connections in connections() {
         let fixed = request("GET", "/healthz", &token, "");
         let speed = load::run(&address, connections, LASTS, move |_, _| fixed.clone()).await;
         show("static answer", connections, &speed);

@@ -2,15 +2,15 @@
 
 use rempart_api::network::{RouteTableSpec, SecurityGroupSpec};
 use rempart_api::{Kind, Phase, Reference, Status, Urn};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::apply::given;
 use crate::kinds::{MAX_RULES, Spec, Target, target_of};
 use crate::object::{Detail, Object};
 use crate::state::State;
 
-/// Adds to `status` what `object` has.
-pub(super) fn add(state: &State, object: &Object, status: &mut Value) {
+/// Adds to `status` what `object` has itself.
+pub(super) fn add_own(object: &Object, status: &mut Value) {
     match (&object.spec, &object.detail) {
         (Spec::Network(_), detail) => {
             let blocks = given(&object.spec, detail);
@@ -19,33 +19,43 @@ pub(super) fn add(state: &State, object: &Object, status: &mut Value) {
                 status["additionalCidrs"] = json!(blocks.additional);
             }
         }
-        (Spec::Subnet(spec), detail) => {
-            status["cidr"] = json!(given(&object.spec, detail).cidr);
-            if let Ok(table) = state.resolve(&spec.route_table_ref, Kind::RouteTable, &object.urn)
-                && state.get(&table).is_some()
-            {
-                status["routeTableRef"] = json!(Reference::to_urn(&table));
-            }
-        }
-        (Spec::RouteTable(table), _) => status["routes"] = routes(state, object, table),
-        (Spec::SecurityGroup(group), _) => status["rules"] = rules(state, object, group),
+        (Spec::Subnet(_), detail) => status["cidr"] = json!(given(&object.spec, detail).cidr),
         (_, Detail::Nic(nic)) => {
             status["addresses"] = json!(nic.addresses);
             status["macAddress"] = json!(nic.mac);
+        }
+        (_, Detail::PublicIp(public)) => status["ipAddress"] = json!(public.address),
+        _ => {}
+    }
+}
+
+/// Adds what is to be said of it and others.
+pub(super) fn add_around(state: &State, object: &Object, members: &mut Map<String, Value>) {
+    let mut say = |member: &str, value: Value| _ = members.insert(member.to_owned(), value);
+    match (&object.spec, &object.detail) {
+        (Spec::Subnet(spec), _) => {
+            if let Ok(table) = state.resolve(&spec.route_table_ref, Kind::RouteTable, &object.urn)
+                && state.get(&table).is_some()
+            {
+                say("routeTableRef", json!(Reference::to_urn(&table)));
+            }
+        }
+        (Spec::RouteTable(table), _) => say("routes", routes(state, object, table)),
+        (Spec::SecurityGroup(group), _) => say("rules", rules(state, object, group)),
+        (_, Detail::Nic(_)) => {
             let links = object.spec.links().into_iter().filter(|link| link.kind == Kind::PublicIp);
             let public: Vec<_> = links
                 .filter_map(|link| state.target(object, &link).ok())
                 .map(|address| Reference::to_urn(&address))
                 .collect();
             if !public.is_empty() {
-                status["publicIpRefs"] = json!(public);
+                say("publicIpRefs", json!(public));
             }
         }
-        (_, Detail::PublicIp(public)) => {
-            status["ipAddress"] = json!(public.address);
+        (_, Detail::PublicIp(_)) => {
             if let Some(nic) = state.referrers(&object.urn).next() {
                 let instance = state.referrers(&nic.urn).find(|user| user.urn.kind == Kind::Instance);
-                status["attachedTo"] = json!(Reference::to_urn(&instance.unwrap_or(nic).urn));
+                say("attachedTo", json!(Reference::to_urn(&instance.unwrap_or(nic).urn)));
             }
         }
         _ => {}

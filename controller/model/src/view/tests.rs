@@ -70,9 +70,13 @@ fn furnished() -> (World, Vec<Urn>) {
     (world, urns)
 }
 
+fn named(world: &World, object: &Object, asked: &Urn) -> ResourceView {
+    view_in(&world.state, object, asked, SHOW, circumstances(&world.state, object, SHOW))
+}
+
 fn shown(world: &World, urn: &Urn) -> Value {
     let object = world.state.get_visible(urn).unwrap_or_else(|| panic!("{urn} is not visible"));
-    serde_json::to_value(view_of(&world.state, object, urn, SHOW)).unwrap()
+    serde_json::to_value(named(world, object, urn)).unwrap()
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn what_the_shared_catalogue_holds_appears_under_the_askers_tenant() {
     assert_eq!(view["metadata"]["ref"], "seca.compute/v1/tenants/t1/skus/seca.dxs");
     assert_eq!(view["metadata"]["region"], "eu-1");
     assert_eq!(view["spec"], json!({"vCPU": 1, "ram": 1}));
-    let original = view_of(&world.state, world.state.get_visible(&own).unwrap(), &own, SHOW);
+    let original = named(&world, world.state.get_visible(&own).unwrap(), &own);
     assert_eq!(serde_json::to_value(original).unwrap(), view);
     for spelling in ["SECA.DXS", "dxs", "DXS", "seca.dxs"] {
         for tenant in ["t1", "public"] {

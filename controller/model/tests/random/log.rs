@@ -6,11 +6,29 @@ use std::sync::Arc;
 use rempart_api::{Kind, Phase, Timestamp, Urn};
 use rempart_model::{
     Answer, Applied, Change, Command, DesiredObject, Detail, ENVELOPE_FORMAT, Envelope, HardwareDisk, Object,
-    ObjectReport, OffCause, Outcome, PowerAction, Recorded, State,
+    ObjectReport, OffCause, Outcome, PowerAction, Presentation, Recorded, State, circumstances, view,
 };
 use uuid::Uuid;
 
 use crate::hosts;
+
+/// Views are compared after every so manieth entry: all of them is much to write.
+const SHOWN_EVERY: usize = 16;
+
+/// What is kept of a view for as long as its circumstances are the same would be made the same again.
+fn check_views(before: &State, after: &State) {
+    for operator in [false, true] {
+        let show =
+            Presentation { public_url: "http://api", providers: &[], verb: "GET", operator, verdicts: None };
+        let same =
+            |object: &&Arc<Object>| before.get(&object.urn).is_some_and(|old| Arc::ptr_eq(old, object));
+        for object in after.objects().filter(same) {
+            if circumstances(before, object, show) == circumstances(after, object, show) {
+                assert_eq!(view(before, object, show), view(after, object, show));
+            }
+        }
+    }
+}
 
 /// A consumer of changes, like the one that writes Postgres: it never looks into the State.
 #[derive(Clone, Default)]
@@ -127,6 +145,9 @@ impl Log {
         );
         self.check_versions(envelope, &applied);
         self.check_desired(&applied.changes);
+        if self.entries.len().is_multiple_of(SHOWN_EVERY) {
+            check_views(&state_before, &self.state);
+        }
         self.count(envelope, &applied);
         applied.outcome
     }

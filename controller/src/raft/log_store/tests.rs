@@ -6,7 +6,7 @@ use openraft::{RaftLogReader, entry::RaftEntry, storage::RaftLogStorage, type_co
 
 use super::*;
 use crate::raft::{
-    engine::{LeaderId, log_id},
+    engine::{LeaderId, Membership, log_id},
     machine::Proposal,
 };
 
@@ -24,6 +24,29 @@ async fn append(log: &mut LogStore, entries: Vec<Entry>) {
 async fn indices(log: &mut LogStore, range: Range<u64>) -> Vec<u64> {
     let entries = log.get_log_reader().await.try_get_log_entries(range).await.unwrap();
     entries.iter().map(|entry| entry.log_id.index).collect()
+}
+
+/// What a replica knows of its own leadership holds until the log is told of another vote or other members: both before
+/// anybody else hears of them.
+#[tokio::test]
+async fn another_vote_or_other_members_end_what_was_known_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _thread) = LogStore::open(dir.path(), 1 << 20).unwrap();
+    let tail = log.tail();
+    let vote = |term, node_id| Vote { leader_id: LeaderId { term, node_id }, committed: true };
+    let members = |index| Entry::new_membership(log_id(3, 1, index), Membership::default());
+    assert!(!tail.still(1, 3, 0), "nobody has voted yet");
+    log.save_vote(&vote(3, 1)).await.unwrap();
+    append(&mut log, vec![members(0), entry(3, 1, 10)]).await;
+    assert!(tail.still(1, 3, 0));
+    assert!(!tail.still(2, 3, 0) && !tail.still(1, 2, 0), "another's leadership, another term");
+    // Before it is on disk, too: then it may already be on its way to the others.
+    let (sender, _flushed) = Types::oneshot();
+    log.append([members(2)], Flushed::signal(sender)).await.unwrap();
+    assert!(!tail.still(1, 3, 0));
+    assert!(tail.still(1, 3, 2), "known by now");
+    log.save_vote(&vote(4, 2)).await.unwrap();
+    assert!(!tail.still(1, 3, 2));
 }
 
 #[tokio::test]

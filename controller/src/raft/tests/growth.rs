@@ -12,6 +12,25 @@ async fn one_replica_is_a_cluster() {
     cluster.agree("alone").await;
 }
 
+/// Reads of a replica that leads alone ask nobody: it has to know that it does, and stop to as soon as it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leads_alone_knows_and_nobody_does_among_others() {
+    let mut cluster = Cluster::founded(1).await;
+    cluster.write("alone").await;
+    let first = eventually("it leads alone", || cluster.node(1).leads_alone()).await;
+    assert_eq!(first, cluster.node(1).status().term);
+    cluster.kill(1).await;
+    cluster.start(1).await;
+    let second = eventually("it leads alone again", || cluster.node(1).leads_alone()).await;
+    assert!(second > first, "another term, of which nothing is known by the first");
+
+    let cluster = Cluster::founded(3).await;
+    cluster.write("together").await;
+    for id in 1..=3 {
+        assert_eq!(cluster.node(id).leads_alone(), None, "replica {id}");
+    }
+}
+
 /// The founder waits for all of them, so that none of them can already be part of something.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_founded_before_all_are_there() {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rempart_api::tenancy::{Quota, TenantSpec};
-use rempart_api::{Kind, StringMap, Timestamp};
+use rempart_api::{Kind, ResourceList, StringMap, Timestamp};
 use rempart_model::{Command, ENVELOPE_FORMAT, Envelope, Founding, PutCommand, Spec};
 use uuid::Uuid;
 
@@ -85,7 +85,9 @@ async fn ask(state: &State, page: &Page) -> Result<(Vec<String>, Option<String>)
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     let from = Urn::global(Kind::Tenant, "");
-    let list = Lists::new().list(state, &all(&from, page), &show, &sealer(), deadline).await?;
+    let list =
+        Lists::new(Arc::new(Shown::new())).list(state, &all(&from, page), &show, &sealer(), deadline).await?;
+    let list: ResourceList = serde_json::from_slice(&list.bytes()).unwrap();
     let names = list.items.into_iter().map(|item| item.metadata.name).collect();
     Ok((names, list.metadata.skip_token))
 }
@@ -156,7 +158,7 @@ async fn many_stars_over_many_labels_end_a_page_sooner() {
 #[tokio::test]
 async fn a_search_for_nothing_waits_for_its_turn_and_not_for_ever() {
     let state = tenants(0..SLICE + 1, &[]);
-    let lists = Lists::new();
+    let lists = Lists::new(Arc::new(Shown::new()));
     let _searching = lists.searches.acquire().await.unwrap();
     let show =
         || Presentation { public_url: "", providers: &[], verb: "GET", operator: false, verdicts: None };
