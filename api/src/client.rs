@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{Problem, ResourceList, ResourceView, Urn};
 
+mod cluster;
 mod upload;
 
 /// How long a call may take, an upload aside.

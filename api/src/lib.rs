@@ -9,6 +9,7 @@ pub mod authorization;
 pub mod catalogue;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod cluster;
 pub mod compute;
 pub mod console;
 pub mod fleet;

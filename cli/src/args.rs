@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::kinds::KindName;
 use crate::output::Format;
 use crate::session::Wishes;
-use crate::{apply, argument, console, context, host, image, launch, power};
+use crate::{apply, argument, cluster, console, context, host, image, launch, power};
 
 const AFTER: &str = "\
 Kinds go by singular, plural and short names: instance (vm), volume (vol), image, sku, storage-sku, network, ...
@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// A hypervisor host (for operators)
     #[command(subcommand)]
     Host(host::Command),
+    /// The controllers themselves (for operators)
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Write the completions of a shell
     #[command(after_help = "bash: source <(rempart completion bash)\n\
                             zsh:  rempart completion zsh > \"${fpath[1]}/_rempart\"\n\

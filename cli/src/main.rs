@@ -7,6 +7,7 @@
 mod apply;
 mod args;
 mod argument;
+mod cluster;
 mod columns;
 mod config;
 mod console;
@@ -132,6 +133,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<()> {
         }
         Command::Hosts => resources::list(&open()?, format, rempart_api::Kind::Host, None).await,
         Command::Host(command) => host::run(&open()?, format, command).await,
+        Command::Cluster(command) => cluster::run(&open()?, format, command).await,
         Command::Context(_) | Command::Completion { .. } | Command::Version => Ok(()),
     }
 }

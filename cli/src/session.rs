@@ -287,6 +287,11 @@ impl<'a> Session<'a> {
         self.advise(Failure::of_call(&format!("{verb} {}", full_name(urn)), error), error, urn)
     }
 
+    /// What became of a call that is about no resource.
+    pub(crate) fn failed(&self, what: &str, error: &ClientError) -> Failure {
+        self.advise(Failure::of_call(what, error), error, &Urn::global(Kind::Region, ""))
+    }
+
     /// With what the place and the token suggest to do next.
     fn advise(&self, failure: Failure, error: &ClientError, urn: &Urn) -> Failure {
         let context = self.settings.context.as_deref().unwrap_or("NAME");

@@ -119,6 +119,14 @@ pub struct Run {
         value_parser = clap::value_parser!(u64).range(200..=60_000)
     )]
     pub election_ms: u64,
+    /// Log behind the newest snapshot after which another one is made, in MiB; the size of the snapshot, if that is more.
+    #[arg(
+        long,
+        env = "REMPART_SNAPSHOT_AFTER_MIB",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u64).range(1..=1_048_576)
+    )]
+    pub snapshot_after_mib: u64,
     /// How long a console's token holds, in seconds.
     #[arg(
         long,
@@ -179,6 +187,16 @@ impl Run {
             silence_min: silence * 75 / 100,
             silence_max: silence,
             ..crate::raft::Timing::default()
+        }
+    }
+
+    /// Bounds of the log.
+    pub fn limits(&self) -> crate::raft::Limits {
+        let snapshot_after_bytes = self.snapshot_after_mib << 20;
+        crate::raft::Limits {
+            snapshot_after_bytes,
+            keep_bytes: snapshot_after_bytes / 4,
+            ..crate::raft::Limits::default()
         }
     }
 }

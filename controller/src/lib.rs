@@ -8,6 +8,7 @@ pub mod blob;
 pub mod config;
 pub mod console;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod pki;
 pub mod raft;

@@ -9,14 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
-use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, State};
+use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, ReplicaIntent, State};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use crate::raft::{Committed, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
-use crate::store::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write, projection::Projection};
+use crate::raft::{Committed, Frozen, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
+use crate::store::{
+    AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Whole, Write, projection::Projection,
+};
 
 pub use crate::store::projection::Pressure;
+
+mod whole;
 
 /// A replica's State, as of the newest published entry. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +90,16 @@ impl Changes {
         {
             pending.objects.insert(object.urn.clone());
         }
+    }
+
+    /// Everything may have changed.
+    fn all(&self, state: &State) {
+        for (host, pending) in self.hosts().iter_mut() {
+            pending.objects.extend(state.on_host(host).map(|object| object.urn.clone()));
+            pending.objects.insert(Arc::new(Urn::global(Kind::Host, host)));
+        }
+        self.of_hosts.fetch_add(1, Ordering::Relaxed);
+        self.ring();
     }
 
     fn ring(&self) {
@@ -165,6 +180,8 @@ pub struct Applier {
     pending: Vec<Write>,
     pending_bytes: usize,
     position: Option<Position>,
+    /// To wait on, from the thread that applies.
+    runtime: Handle,
 }
 
 /// A run of entries is handed to Postgres in pieces of about this size.
@@ -210,6 +227,7 @@ impl Applier {
             pending: Vec::new(),
             pending_bytes: 0,
             position: None,
+            runtime: Handle::current(),
         };
         Ok((applier, replica))
     }
@@ -298,6 +316,33 @@ impl Machine for Applier {
         Ok(response)
     }
 
+    fn freeze(&mut self) -> Box<dyn Frozen> {
+        Box::new(whole::Copy { state: self.state.clone(), flushed: self.projection.flushed() })
+    }
+
+    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
+        let state = whole::read(content)?;
+        if state.applied_index() != position.index() {
+            let why =
+                format!("the snapshot of {} holds the state of {}", position.index(), state.applied_index());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        // How this State came to be is not in it. The entries before are in the audit trail already.
+        let first = self.after.map_or(0, |after| after + 1);
+        let rows = Whole(Arc::new(whole::AsRows(state.clone())));
+        self.pending = vec![Write::Replace(rows), Write::AuditGap { first, last: position.index() }];
+        self.state = state;
+        self.position = Some(position.clone());
+        self.hand_over()?;
+        let mut flushed = self.projection.flushed();
+        let durable = async { flushed.wait_for(|flushed| *flushed >= self.after).await.map(drop) };
+        // In Postgres first: what is shown is never ahead of what a restart would find.
+        self.runtime.block_on(durable).map_err(|_| io::Error::other("Postgres takes no more rows"))?;
+        self.publisher.send_replace(Arc::new(self.state.clone()));
+        self.changes.all(&self.state);
+        Ok(())
+    }
+
     fn batch_applied(&mut self) {
         self.publisher.send_replace(Arc::new(self.state.clone()));
         self.changes.ring();
@@ -380,6 +425,13 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
         Command::Place(place) => ("place", place.uid.to_string()),
         Command::Capture(capture) => ("capture", capture.image.to_string()),
         Command::WindDown(command) => ("wind-down", command.tenant.clone()),
+        Command::Replica(command) => {
+            let action = match &command.intent {
+                ReplicaIntent::Join { .. } => "join",
+                ReplicaIntent::Leave => "leave",
+            };
+            (action, format!("controller {}", command.replica_id))
+        }
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::HostSeen(_) | Command::Report(_) => return None,
     };

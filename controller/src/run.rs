@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use rempart_daemon::http::TowerToHyperService;
 use rempart_daemon::{signals, systemd};
 use rempart_identity::{Accepted, WebTls, accept, peer};
+use rempart_proto::raft::v1::history_server::HistoryServer;
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,10 +27,10 @@ use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};
 use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
 use crate::replica::{Applier, Replica};
-use crate::service::{Service, Settings as ServiceSettings};
+use crate::service::{Keeping, Service, Settings as ServiceSettings};
 use crate::store::{self, Identity, Source, embedded, projection};
 use crate::telemetry::Telemetry;
-use crate::{http, service};
+use crate::{history, http, service};
 
 /// Runs a controller until SIGTERM or SIGINT, or until it cannot go on.
 ///
@@ -95,6 +96,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
 
     let raft_settings = raft::Settings {
         timing: settings.timing(),
+        limits: settings.limits(),
         ..raft::Settings::new(settings.replica_id, settings.data_dir.join("log"))
     };
     let node = tokio::select! {
@@ -104,6 +106,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
             return not_started();
         }
     };
+    let (missing, missing_history) = watch::channel(0);
+    let following = tokio::spawn(follow_members(node.clone(), peers.clone()));
     let fleet = Fleet::new(node.clone(), replica.clone(), keys.sealer.clone());
     let scheme = if web_tls.is_some() { "https" } else { "http" };
     let public_url =
@@ -115,6 +119,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         projection.pressure(),
         peers.clone(),
         keys.sealer.clone(),
+        Keeping { flushed: projection.flushed(), missing_history },
         ServiceSettings { public_url: public_url.clone(), operators: settings.operators.clone() },
     );
 
@@ -135,6 +140,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
 
     let (stop, stopping) = watch::channel(false);
     let (serving, serves) = watch::channel(false);
+    let history_peers = peers.clone();
     let consoles = Consoles::new(
         node.clone(),
         replica.clone(),
@@ -155,6 +161,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         fleet: fleet.clone(),
         blobs: blobs.clone(),
         consoles: consoles.server(),
+        history: history::server(store.clone()),
         enrolment,
     };
     let connections = accept(internal_listener, &keys.credentials)?;
@@ -208,13 +215,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         tokio::spawn(rempart_daemon::metrics::serve(listener, handle, look, stopping.clone()));
     }
     let mut internal_task = tokio::spawn(internal);
-    node.initialize_if_empty(members);
+    let founded = replica.clone();
+    node.initialize_if_empty(members, move || founded.state().core().cluster_id.is_some());
     let founding = Founding {
         cluster_id: cluster.cluster_id,
         region: cluster.region.clone(),
         zones: cluster.zones.clone(),
     };
     let tending = tokio::spawn(blobs.tend());
+    let filling = tokio::spawn(history::fill(store.clone(), history_peers, missing));
     let keeping_keys = tokio::spawn(async move { authenticator.keep_keys().await });
     let renewing = tokio::spawn(pki::keep_certificate(cluster_dir, keys));
     let reconciling = tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding));
@@ -236,6 +245,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     stop.send_replace(true);
     reconciling.abort();
     tending.abort();
+    filling.abort();
+    following.abort();
     renewing.abort();
     keeping_keys.abort();
     probing.abort();
@@ -280,6 +291,20 @@ async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::
     Ok(store::open(&source, identity).await?)
 }
 
+/// Peers are those of the settings until the log says who takes part, and those of the log from then on.
+async fn follow_members(node: Node, peers: Peers) {
+    let mut members = node.members();
+    loop {
+        let addresses = members.borrow_and_update().addresses.clone();
+        if addresses.contains_key(&node.replica_id()) {
+            peers.are(addresses);
+        }
+        if members.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// What answers on the listener for peers and agents.
 struct Internal {
     node: Node,
@@ -287,6 +312,7 @@ struct Internal {
     fleet: Fleet,
     blobs: Blobs,
     consoles: console::Server,
+    history: HistoryServer<history::Server>,
     enrolment: Enrolment,
 }
 
@@ -298,7 +324,7 @@ async fn serve_internal(
     connections: ReceiverStream<std::io::Result<Accepted>>,
     stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
-    let Internal { node, service, fleet, blobs, consoles, enrolment } = services;
+    let Internal { node, service, fleet, blobs, consoles, history, enrolment } = services;
     let admitting = replica.clone();
     let connections = connections
         .map(move |accepted| accepted.map(|connection| pki::while_admitted(connection, &admitting)));
@@ -316,6 +342,7 @@ async fn serve_internal(
         .layer(InterceptorLayer::new(known))
         .add_service(InterceptedService::new(raft::services(node), check))
         .add_service(InterceptedService::new(leader, check))
+        .add_service(history)
         .add_service(fleet.server())
         .add_service(blobs.server())
         .add_service(consoles.for_agents())

@@ -73,6 +73,10 @@ impl Telemetry {
         number("rempart_raft_committed_index", status.committed_index.unwrap_or(0));
         number("rempart_raft_applied_index", status.applied_index.unwrap_or(0));
         number("rempart_raft_log_syncs", status.log_syncs);
+        number("rempart_raft_log_bytes", status.log_bytes);
+        number("rempart_raft_snapshot_bytes", status.snapshot_bytes);
+        number("rempart_raft_snapshot_index", status.snapshot_index.unwrap_or(0));
+        number("rempart_raft_purged_index", status.purged_index.unwrap_or(0));
         whole("rempart_raft_proposals_in_flight_bytes", self.node.in_flight_bytes());
         let matched = status.matched_index.values().map(|index| index.unwrap_or(0)).min();
         let last = status.last_log_index.unwrap_or(0);

@@ -42,6 +42,8 @@ pub enum Lane {
     Control,
     /// Consensus: entries.
     Entries,
+    /// Consensus: snapshots.
+    Snapshots,
 }
 
 /// How connections behave.

@@ -19,6 +19,8 @@ pub struct Layout {
     pub dir: PathBuf,
     /// REST and internal port of each replica, by id from 1.
     pub ports: Vec<(u16, u16)>,
+    /// How many of them found the cluster; the others may join it later.
+    pub founders: usize,
 }
 
 impl Layout {
@@ -27,6 +29,15 @@ impl Layout {
     /// # Errors
     /// When no port is free.
     pub fn new(dir: &Path, replicas: usize) -> anyhow::Result<Layout> {
+        Layout::with_spares(dir, replicas, 0)
+    }
+
+    /// As [`Layout::new`], with ports for so many more that join later.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn with_spares(dir: &Path, founders: usize, spares: usize) -> anyhow::Result<Layout> {
+        let replicas = founders + spares;
         // All listeners are held until every port is known, so that none is given twice.
         let listeners =
             (0..replicas * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
@@ -34,7 +45,8 @@ impl Layout {
             .iter()
             .map(|listener| Ok(listener.local_addr()?.port()))
             .collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Layout { dir: dir.to_owned(), ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect() })
+        let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+        Ok(Layout { dir: dir.to_owned(), ports, founders })
     }
 
     /// Directory with the first controller's keys, which `init` makes.
@@ -102,11 +114,16 @@ impl Layout {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// All replicas: ID=HOST:PORT.
+    /// All replicas that found the cluster: ID=HOST:PORT.
     pub fn peers(&self) -> String {
         let peers: Vec<String> =
-            (1..).zip(&self.ports).map(|(id, (_, port))| format!("{id}=127.0.0.1:{port}")).collect();
+            (1..=self.founders).map(|id| format!("{id}={}", self.internal_address(id))).collect();
         peers.join(",")
+    }
+
+    /// Where a replica listens for its peers.
+    pub fn internal_address(&self, id: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[id - 1].1)
     }
 
     /// Makes a machine controller `id` with a token of the first, which runs, if it is none yet.
@@ -136,7 +153,11 @@ impl Layout {
         self.join(id)?;
         let mut command = Command::new(binary("rempart-controller")?);
         command.arg("run").arg("--cluster-dir").arg(self.identity_dir(id));
-        command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(self.peers());
+        let mut peers = self.peers();
+        if id > self.founders {
+            peers = format!("{peers},{id}={}", self.internal_address(id));
+        }
+        command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(peers);
         command.arg("--data-dir").arg(self.data_dir(id));
         command.arg("--http-listen").arg(format!("127.0.0.1:{http}"));
         command.arg("--internal-listen").arg(format!("127.0.0.1:{internal}"));
@@ -196,8 +217,19 @@ impl Cluster {
         replicas: usize,
         environment: &[(&'static str, &str)],
     ) -> anyhow::Result<Cluster> {
-        fs::create_dir_all(dir)?;
-        let layout = Layout::new(dir, replicas)?;
+        Cluster::start_layout(Layout::new(dir, replicas)?, environment).await
+    }
+
+    /// As [`Cluster::start_with`], laid out already. Spare replicas are not started.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start_layout(
+        layout: Layout,
+        environment: &[(&'static str, &str)],
+    ) -> anyhow::Result<Cluster> {
+        let replicas = layout.founders;
+        fs::create_dir_all(&layout.dir)?;
         layout.init()?;
         let mut cluster = Cluster { layout, controllers: Vec::new(), environment: Vec::new() };
         cluster.environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();

@@ -41,6 +41,8 @@ pub enum Command {
     Capture(CaptureCommand),
     /// Go on with a tenant's suspension or deletion.
     WindDown(WindDownCommand),
+    /// Who is to take part in consensus.
+    Replica(ReplicaCommand),
 }
 
 /// See [`Command::Found`].
@@ -145,6 +147,29 @@ pub struct PlaceCommand {
 pub struct WindDownCommand {
     /// Which tenant.
     pub tenant: String,
+}
+
+/// See [`Command::Replica`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplicaCommand {
+    /// Which controller.
+    pub replica_id: u64,
+    /// What an operator wants of it.
+    pub intent: ReplicaIntent,
+}
+
+/// What an operator wants of a controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ReplicaIntent {
+    /// It is to vote.
+    Join {
+        /// Where it listens for its peers: `host:port`.
+        address: String,
+    },
+    /// It is to leave, for good: its id is not used again, for what it had promised as a voter would be lost with it.
+    Leave,
 }
 
 /// See [`Command::HostUnreachable`].

@@ -34,7 +34,7 @@ pub use apply::{Applied, Change};
 pub use command::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand,
     HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    RedeemCommand, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
+    RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
@@ -48,5 +48,5 @@ pub use object::{
 pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use rights::{Seen, VerbSet, system_roles};
-pub use state::{Core, Redeemed, SHARED_TENANT, State, canonical_tenant};
+pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant};
 pub use view::{Circumstances, Presentation, circumstances, view, view_in};

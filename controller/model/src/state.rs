@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::Recorded;
 use crate::claims::Claims;
+use crate::command::ReplicaIntent;
 use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
@@ -48,7 +49,13 @@ pub struct Core {
     /// One-time tokens that were used, until they expire.
     #[serde(skip_serializing_if = "Redeemed::is_empty", default)]
     pub redeemed: Arc<Redeemed>,
+    /// What operators want of controllers. Those of the founding are not in it until somebody wants something of them.
+    #[serde(skip_serializing_if = "Replicas::is_empty", default)]
+    pub replicas: Arc<Replicas>,
 }
+
+/// What is wanted of each controller.
+pub type Replicas = BTreeMap<u64, ReplicaIntent>;
 
 /// Used tokens and when each expires: afterwards its own expiry refuses it, and it is forgotten.
 pub type Redeemed = BTreeMap<Uuid, Timestamp>;
@@ -114,6 +121,17 @@ impl State {
             state.answer_order.insert(index, request_id);
         }
         state
+    }
+
+    /// Every remembered answer, with the request and the log index of the entry that was answered: what
+    /// [`State::load`] takes.
+    pub fn answers(&self) -> impl Iterator<Item = (Uuid, u64, &Recorded)> {
+        self.answers.iter().map(|(request_id, (index, recorded))| (*request_id, *index, recorded))
+    }
+
+    /// How many objects there are.
+    pub fn object_count(&self) -> usize {
+        self.objects.len()
     }
 
     /// Identity, region, clock.

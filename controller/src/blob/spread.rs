@@ -24,7 +24,7 @@ const HAS_WITHIN: Duration = Duration::from_secs(5);
 impl Blobs {
     /// Replicas that make a majority.
     fn needed(&self) -> usize {
-        self.inner.peers.others().count().div_ceil(2) + 1
+        self.inner.peers.others().len().div_ceil(2) + 1
     }
 
     /// Returns once a majority of the replicas hold a blob that this one holds. Those that were not waited for go on
@@ -75,7 +75,7 @@ impl Blobs {
         self.want(name);
         let mut held = usize::from(self.holds(blob));
         let mut asked = JoinSet::new();
-        for connection in self.inner.peers.others().filter_map(|id| self.inner.peers.to(id)) {
+        for connection in self.inner.peers.others().into_iter().filter_map(|id| self.inner.peers.to(id)) {
             let request = HasRequest { blob: Some(server::to_wire(blob)) };
             asked.spawn(async move {
                 let answer = timeout(HAS_WITHIN, BlobsClient::new(connection).has(request)).await;

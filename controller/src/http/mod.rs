@@ -6,6 +6,7 @@
 mod answered;
 mod audit;
 mod body;
+mod cluster;
 mod console;
 mod docs;
 mod measure;
@@ -44,6 +45,11 @@ use route::{Route, Target};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What a reader asks for: `linearizable`, as if the header were not there, or `stale`.
+const CONSISTENCY: &str = "rempart-consistency";
+/// Up to which entry of the log a stale answer is.
+const APPLIED_INDEX: &str = "rempart-applied-index";
 
 /// How long a client may take to send a body.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
@@ -92,6 +98,9 @@ pub fn router(settings: Arc<Settings>, interface: Interface) -> Router {
         .route("/readyz", get(readiness))
         .route(console::CONSOLE, console::console())
         .route(console::LOG, console::log())
+        .route(cluster::REPLICAS, cluster::replicas())
+        .route(cluster::REPLICA, cluster::replica())
+        .route(cluster::LEAD, cluster::lead())
         .fallback(resource)
         .layer(axum::Extension(interface))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
@@ -170,6 +179,13 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
     tracing::debug!(trace, "trace");
     let request = Request { id, trace: Some(trace), caller, call };
     let put = head.method == Method::PUT;
+    if may_be_stale(&head.headers)? && !request.call.is_write() {
+        let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
+        let (Reply::Resource { view: text, .. } | Reply::List(text)) = reply else {
+            return Err(Failure::internal());
+        };
+        return Ok(([(APPLIED_INDEX, index.to_string())], json(text)).into_response());
+    }
     let reply = settings.service.call(request).await.map_err(Failure::Service)?;
     Ok(match reply {
         Reply::Resource { created, view } if put && created => {
@@ -179,6 +195,15 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
         Reply::Resource { view: text, .. } | Reply::List(text) => json(text).into_response(),
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
+}
+
+/// Whether the caller takes an answer that may be old.
+fn may_be_stale(headers: &HeaderMap) -> Result<bool, Failure> {
+    match headers.get(CONSISTENCY).map(|value| value.as_bytes()) {
+        None | Some(b"linearizable") => Ok(false),
+        Some(b"stale") => Ok(true),
+        Some(_) => Err(Failure::BadRequest(format!("{CONSISTENCY} is \"linearizable\" or \"stale\""))),
+    }
 }
 
 fn json(text: Json) -> impl IntoResponse {

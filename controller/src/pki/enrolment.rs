@@ -18,7 +18,7 @@ use rempart_api::{Kind, Timestamp, Urn};
 use rempart_identity::ca::Requested;
 use rempart_identity::{Certificate, Identity, peer};
 use rempart_model::{
-    Command, EnrolCommand, Envelope, Outcome, RedeemCommand, SHARED_TENANT, State, TokenUse,
+    Command, EnrolCommand, Envelope, Outcome, RedeemCommand, ReplicaIntent, SHARED_TENANT, State, TokenUse,
 };
 use rempart_proto::enrol::v1::enrol_response::Outcome as EnrolOutcome;
 use rempart_proto::enrol::v1::enrolment_server::{Enrolment as EnrolmentRpc, EnrolmentServer};
@@ -143,13 +143,14 @@ impl Enrolment {
                 "this is controller {replica_id}; every replica has an id of its own"
             )));
         }
-        if peers.address(replica_id).is_none() {
-            return Err(Status::permission_denied(format!(
-                "controller {replica_id} is not among the replicas this controller was told of (peers)"
-            )));
-        }
         let state = replica.state();
         let Some(founded_at) = founded_at(&state) else {
+            if peers.address(replica_id).is_none() {
+                return Err(Status::permission_denied(format!(
+                    "controller {replica_id} is not among the replicas this controller was told of (peers), which found \
+                     the cluster; others join when that is done"
+                )));
+            }
             if node.status().last_log_index.is_some() {
                 return Err(Status::unavailable("the cluster is being founded; try again"));
             }
@@ -166,10 +167,15 @@ impl Enrolment {
                         )),
                     }
                 }
-                Some(founder) => Ok(Err(Elsewhere(peers.address(founder).unwrap_or_default().to_owned()))),
+                Some(founder) => Ok(Err(Elsewhere(peers.address(founder).unwrap_or_default()))),
                 None => Err(Status::unavailable("this controller is starting; try again")),
             };
         };
+        if state.core().replicas.get(&replica_id) == Some(&ReplicaIntent::Leave) {
+            return Err(Status::permission_denied(format!(
+                "controller {replica_id} was removed, and its id is not used again; ask for a token for another id"
+            )));
+        }
         if !node.is_leader() {
             return Ok(Err(self.leader()));
         }

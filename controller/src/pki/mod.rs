@@ -31,20 +31,26 @@ pub use seal::Sealer;
 use std::time::Duration;
 
 use rempart_identity::{Accepted, Certificate, Identity};
-use rempart_model::State;
+use rempart_model::{ReplicaIntent, State};
 
 use crate::replica::Replica;
 
 /// How long a host that is dismissed has for hearing why, where a call of its can say so.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Whether State has anything against the holder of this certificate. Controllers are believed for their certificate:
-/// whoever can sign one has all there is already.
+/// Whether State has anything against the holder of this certificate. A controller is believed for its certificate, unless
+/// it was removed.
 ///
 /// # Errors
 /// What it has.
 pub fn judge(state: &State, shown: &Certificate) -> Result<(), String> {
-    let Identity::Host(host) = &shown.identity else { return Ok(()) };
+    let host = match &shown.identity {
+        Identity::Host(host) => host,
+        Identity::Controller(id) if state.core().replicas.get(id) == Some(&ReplicaIntent::Leave) => {
+            return Err(format!("controller {id} was removed; wipe it, and let it join under a new id"));
+        }
+        Identity::Controller(_) => return Ok(()),
+    };
     match state.host_identity(host) {
         Some(known) if known.revoked_at.is_some() => {
             Err(format!("host {host} was revoked; to take it in again, enrol it with a new token"))

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rempart_identity::pool::Behaviour;
@@ -29,7 +29,8 @@ pub struct Peers(Arc<Inner>);
 
 struct Inner {
     me: u64,
-    members: BTreeMap<u64, String>,
+    /// Those of the settings, until consensus says who they are.
+    members: RwLock<BTreeMap<u64, String>>,
     pool: Pool,
 }
 
@@ -42,22 +43,32 @@ impl Peers {
             keepalive_timeout: Duration::from_secs(2),
             window_bytes: None,
         };
+        let members = RwLock::new(members);
         Peers(Arc::new(Inner { me, members, pool: Pool::new(credentials, behaviour) }))
     }
 
-    /// Ids of the other replicas.
-    pub fn others(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.members.keys().copied().filter(|id| *id != self.0.me)
+    /// From now on, and until they change again, the replicas are these.
+    pub fn are(&self, members: BTreeMap<u64, String>) {
+        *self.0.members.write().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
-    /// Where replica `id` listens, as the settings say.
-    pub fn address(&self, id: u64) -> Option<&str> {
-        self.0.members.get(&id).map(String::as_str)
+    /// Ids of the other replicas.
+    pub fn others(&self) -> Vec<u64> {
+        self.members().keys().copied().filter(|id| *id != self.0.me).collect()
+    }
+
+    /// Where replica `id` listens.
+    pub fn address(&self, id: u64) -> Option<String> {
+        self.members().get(&id).cloned()
+    }
+
+    fn members(&self) -> RwLockReadGuard<'_, BTreeMap<u64, String>> {
+        self.0.members.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection to replica `id`; none when there is no such replica.
     pub fn to(&self, id: u64) -> Option<Connection> {
-        self.at(id, self.address(id)?).ok()
+        self.at(id, &self.address(id)?).ok()
     }
 
     /// A connection to replica `id` at `address`, for those who know it better than the settings do.

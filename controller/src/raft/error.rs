@@ -18,6 +18,26 @@ pub enum StartError {
         /// What is wrong.
         source: io::Error,
     },
+    /// The snapshots cannot be opened.
+    #[error("the snapshots in {dir}: {source}")]
+    Snapshots {
+        /// The directory of the log, in which theirs is.
+        dir: String,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// More was applied than the log still has.
+    #[error(
+        "Postgres holds the state as of entry {applied}, but the log ends at {last:?}: it lost entries, or its votes, that this \
+         replica had promised to keep. It must not take part any more: remove it from the cluster (rempart cluster \
+         remove), wipe its directories, and let it join under a new id"
+    )]
+    LogLost {
+        /// The last entry that was applied.
+        applied: u64,
+        /// The last entry in the log.
+        last: Option<u64>,
+    },
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -88,4 +108,15 @@ pub enum SeeError {
     /// It did not apply in time what was committed, or stopped.
     #[error("this replica has not applied in time what was committed before")]
     Late,
+}
+
+/// Why the members were not changed, or why nobody can know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Not done.
+    #[error("{0}")]
+    Refused(String),
+    /// Not done in time; it may still happen.
+    #[error("the outcome is not known in time")]
+    Unknown,
 }

@@ -77,6 +77,14 @@ pub struct Status {
     pub members: Members,
     /// On a leader: the last index each other member is known to have.
     pub matched_index: BTreeMap<u64, Option<u64>>,
+    /// The index that the newest snapshot is of.
+    pub snapshot_index: Option<u64>,
+    /// The index up to which the log was given up.
+    pub purged_index: Option<u64>,
+    /// What the log takes on disk, in bytes, with what is set aside for it.
+    pub log_bytes: u64,
+    /// What the newest snapshot takes on disk, in bytes.
+    pub snapshot_bytes: u64,
     /// Groups of writes made durable since the start, each with one fsync.
     pub log_syncs: u64,
     /// Why consensus stopped, if it did so by itself.
@@ -104,21 +112,32 @@ pub(super) fn status(raft: &Raft) -> Status {
             .flatten()
             .map(|(id, matched)| (id, index(matched)))
             .collect(),
+        snapshot_index: None,
+        purged_index: index(metrics.purged),
+        log_bytes: 0,
+        snapshot_bytes: 0,
         log_syncs: 0,
         failure: metrics.running_state.err().map(|fatal| fatal.to_string()),
     }
 }
 
 /// Follows openraft until it stops, then says that nobody leads. Returns why it stopped.
-pub(super) async fn follow(raft: &Raft, leadership: &watch::Sender<Leadership>) -> String {
+pub(super) async fn follow(
+    raft: &Raft,
+    leadership: &watch::Sender<Leadership>,
+    members: &watch::Sender<Members>,
+) -> String {
     let mut reports = raft.server_metrics();
     loop {
         let now = {
             let report = reports.borrow_watched();
             let is_me = report.state == ServerState::Leader && report.current_leader == Some(report.id);
-            let members = &report.membership_config;
-            let alone = is_me && members.voter_ids().eq([report.id]);
-            let alone_since = members.log_id().filter(|_| alone).map(|id| id.index);
+            let known = &report.membership_config;
+            let alone = is_me && known.voter_ids().eq([report.id]);
+            let now_members = record::members(*known.log_id(), known.membership());
+            members
+                .send_if_modified(|members| std::mem::replace(members, now_members.clone()) != now_members);
+            let alone_since = known.log_id().filter(|_| alone).map(|id| id.index);
             Leadership { term: report.vote.leader_id.term, leader: report.current_leader, is_me, alone_since }
         };
         leadership.send_if_modified(|known| std::mem::replace(known, now) != now);

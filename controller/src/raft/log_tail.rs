@@ -222,6 +222,21 @@ impl LogTail {
             .collect()
     }
 
+    /// What the entries of `range` take on disk, in bytes.
+    pub(super) fn bytes(&self, range: Range<u64>) -> u64 {
+        self.disk.bytes(place(range.start)..range.end.saturating_add(1))
+    }
+
+    /// The first of the entries before `end` that take at most `bytes` together, counted from the last.
+    pub(super) fn first_of_last(&self, bytes: u64, end: u64) -> u64 {
+        self.disk.first_of_last(bytes, place(end)).saturating_sub(place(0))
+    }
+
+    /// What the log takes on disk, in bytes.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.disk.disk_bytes()
+    }
+
     /// The index of the first entry on disk.
     fn start_on_disk(&self) -> Option<u64> {
         self.disk.first_index().map(|first| first - place(0))

@@ -84,6 +84,36 @@ pub trait Machine: Send + 'static {
     /// Ends a run of `apply` calls: publish the new state and wake who watches it. Only after it returns are the
     /// proposers of the run answered.
     fn batch_applied(&mut self);
+
+    /// The state as it is now, in constant time: what [`Frozen`] says of it stays so while `apply` goes on.
+    fn freeze(&mut self) -> Box<dyn Frozen>;
+
+    /// Becomes the state that `content` is of: what [`Frozen::write`] wrote, on another replica or in another life. Reads
+    /// `content` to its end, which tells whether it is whole, before it changes anything; returns when all of it is durable
+    /// and published. May block for as long as that takes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Machine::apply`]. The machine is then as it was.
+    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()>;
+}
+
+/// The state of one moment, for a snapshot. Its calls may block.
+pub trait Frozen: Send + Sync + 'static {
+    /// Writes all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()>;
+
+    /// Returns when the [`Machine`] would resume at this moment or later after a power cut: then the log up to there is
+    /// needed no more.
+    ///
+    /// # Errors
+    ///
+    /// When that will not happen in this life.
+    fn wait_durable(&self) -> io::Result<()>;
 }
 
 /// A place in the log together with the members in force there: all that a replica must keep beside its state to

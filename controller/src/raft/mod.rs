@@ -6,6 +6,7 @@
 //!                                 |  |  +---- Network ------> peers' RaftService (gRPC, one Payload each way)
 //!                                 |  +------ RaftService <--- peers
 //!                                 +---- StateMachine ----> "raft-apply" thread --> Machine (the State)
+//!                                                                   snapshot <-- Frozen --'
 //! ```
 //!
 //! # Invariants
@@ -19,13 +20,12 @@
 //!   can never be ahead of the log beside it.
 //! - [`ProposeError::Unknown`] is the only error after which the proposal may be in the log. Every other one means that
 //!   it is not and never will be.
+//! - The log is purged only up to a snapshot of this replica's own disk, whose content the machine has made durable, too.
 //! - A cluster is founded by one replica, the lowest id, and only after every other named replica has said that it is
 //!   empty (`bootstrap`). A replica with an entry or a vote is not empty.
 //!
 //! # Deliberately absent
 //!
-//! - Snapshots and purging. They come together, with the rules of design section 5: until then the log only grows, and
-//!   the type of a snapshot's data has no values (`state_machine::NoSnapshot`).
 //! - Retrying and forwarding of proposals: a caller that knows whether its command is idempotent decides.
 //! - Fairness between tenants: this queue is bounded in bytes and first come, first served.
 
@@ -37,20 +37,22 @@ mod log_store;
 mod log_tail;
 mod log_writer;
 mod machine;
+mod membership;
 mod network;
 mod node;
 mod record;
 mod server;
 mod settings;
+mod snapshot;
 mod state_machine;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::{ProposeError, SeeError, StartError, TransferError, WaitError};
+pub use error::{ChangeError, ProposeError, SeeError, StartError, TransferError, WaitError};
 pub use leadership::{Leadership, Role, Status};
-pub use machine::{Committed, Machine, Members, Payload, Position, Proposal, Response};
+pub use machine::{Committed, Frozen, Machine, Members, Payload, Position, Proposal, Response};
 pub use node::Node;
 pub use server::{RaftService, services};
 pub use settings::{Limits, Settings, Timing};

@@ -1,7 +1,7 @@
 //! Calls to the other replicas.
 //!
-//! Each peer has two connections, shared by all of openraft's clients for it: one for entries, one for everything that
-//! must not wait behind 4 MiB of them (heartbeats, votes). They are made when first needed, and the peer has to show the
+//! Each peer has three connections, shared by all of openraft's clients for it: one for entries, one for snapshots, one for
+//! everything that must not wait behind megabytes of them (heartbeats, votes). They are made when first needed, and the peer has to show the
 //! certificate of the replica that was meant. A connection that a
 //! peer's restart broke is made anew by the next call; calls to a peer that is away are spaced by openraft (heartbeats
 //! by their interval, entries by its backoff), so there is no storm of attempts.
@@ -36,8 +36,8 @@ use tonic::{Response, Status, transport::Channel};
 
 use super::{
     engine::{Types, Vote},
-    state_machine::NoSnapshot,
-    wire::{self, Description, MAX_MESSAGE_BYTES},
+    snapshot::{Sending, SnapshotDir, SnapshotFile},
+    wire::{self, Description, MAX_MESSAGE_BYTES, Offered},
 };
 
 /// How long a connection attempt may take.
@@ -46,6 +46,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// A silence of a peer this long is worth a line in the log: heartbeats of a busy machine may be late.
 const NEWS: Duration = Duration::from_secs(1);
+/// How long a replica may take to look how much of a snapshot it has.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a stream may be under way unacknowledged: a whole batch, so that it crosses the line in one go.
 const WINDOW_BYTES: u32 = 8 << 20;
 
@@ -131,17 +133,24 @@ pub(super) struct Network {
     append_timeout: Duration,
     pool: Pool,
     lines: Arc<Mutex<HashMap<(u64, String), Lines>>>,
+    snapshots: Arc<SnapshotDir>,
 }
 
 impl Network {
-    pub(super) fn new(replica_id: u64, append_timeout: Duration, credentials: Credentials) -> Self {
+    pub(super) fn new(
+        replica_id: u64,
+        append_timeout: Duration,
+        credentials: Credentials,
+        snapshots: Arc<SnapshotDir>,
+    ) -> Self {
         let behaviour = Behaviour {
             connect_timeout: CONNECT_TIMEOUT,
             keepalive_interval: KEEPALIVE,
             keepalive_timeout: KEEPALIVE,
             window_bytes: Some(WINDOW_BYTES),
         };
-        Self { replica_id, append_timeout, pool: Pool::new(credentials, behaviour), lines: Arc::default() }
+        let pool = Pool::new(credentials, behaviour);
+        Self { replica_id, append_timeout, pool, lines: Arc::default(), snapshots }
     }
 
     /// A client for one peer. Connects when first used.
@@ -154,6 +163,7 @@ impl Network {
             append_timeout: self.append_timeout,
             pool: self.pool.clone(),
             lines: lines.entry((target, address.to_owned())).or_default().clone(),
+            snapshots: Arc::clone(&self.snapshots),
         }
     }
 }
@@ -174,6 +184,7 @@ pub(super) struct Peer {
     append_timeout: Duration,
     pool: Pool,
     lines: Lines,
+    snapshots: Arc<SnapshotDir>,
 }
 
 impl Peer {
@@ -192,6 +203,31 @@ impl Peer {
         let answer = tokio::time::timeout(within, call).await.map_err(|_| "no answer in time".to_owned())?;
         let payload = answer.map_err(|status| describe_status(&status))?.into_inner();
         wire::decode(&payload.bytes).map_err(|error| error.to_string())
+    }
+
+    /// Sends a snapshot, from where an earlier attempt ended.
+    async fn send_snapshot(&self, sending: &Sending) -> Result<SnapshotResponse<Types>, String> {
+        let mut client = self.client(Lane::Snapshots).map_err(|error| error.to_string())?;
+        let offer = wire::encode(&sending.offer()).map_err(|error| error.to_string())?;
+        let offering = client.offer_snapshot(Payload { bytes: offer });
+        let offered = tokio::time::timeout(OFFER_TIMEOUT, offering).await;
+        let offered = offered.map_err(|_| "no answer to the offer of a snapshot".to_owned())?;
+        let offered = offered.map_err(|status| describe_status(&status))?.into_inner();
+        let Offered { have } = wire::decode(&offered.bytes).map_err(|error| error.to_string())?;
+        if have == 0 {
+            // The other side would find out, too, but not whose disk it was.
+            let (snapshots, snapshot) = (Arc::clone(&self.snapshots), sending.snapshot.clone());
+            let verifying = tokio::task::spawn_blocking(move || snapshots.verify(&snapshot));
+            verifying.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        }
+        let (pieces, moved) = sending.pieces(have).map_err(|error| error.to_string())?;
+        tokio::select! {
+            why = sending.stalled(&moved) => Err(why.to_owned()),
+            answer = client.install_snapshot(pieces) => {
+                let answer = answer.map_err(|status| describe_status(&status))?.into_inner();
+                sending.installed(&answer.bytes).map_err(|error| error.to_string())
+            }
+        }
     }
 
     /// Makes a call and bounds its time.
@@ -233,7 +269,7 @@ fn describe_status(status: &Status) -> String {
 }
 
 impl RaftNetworkV2<Types> for Peer {
-    type SnapshotData = NoSnapshot;
+    type SnapshotData = SnapshotFile;
 
     async fn append_entries(
         &mut self,
@@ -308,11 +344,20 @@ impl RaftNetworkV2<Types> for Peer {
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        snapshot: SnapshotOf<Types, NoSnapshot>,
-        _cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
+        vote: Vote,
+        snapshot: SnapshotOf<Types, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        match snapshot.snapshot {}
+        let sending = Sending { to: self.target, vote, snapshot: snapshot.snapshot };
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = self.send_snapshot(&sending) => {
+                sent.map_err(|why| {
+                    tracing::warn!(peer = self.target, why, "a snapshot was not taken in; trying again");
+                    Unreachable::from_string(why).into()
+                })
+            }
+        }
     }
 }

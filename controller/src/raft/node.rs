@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -23,13 +24,16 @@ use tokio::{
 };
 
 use super::{
-    Leadership, MAX_PROPOSAL_BYTES, Machine, Proposal, Response, Settings, Status, bootstrap,
+    Leadership, MAX_PROPOSAL_BYTES, Machine, Members, Position, Proposal, Response, Settings, Status,
+    bootstrap,
     engine::{Raft, Reply, Types},
     error::{ProposeError, SeeError, StartError, TransferError, WaitError},
     leadership,
     log_store::{LogStore, WriterThread},
     log_tail::{Durable, LogTail},
     network::Network,
+    settings::Limits,
+    snapshot::{self, Incoming, SnapshotDir, SnapshotFile},
     state_machine::{MachineThread, StateMachine},
 };
 
@@ -44,11 +48,14 @@ struct Inner {
     settings: Settings,
     raft: Raft,
     log: Arc<LogTail>,
+    snapshots: Arc<SnapshotDir>,
+    incoming: Incoming,
     network: Network,
     room: Arc<Semaphore>,
     applied: watch::Receiver<Option<u64>>,
     durable: watch::Receiver<Durable>,
     leadership: watch::Receiver<Leadership>,
+    members: watch::Receiver<Members>,
     failed: watch::Receiver<Option<String>>,
     /// The lowest id of the members it was told of.
     founder: OnceLock<u64>,
@@ -82,10 +89,23 @@ impl Node {
             .map_err(|source| StartError::Log { dir: settings.log_dir.display().to_string(), source })?;
         let (durable, tail) = (log.durable(), log.tail());
 
+        let at = settings.log_dir.join("snapshots");
+        let opened = tokio::task::spawn_blocking(move || SnapshotDir::open(&at).map(Arc::new)).await;
+        let snapshots = opened.map_err(io::Error::other).flatten().map_err(|source| {
+            StartError::Snapshots { dir: settings.log_dir.display().to_string(), source }
+        })?;
+        check_whole(&tail, machine.resume().as_ref(), snapshots.current().as_ref())?;
+
         let (applied_sender, applied) = watch::channel(None);
         let (machine, machine_thread) =
-            StateMachine::start(machine, durable.clone(), applied_sender).map_err(StartError::Thread)?;
-        let network = Network::new(settings.replica_id, settings.timing.append_timeout, credentials);
+            StateMachine::start(machine, durable.clone(), applied_sender, Arc::clone(&snapshots))
+                .map_err(StartError::Thread)?;
+        let network = Network::new(
+            settings.replica_id,
+            settings.timing.append_timeout,
+            credentials,
+            Arc::clone(&snapshots),
+        );
         let threads = (writer_thread, machine_thread);
         let raft = match Raft::new(settings.replica_id, config, network.clone(), log, machine).await {
             Ok(raft) => raft,
@@ -96,36 +116,55 @@ impl Node {
         };
 
         let (leadership_sender, leadership) = watch::channel(Leadership::default());
+        let (members_sender, members) = watch::channel(Members::default());
         let (failed_sender, failed) = watch::channel(None);
         let followed = raft.clone();
         tokio::spawn(async move {
-            let why = leadership::follow(&followed, &leadership_sender).await;
+            let why = leadership::follow(&followed, &leadership_sender, &members_sender).await;
             failed_sender.send_replace(Some(why));
         });
 
         let room = Arc::new(Semaphore::new(settings.limits.in_flight_bytes / ROOM_BYTES));
-        Ok(Self(Arc::new(Inner {
+        let node = Self(Arc::new(Inner {
             settings,
             raft,
             log: tail,
+            incoming: Incoming::new(Arc::clone(&snapshots)),
+            snapshots,
             network,
             room,
             applied,
             durable,
             leadership,
+            members,
             failed,
             founder: OnceLock::new(),
             complete: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
             left: AtomicBool::new(false),
             threads: Mutex::new(Some(threads)),
-        })))
+        }));
+        let (keeper, mut stopping) = (node.clone(), node.0.stopping.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = snapshot::keep_short(&keeper) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        });
+        Ok(node)
     }
 
     /// Founds the cluster of `members` (id and `host:port`), if that is this replica's to do: it is the lowest id, and
     /// no replica has anything in its log. Every replica is to call it with the same members at every start. Returns
     /// at once, and works in the background until the members are as given or the replica stops.
-    pub fn initialize_if_empty(&self, members: BTreeMap<u64, String>) {
+    ///
+    /// `over` says whether, by what is applied here, the cluster was founded once: from then on its members are not
+    /// those that it was founded with, but those that an operator chose.
+    pub fn initialize_if_empty(
+        &self,
+        members: BTreeMap<u64, String>,
+        over: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
         if let Some((&founder, _)) = members.first_key_value() {
             self.0.founder.get_or_init(|| founder);
         }
@@ -133,7 +172,7 @@ impl Node {
         let mut stopping = self.0.stopping.subscribe();
         tokio::spawn(async move {
             tokio::select! {
-                complete = bootstrap::run(&node, &members) => { node.0.complete.send_replace(complete); }
+                complete = bootstrap::run(&node, &members, &over) => { node.0.complete.send_replace(complete); }
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         });
@@ -275,6 +314,12 @@ impl Node {
         self.0.leadership.clone()
     }
 
+    /// Follows who takes part, as the log of this replica says.
+    #[must_use]
+    pub fn members(&self) -> watch::Receiver<Members> {
+        self.0.members.clone()
+    }
+
     /// This replica's id.
     #[must_use]
     pub fn replica_id(&self) -> u64 {
@@ -285,7 +330,11 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let durable = self.0.durable.borrow().clone();
+        let snapshot = self.snapshot();
         Status {
+            snapshot_index: snapshot.as_ref().map(|snapshot| snapshot.position().index()),
+            snapshot_bytes: snapshot.as_ref().map_or(0, SnapshotFile::bytes),
+            log_bytes: self.0.log.disk_bytes(),
             durable_end: durable.end,
             log_syncs: durable.syncs,
             applied_index: self.applied_index(),
@@ -310,7 +359,16 @@ impl Node {
     ///
     /// [`TransferError`].
     pub async fn transfer_leadership(&self) -> Result<(), TransferError> {
-        let heir = self.heir()?;
+        self.transfer_leadership_to(|_| true).await
+    }
+
+    /// As [`Node::transfer_leadership`], to one of those that are `wanted`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub async fn transfer_leadership_to(&self, wanted: impl Fn(u64) -> bool) -> Result<(), TransferError> {
+        let heir = self.heir(wanted)?;
         let me = self.replica_id();
         tracing::info!(replica = me, heir, "handing over leadership");
         self.0.raft.trigger().transfer_leader(heir).await.map_err(|_| TransferError::NotLeader)?;
@@ -324,7 +382,7 @@ impl Node {
         }
     }
 
-    fn heir(&self) -> Result<u64, TransferError> {
+    fn heir(&self, wanted: impl Fn(u64) -> bool) -> Result<u64, TransferError> {
         let reports = self.0.raft.metrics();
         let report = reports.borrow_watched();
         let Some(matched) = report.replication.as_ref().filter(|_| report.state == ServerState::Leader)
@@ -334,7 +392,7 @@ impl Node {
         report
             .membership_config
             .voter_ids()
-            .filter(|voter| *voter != report.id)
+            .filter(|voter| *voter != report.id && wanted(*voter))
             .filter_map(|voter| Some((matched.get(&voter)?.as_ref().map(|id| id.index), voter)))
             .filter(|(matched, _)| *matched >= report.local_committed.map(|id| id.index))
             .max()
@@ -380,6 +438,29 @@ impl Node {
         &self.0.raft
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.settings.limits
+    }
+
+    pub(super) fn incoming(&self) -> &Incoming {
+        &self.0.incoming
+    }
+
+    /// The newest snapshot.
+    pub(super) fn snapshot(&self) -> Option<SnapshotFile> {
+        self.0.snapshots.current()
+    }
+
+    /// What the entries of `range` take on disk, in bytes.
+    pub(super) fn log_bytes(&self, range: Range<u64>) -> u64 {
+        self.0.log.bytes(range)
+    }
+
+    /// The first of the entries before `end` that take at most `bytes` together, counted from the last.
+    pub(super) fn first_of_last_log_bytes(&self, bytes: u64, end: u64) -> u64 {
+        self.0.log.first_of_last(bytes, end)
+    }
+
     pub(super) fn network(&self) -> &Network {
         &self.0.network
     }
@@ -398,6 +479,22 @@ impl Node {
     pub(super) fn heartbeat(&self) -> Duration {
         self.0.settings.timing.heartbeat
     }
+}
+
+/// What is applied is applied once and for all; so the log that said so has to be there, with the vote of this replica, or a
+/// snapshot in its stead.
+fn check_whole(
+    log: &LogTail,
+    applied: Option<&Position>,
+    snapshot: Option<&SnapshotFile>,
+) -> Result<(), StartError> {
+    let Some(applied) = applied.map(Position::index) else { return Ok(()) };
+    let (_, last) = log.ends();
+    let covered = last.map(|id| id.index).max(snapshot.map(|snapshot| snapshot.position().index()));
+    if log.vote().is_none() || covered < Some(applied) {
+        return Err(StartError::LogLost { applied, last: last.map(|id| id.index) });
+    }
+    Ok(())
 }
 
 /// Waits for the threads, which end when openraft has dropped the log and the machine.

@@ -9,8 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Node,
-    state_machine::SNAPSHOTS_ABSENT,
-    wire::{self, Description, Envelope, MAX_MESSAGE_BYTES},
+    wire::{self, Description, Envelope, Install, MAX_MESSAGE_BYTES, Offer},
 };
 
 /// The peers' side of `node`, for a tonic router.
@@ -96,11 +95,21 @@ impl raft_server::Raft for RaftService {
         ))
     }
 
+    async fn offer_snapshot(&self, request: Request<Payload>) -> Result<Response<Payload>, Status> {
+        let offer: Offer = wire::decode(&request.into_inner().bytes).map_err(malformed)?;
+        self.check(offer.envelope)?;
+        answer(wire::encode(&self.node.incoming().offered(&offer).await?))
+    }
+
     async fn install_snapshot(
         &self,
-        _pieces: Request<Streaming<Payload>>,
+        request: Request<Streaming<Payload>>,
     ) -> Result<Response<Payload>, Status> {
-        Err(Status::unimplemented(SNAPSHOTS_ABSENT))
+        let mut pieces = request.into_inner();
+        let header = pieces.message().await?.ok_or_else(|| Status::invalid_argument("nothing was sent"))?;
+        let install: Install = wire::decode(&header.bytes).map_err(malformed)?;
+        self.check(install.envelope)?;
+        answer(wire::encode(&self.node.incoming().take(&install, pieces, self.node.raft()).await?))
     }
 
     async fn describe(&self, _request: Request<Payload>) -> Result<Response<Payload>, Status> {

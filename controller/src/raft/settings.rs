@@ -77,7 +77,9 @@ impl Timing {
             enable_pre_vote: Some(true),
             // A restarted leader stands for election like anyone else: its followers may have moved on.
             enable_leader_restore: Some(false),
+            // When to make one and what to purge, `snapshot::compaction` decides, in bytes.
             snapshot_policy: openraft::SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
             // The count is no bound that matters: `limited_get_log_entries` bounds a request in bytes.
             max_payload_entries: 4096,
             backoff: "100ms 200ms 400ms ..500ms".to_owned(),
@@ -95,11 +97,20 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Entries at the end of the log kept in memory, for followers and `apply`. Older ones are read from disk.
     pub tail_bytes: usize,
+    /// Log behind the newest snapshot after which another is made; the size of the snapshot, if that is more.
+    pub snapshot_after_bytes: u64,
+    /// Log before the newest snapshot that is kept, for replicas that were away for a moment.
+    pub keep_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight_bytes: 64 << 20, tail_bytes: 64 << 20 }
+        Self {
+            in_flight_bytes: 64 << 20,
+            tail_bytes: 64 << 20,
+            snapshot_after_bytes: 256 << 20,
+            keep_bytes: 64 << 20,
+        }
     }
 }
 

@@ -10,11 +10,13 @@
 //! - The machine never sees an entry that a power cut could still take from this replica's own disk.
 //! - A proposer is answered only after `batch_applied` has returned and the index is noted.
 //! - A machine that failed or panicked is never called again.
+//! - A snapshot is frozen between two runs, on the machine's thread, and written elsewhere.
 
 use std::{
     io,
     sync::{Arc, mpsc},
     thread,
+    time::Instant,
 };
 
 use futures::{Stream, StreamExt};
@@ -29,29 +31,33 @@ use super::{
     engine::{Entry, EntryPayload, LogId, StoredMembership, Types, log_id},
     log_store::BATCH_BYTES,
     log_tail::Durable,
-    machine::{Committed, Machine, Members, Payload, Position, Proposal},
+    machine::{Committed, Frozen, Machine, Members, Payload, Position, Proposal},
     record,
+    snapshot::{SnapshotDir, SnapshotFile},
 };
 
 /// How many entries a run of `apply` has at most: its proposers wait for its end.
 const RUN_ENTRIES: usize = 256;
 
-/// The data of a snapshot: there is none, and so no code path can make or take one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum NoSnapshot {}
-
 /// What openraft drives.
 pub(crate) struct StateMachine {
-    runs: mpsc::Sender<Run>,
+    work: mpsc::Sender<Work>,
     durable: watch::Receiver<Durable>,
+    snapshots: Arc<SnapshotDir>,
+    /// Whether there was a snapshot when it was last asked for.
+    had_snapshot: bool,
     /// Of the last entry handed over and applied.
     position: Option<Position>,
 }
 
-/// Some consecutive entries, for the machine's thread.
-struct Run {
-    items: Vec<(Entry, Option<ApplyResponder<Types>>)>,
-    done: oneshot::Sender<io::Result<Position>>,
+/// For the machine's thread.
+enum Work {
+    /// Apply some consecutive entries.
+    Run { items: Vec<(Entry, Option<ApplyResponder<Types>>)>, done: oneshot::Sender<io::Result<Position>> },
+    /// Hold still for a moment.
+    Freeze { done: oneshot::Sender<Box<dyn Frozen>> },
+    /// Become another state.
+    Install { snapshot: SnapshotFile, done: oneshot::Sender<io::Result<Position>> },
 }
 
 /// The end of the machine's thread.
@@ -63,15 +69,23 @@ impl StateMachine {
         machine: impl Machine,
         durable: watch::Receiver<Durable>,
         applied: watch::Sender<Option<u64>>,
+        snapshots: Arc<SnapshotDir>,
     ) -> io::Result<(Self, MachineThread)> {
         let position = machine.resume();
         applied.send_replace(position.as_ref().map(Position::index));
         let members = position.as_ref().map(|position| Arc::clone(&position.members)).unwrap_or_default();
         let mut applier = Applier { machine, members, applied };
-        let (runs, queue) = mpsc::channel::<Run>();
+        let (work, queue) = mpsc::channel();
         let thread = thread::Builder::new().name("raft-apply".to_owned()).spawn(move || {
-            while let Ok(Run { items, done }) = queue.recv() {
-                let outcome = applier.run(items);
+            while let Ok(work) = queue.recv() {
+                let (outcome, done) = match work {
+                    Work::Run { items, done } => (applier.run(items), done),
+                    Work::Install { snapshot, done } => (applier.install(&snapshot), done),
+                    Work::Freeze { done } => {
+                        let _ = done.send(applier.machine.freeze());
+                        continue;
+                    }
+                };
                 let failed = outcome.is_err();
                 // Nobody waits when consensus is being stopped.
                 let _ = done.send(outcome);
@@ -80,7 +94,14 @@ impl StateMachine {
                 }
             }
         })?;
-        Ok((Self { runs, durable, position }, thread))
+        Ok((Self { work, durable, snapshots, had_snapshot: false, position }, thread))
+    }
+
+    /// Has the machine's thread do something, and waits until it is done.
+    async fn ask<T>(&self, work: impl FnOnce(oneshot::Sender<T>) -> Work) -> io::Result<T> {
+        let (done, outcome) = oneshot::channel();
+        self.work.send(work(done)).map_err(|_| gone("state"))?;
+        outcome.await.map_err(|_| gone("state"))
     }
 
     /// Applies a run, once it is on this disk.
@@ -90,10 +111,19 @@ impl StateMachine {
         if reached.map_err(|_| gone("log"))?.end <= last {
             return Err(io::Error::other("the log failed, so what is committed is not applied"));
         }
-        let (done, outcome) = oneshot::channel();
-        self.runs.send(Run { items, done }).map_err(|_| gone("state"))?;
-        self.position = Some(outcome.await.map_err(|_| gone("state"))??);
+        self.position = Some(self.ask(|done| Work::Run { items, done }).await??);
         Ok(())
+    }
+
+    /// What a snapshot of this moment is made of; none before anything was applied.
+    async fn builder(&self) -> SnapshotBuilder {
+        let frozen = match self.position.clone() {
+            Some(position) => {
+                self.ask(|done| Work::Freeze { done }).await.map(|frozen| Some((position, frozen)))
+            }
+            None => Ok(None),
+        };
+        SnapshotBuilder { snapshots: Arc::clone(&self.snapshots), frozen }
     }
 }
 
@@ -126,6 +156,14 @@ impl<M: Machine> Applier<M> {
         Ok(position)
     }
 
+    fn install(&mut self, snapshot: &SnapshotFile) -> io::Result<Position> {
+        let position = snapshot.position().clone();
+        self.machine.install(&position, &mut snapshot.content()?)?;
+        self.members = Arc::clone(&position.members);
+        self.applied.send_replace(Some(position.index));
+        Ok(position)
+    }
+
     fn apply(&mut self, entry: &Entry) -> io::Result<(Position, super::Response)> {
         let LogId { leader_id, index } = entry.log_id;
         if let EntryPayload::Membership(membership) = &entry.payload {
@@ -144,8 +182,8 @@ impl<M: Machine> Applier<M> {
 }
 
 impl RaftStateMachine<Types> for StateMachine {
-    type SnapshotData = NoSnapshot;
-    type SnapshotBuilder = NoSnapshotBuilder;
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let Some(position) = &self.position else { return Ok((None, StoredMembership::default())) };
@@ -170,37 +208,66 @@ impl RaftStateMachine<Types> for StateMachine {
         self.apply_run(items).await
     }
 
-    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<NoSnapshotBuilder> {
-        force.then_some(NoSnapshotBuilder)
-    }
-
-    async fn get_snapshot_builder(&mut self) -> NoSnapshotBuilder {
-        NoSnapshotBuilder
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        self.builder().await
     }
 
     async fn install_snapshot(
         &mut self,
         _meta: &SnapshotMetaOf<Types>,
-        data: NoSnapshot,
+        snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        match data {}
+        let dir = Arc::clone(&self.snapshots);
+        // First it is what a restart would take up, then it is taken up: a crash in between repeats the second step.
+        let adopting = tokio::task::spawn_blocking(move || dir.adopt(&snapshot));
+        let snapshot = adopting.await.map_err(io::Error::other)??;
+        tracing::info!(index = snapshot.position().index(), "installing a snapshot");
+        self.position = Some(self.ask(|done| Work::Install { snapshot, done }).await??);
+        Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, NoSnapshot>>, io::Error> {
-        Ok(None)
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+        if self.had_snapshot && self.snapshots.current().is_none() {
+            // It turned out to be damaged. Whoever asks needs one: of the log before it nothing is left.
+            self.builder().await.build_snapshot().await.map(Some)
+        } else {
+            let current = self.snapshots.current();
+            self.had_snapshot |= current.is_some();
+            current.map(to_openraft).transpose()
+        }
     }
 }
 
-/// Builds no snapshot, and says why.
-pub(crate) struct NoSnapshotBuilder;
+/// A snapshot to be built.
+pub(crate) struct SnapshotBuilder {
+    snapshots: Arc<SnapshotDir>,
+    frozen: io::Result<Option<(Position, Box<dyn Frozen>)>>,
+}
 
-impl RaftSnapshotBuilder<Types> for NoSnapshotBuilder {
-    type SnapshotData = NoSnapshot;
+impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
+    type SnapshotData = SnapshotFile;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, NoSnapshot>, io::Error> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, SNAPSHOTS_ABSENT))
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
+        let Some((position, frozen)) = std::mem::replace(&mut self.frozen, Ok(None))? else {
+            return Err(io::Error::other("there is nothing to make a snapshot of"));
+        };
+        let snapshots = Arc::clone(&self.snapshots);
+        let begun = Instant::now();
+        let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
+        let snapshot = building.await.map_err(io::Error::other)??;
+        let (index, bytes) = (snapshot.position().index(), snapshot.bytes());
+        tracing::info!(index, bytes, ms = begun.elapsed().as_millis(), "made a snapshot");
+        to_openraft(snapshot)
     }
 }
 
-/// Why there are none.
-pub(crate) const SNAPSHOTS_ABSENT: &str = "snapshots come with the purging of the log; until then a replica whose log lacks entries has to start over, empty";
+fn to_openraft(snapshot: SnapshotFile) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+    Ok(SnapshotOf::<Types, SnapshotFile> { meta: meta(snapshot.position())?, snapshot })
+}
+
+/// What openraft has to know of a snapshot of the state at `position`.
+pub(crate) fn meta(position: &Position) -> io::Result<SnapshotMetaOf<Types>> {
+    let Position { term, node, index, members } = position;
+    let last_membership = record::stored_membership(members)?;
+    Ok(SnapshotMetaOf::<Types> { last_log_id: Some(log_id(*term, *node, *index)), last_membership })
+}

@@ -5,4 +5,5 @@ mod cluster;
 mod failures;
 mod growth;
 pub(super) mod machine;
+mod snapshots;
 mod writes;

@@ -18,6 +18,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use super::{
     engine::{LeaderId, LogId, Types, Vote, log_id},
@@ -122,6 +123,39 @@ enum Transferred {
     Accepted,
     VoteChanged { expected: Ballot, actual: Ballot },
     LogBehind { expected: Option<Place>, actual: Option<Place> },
+}
+
+/// A snapshot is about to be sent: how much of it is there already?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Offer {
+    #[serde(flatten)]
+    pub(super) envelope: Envelope,
+    pub(super) id: Uuid,
+    pub(super) bytes: u64,
+}
+
+/// The answer to [`Offer`], in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Offered {
+    pub(super) have: u64,
+}
+
+/// What a stream of a snapshot's bytes begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Install {
+    #[serde(flatten)]
+    pub(super) envelope: Envelope,
+    pub(super) vote: Ballot,
+    pub(super) id: Uuid,
+    pub(super) bytes: u64,
+    /// Of the first byte that is sent.
+    pub(super) offset: u64,
+}
+
+/// The answer when it is installed, or was not needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Installed {
+    pub(super) vote: Ballot,
 }
 
 /// How a replica describes itself to the one that would found a cluster.

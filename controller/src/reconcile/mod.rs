@@ -7,6 +7,7 @@
 mod founding;
 mod hosts;
 mod placement;
+mod replicas;
 mod tenants;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding)
             () = placement::run(&node, &replica) => return,
             () = hosts::run(&node, &replica, &fleet) => {}
             () = tenants::run(&node, &replica) => return,
+            () = replicas::run(&node, &replica) => return,
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");

@@ -1,15 +1,17 @@
 //! Passing a call to the leader, once. The payloads are JSON of the service's own types: both ends are replicas of one
 //! cluster, at most one version apart.
 
+use rempart_api::cluster::ReplicaReport;
 use rempart_proto::raft::v1::leader_client::LeaderClient;
 use rempart_proto::raft::v1::leader_server::{Leader, LeaderServer};
-use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse};
+use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse, ReportRequest};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use super::Service;
 use super::call::{Reply, Request};
+use super::cluster::{ClusterReply, ClusterRequest};
 use super::error::{Fault, ServiceError};
 use crate::pki::Peers;
 
@@ -48,6 +50,29 @@ impl Forwarder {
         let answer: Result<Reply, ServiceError> = serde_json::from_slice(&answer.into_inner().bytes)
             .map_err(|error| ServiceError::Fault(Fault::Internal(format!("the leader's answer: {error}"))))?;
         answer
+    }
+
+    /// Has the leader at `address` do something with the cluster itself.
+    pub(super) async fn cluster(
+        &self,
+        leader: u64,
+        address: &str,
+        request: &ClusterRequest,
+    ) -> Result<ClusterReply, ServiceError> {
+        let payload = Payload { bytes: encode(request)?.into() };
+        let mut client = self.client(leader, address)?;
+        let answer = client.cluster(payload).await.map_err(|status| fault_of(&status))?;
+        let answer: Result<ClusterReply, ServiceError> = serde_json::from_slice(&answer.into_inner().bytes)
+            .map_err(|error| {
+            ServiceError::Fault(Fault::Internal(format!("the leader's answer: {error}")))
+        })?;
+        answer
+    }
+
+    /// Asks replica `id` at `address` how it is doing.
+    pub(super) async fn report(&self, id: u64, address: &str) -> Option<ReplicaReport> {
+        let answer = self.client(id, address).ok()?.report(ReportRequest {}).await.ok()?;
+        serde_json::from_slice(&answer.into_inner().bytes).ok()
     }
 
     /// Asks the leader at `address` what a read has to wait for.
@@ -105,6 +130,23 @@ impl Leader for LeaderService {
         let answer = self.service.execute_as_leader(&request).instrument(span.clone()).await;
         span.in_scope(|| tracing::debug!(accepted = answer.is_ok(), "answered to a follower"));
         let bytes = encode(&answer).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(tonic::Response::new(Payload { bytes: bytes.into() }))
+    }
+
+    async fn cluster(&self, request: tonic::Request<Payload>) -> Result<tonic::Response<Payload>, Status> {
+        let request: ClusterRequest = serde_json::from_slice(&request.into_inner().bytes)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let span = tracing::info_span!("forwarded", request_id = %request.id);
+        let answer = self.service.cluster_as_leader(&request).instrument(span).await;
+        let bytes = encode(&answer).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(tonic::Response::new(Payload { bytes: bytes.into() }))
+    }
+
+    async fn report(
+        &self,
+        _request: tonic::Request<ReportRequest>,
+    ) -> Result<tonic::Response<Payload>, Status> {
+        let bytes = encode(&self.service.report()).map_err(|error| Status::internal(error.to_string()))?;
         Ok(tonic::Response::new(Payload { bytes: bytes.into() }))
     }
 

@@ -9,6 +9,7 @@
 mod accounts;
 mod authorise;
 mod call;
+mod cluster;
 mod error;
 mod forward;
 mod list;
@@ -17,7 +18,7 @@ mod shown;
 mod trace;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 pub use authorise::Caller;
 pub use call::{Body, Call, Deleted, Page, Reply, Request};
+pub use cluster::{ClusterCall, ClusterReply, ClusterRequest, Keeping};
 pub use error::{Fault, ServiceError};
 pub use list::selector::Selector;
 pub use shown::Json;
@@ -62,6 +64,9 @@ const ADVERTISED: [Provider; 9] = [
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// A read that may be old is no older than this.
+const STALE_AT_MOST: Duration = Duration::from_secs(60);
+
 /// The API's logic on one replica. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
@@ -75,10 +80,13 @@ struct Inner {
     sealer: Arc<Sealer>,
     pressure: tokio::sync::watch::Receiver<Pressure>,
     settings: Settings,
+    keeping: Keeping,
     lists: list::Lists,
     shown: Arc<Shown>,
     /// What reads have to wait for.
     read_indexes: Rounds<Result<u64, ServiceError>>,
+    /// When this replica last knew that it had caught up with all others.
+    caught_up_at: Mutex<Option<Instant>>,
     /// Newest term in which this replica led and had caught up with what earlier leaders acknowledged.
     caught_up_term: AtomicU64,
 }
@@ -100,6 +108,7 @@ impl Service {
         pressure: tokio::sync::watch::Receiver<Pressure>,
         peers: Peers,
         sealer: Arc<Sealer>,
+        keeping: Keeping,
         settings: Settings,
     ) -> Service {
         let forwarder = Forwarder::new(peers);
@@ -112,9 +121,11 @@ impl Service {
                 sealer,
                 pressure,
                 settings,
+                keeping,
                 lists: list::Lists::new(shown.clone()),
                 shown,
                 read_indexes: Rounds::new(),
+                caught_up_at: Mutex::new(None),
                 caught_up_term: AtomicU64::new(0),
             }),
         }
@@ -133,7 +144,7 @@ impl Service {
         let deadline = Instant::now() + PATIENCE;
         if !request.call.is_write() {
             self.catch_up(deadline).await?;
-            return self.read(&request, deadline).await;
+            return self.read(&self.inner.replica.state(), &request, deadline).await;
         }
         // Once an attempt may have reached the log, only an answer of the core tells that it has not.
         let mut doubt = false;
@@ -168,6 +179,22 @@ impl Service {
                 Ok(result) => return result,
             }
         }
+    }
+
+    /// Answers a read with what this replica knows, and says up to which entry of the log that is. Asks nobody; but who has
+    /// heard nothing for long says nothing, for a right that was taken away meanwhile would count for ever.
+    ///
+    /// # Errors
+    /// As [`Service::call`].
+    pub async fn read_stale(&self, request: &Request) -> Result<(u64, Reply), ServiceError> {
+        let caught_up = *self.inner.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = caught_up.is_some_and(|at| at.elapsed() <= STALE_AT_MOST);
+        if !lately && self.inner.node.leads_alone().is_none() {
+            return Err(ServiceError::Fault(Fault::Behind));
+        }
+        let state = self.inner.replica.state();
+        let reply = self.read(&state, request, Instant::now() + PATIENCE).await?;
+        Ok((state.applied_index(), reply))
     }
 
     /// Whether a subject is one of the operators.
@@ -239,12 +266,11 @@ impl Service {
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
                 Ok(Ok(index)) => {
-                    return self
-                        .inner
-                        .node
-                        .wait_applied(index, deadline)
-                        .await
-                        .map_err(|_| ServiceError::Fault(Fault::Behind));
+                    let caught_up = self.inner.node.wait_applied(index, deadline).await;
+                    caught_up.map_err(|_| ServiceError::Fault(Fault::Behind))?;
+                    let mut at = self.inner.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+                    *at = Some(Instant::now());
+                    return Ok(());
                 }
                 Ok(Err(ServiceError::Fault(fault)))
                     if fault.helps_to_retry() && Instant::now() < deadline =>
@@ -310,22 +336,26 @@ impl Service {
         })
     }
 
-    async fn read(&self, request: &Request, deadline: Instant) -> Result<Reply, ServiceError> {
-        let state = self.inner.replica.state();
-        let operator = self.authorise(&state, request)?;
+    async fn read(
+        &self,
+        state: &State,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Reply, ServiceError> {
+        let operator = self.authorise(state, request)?;
         match &request.call {
             Call::Get { urn } => {
                 let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
                 let show = self.presentation("GET", operator);
-                let view = self.inner.shown.text(&state, object, &urn.tenant, show, &self.inner.sealer)?;
+                let view = self.inner.shown.text(state, object, &urn.tenant, show, &self.inner.sealer)?;
                 Ok(Reply::Resource { created: false, view })
             }
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
-                let allowed = authorise::seen(&state, &request.caller, from);
+                let allowed = authorise::seen(state, &request.caller, from);
                 let query = list::Query { from, page, allowed };
-                let list = lists.list(&state, &query, &show, &self.inner.sealer, deadline);
+                let list = lists.list(state, &query, &show, &self.inner.sealer, deadline);
                 list.await.map(Reply::List)
             }
             _ => Err(ServiceError::Fault(Fault::Internal("a write was taken for a read".to_owned()))),

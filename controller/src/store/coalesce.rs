@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::rows::{AuditRow, ResourceKey, ResourceRow, Write};
+use super::rows::{AuditRow, ResourceKey, ResourceRow, Whole, Write};
 
-/// What a transaction has to do: first forget, then drop and delete, then put and append. Ordered by key, so that
+/// What a transaction has to do: first replace, then drop and delete, then put and append. Ordered by key, so that
 /// neighbours in the index are written one after the other.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Coalesced<'w> {
-    /// Every resource and answer goes first.
-    pub(super) forget: bool,
+    /// Every resource and answer makes room for these first.
+    pub(super) replace: Option<&'w Whole>,
     /// Answers up to this log index go, before any is put.
     pub(super) drop_answers_up_to: Option<u64>,
     /// Each resource as it ends up; `None`: deleted.
@@ -23,6 +23,8 @@ pub(super) struct Coalesced<'w> {
     pub(super) answers: BTreeMap<Uuid, (u64, &'w str)>,
     /// History in order; nothing replaces any of it.
     pub(super) audit: Vec<&'w AuditRow>,
+    /// Entries, first and last, whose history is missing.
+    pub(super) audit_gaps: Vec<(u64, u64)>,
 }
 
 impl<'w> Coalesced<'w> {
@@ -46,18 +48,14 @@ impl<'w> Coalesced<'w> {
                     end.drop_answers_up_to = end.drop_answers_up_to.max(Some(*log_index));
                 }
                 Write::Audit(row) => end.audit.push(row),
-                Write::ForgetState => {
-                    end.forget = true;
+                Write::AuditGap { first, last } => end.audit_gaps.push((*first, *last)),
+                Write::Replace(whole) => {
+                    end.replace = Some(whole);
                     end.drop_answers_up_to = None;
                     end.resources.clear();
                     end.answers.clear();
                 }
             }
-        }
-        if end.forget {
-            // Nothing is left that a delete could find.
-            end.resources.retain(|_, row| row.is_some());
-            end.drop_answers_up_to = None;
         }
         end
     }

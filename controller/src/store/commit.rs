@@ -8,10 +8,13 @@ use std::borrow::Cow;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::coalesce::Coalesced;
-use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow};
+use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow, Whole};
 use super::session::Place;
+use super::{StoreError, history};
+
+/// Rows per statement where there are many.
+const ROWS: usize = 2000;
 
 /// Commits `batch`. Also `Ok` when the database is already where the batch leads: then it was committed before, and the
 /// connection broke before anybody heard.
@@ -34,8 +37,8 @@ pub(super) async fn commit(
     }
     let doing = place;
     let connection = &mut *transaction;
-    if writes.forget {
-        forget_state(connection).await.map_err(doing.failed("forget the old state"))?;
+    if let Some(whole) = writes.replace {
+        replace(connection, whole).await.map_err(doing.failed("replace the state"))?;
     }
     if let Some(log_index) = writes.drop_answers_up_to {
         drop_answers(connection, log_index).await.map_err(doing.failed("drop old answers"))?;
@@ -44,8 +47,10 @@ pub(super) async fn commit(
         .await
         .map_err(doing.failed("delete resources"))?;
     put_resources(connection, writes.put().collect()).await.map_err(doing.failed("write resources"))?;
-    put_answers(connection, &writes).await.map_err(doing.failed("write answers"))?;
+    let answers = writes.answers.iter().map(|(id, (index, answer))| (*id, *index, *answer));
+    put_answers(connection, answers.collect()).await.map_err(doing.failed("write answers"))?;
     append_audit(connection, &writes.audit).await.map_err(doing.failed("append to the audit trail"))?;
+    history::note_gaps(connection, &writes.audit_gaps).await.map_err(doing.failed("note what is missing"))?;
     transaction.commit().await.map_err(place.failed("commit a transaction"))
 }
 
@@ -100,8 +105,25 @@ async fn move_mark(connection: &mut PgConnection, place: &Place, batch: &Batch) 
     Ok(moved.rows_affected() == 1)
 }
 
-async fn forget_state(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("TRUNCATE resource, answer").execute(connection).await.map(drop)
+async fn replace(connection: &mut PgConnection, whole: &Whole) -> Result<(), sqlx::Error> {
+    sqlx::query("TRUNCATE resource, answer").execute(&mut *connection).await?;
+    let mut resources = whole.0.resources();
+    loop {
+        let some: Vec<ResourceRow> = resources.by_ref().take(ROWS).collect();
+        if some.is_empty() {
+            break;
+        }
+        put_resources(&mut *connection, some.iter().collect()).await?;
+    }
+    let mut answers = whole.0.answers();
+    loop {
+        let some: Vec<(Uuid, u64, String)> = answers.by_ref().take(ROWS).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        let some = some.iter().map(|(id, index, answer)| (*id, *index, answer.as_str())).collect();
+        put_answers(&mut *connection, some).await?;
+    }
 }
 
 async fn drop_answers(connection: &mut PgConnection, log_index: u64) -> Result<(), sqlx::Error> {
@@ -168,13 +190,16 @@ async fn put_resources(connection: &mut PgConnection, rows: Vec<&ResourceRow>) -
     .map(drop)
 }
 
-async fn put_answers(connection: &mut PgConnection, writes: &Coalesced<'_>) -> Result<(), sqlx::Error> {
-    if writes.answers.is_empty() {
+async fn put_answers(
+    connection: &mut PgConnection,
+    answers: Vec<(Uuid, u64, &str)>,
+) -> Result<(), sqlx::Error> {
+    if answers.is_empty() {
         return Ok(());
     }
-    let request_ids: Vec<Uuid> = writes.answers.keys().copied().collect();
-    let log_indexes: Vec<i64> = writes.answers.values().map(|(index, _)| index.cast_signed()).collect();
-    let answers: Vec<&str> = writes.answers.values().map(|(_, answer)| *answer).collect();
+    let request_ids: Vec<Uuid> = answers.iter().map(|(id, ..)| *id).collect();
+    let log_indexes: Vec<i64> = answers.iter().map(|(_, index, _)| index.cast_signed()).collect();
+    let answers: Vec<&str> = answers.iter().map(|(.., answer)| *answer).collect();
     sqlx::query(
         "INSERT INTO answer (request_id, log_index, answer) \
          SELECT request_id, log_index, answer::json \
@@ -189,7 +214,10 @@ async fn put_answers(connection: &mut PgConnection, writes: &Coalesced<'_>) -> R
     .map(drop)
 }
 
-async fn append_audit(connection: &mut PgConnection, rows: &[&AuditRow]) -> Result<(), sqlx::Error> {
+pub(super) async fn append_audit(
+    connection: &mut PgConnection,
+    rows: &[&AuditRow],
+) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -20,6 +20,7 @@ mod coalesce;
 mod commit;
 pub mod embedded;
 mod error;
+mod history;
 mod load;
 pub mod projection;
 mod rows;
@@ -39,7 +40,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use error::StoreError;
-pub use rows::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Write};
+pub use history::History;
+pub use rows::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Rows, Whole, Write};
 
 use embedded::Embedded;
 use session::{Place, Session};

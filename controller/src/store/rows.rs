@@ -4,6 +4,8 @@
 //! JSON travels as text, because the exact bytes matter (the state hash is over them) and only the model reads them.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -43,8 +45,42 @@ pub enum Write {
     },
     /// Append one row of history. Its key must be new.
     Audit(AuditRow),
-    /// Remove every resource and answer: what follows is the whole of another State (a Raft snapshot). History stays.
-    ForgetState,
+    /// Replace every resource and answer by those of another State (a Raft snapshot). History stays.
+    Replace(Whole),
+    /// History of these entries is missing here, and has to be fetched from another replica.
+    AuditGap {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+}
+
+/// The rows of a whole State, made one after the other when they are written: all at once they could be more than fits
+/// into memory beside it.
+pub trait Rows: Send + Sync {
+    /// Every resource.
+    fn resources(&self) -> Box<dyn Iterator<Item = ResourceRow> + Send + '_>;
+    /// Every remembered answer, as (request id, log index, JSON text).
+    fn answers(&self) -> Box<dyn Iterator<Item = (Uuid, u64, String)> + Send + '_>;
+    /// About how much they are, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// A whole State. Equal to itself alone.
+#[derive(Clone)]
+pub struct Whole(pub Arc<dyn Rows>);
+
+impl PartialEq for Whole {
+    fn eq(&self, other: &Whole) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Whole(about {} bytes)", self.0.bytes())
+    }
 }
 
 /// Names one resource. A part its kind's scope does not have is the empty string.
@@ -174,7 +210,8 @@ impl Write {
                 Write::Audit(row) => {
                     row.actor.len() + row.action.len() + row.subject.len() + row.outcome.len()
                 }
-                Write::DropAnswersUpTo { .. } | Write::ForgetState => 0,
+                Write::Replace(whole) => whole.0.bytes(),
+                Write::DropAnswersUpTo { .. } | Write::AuditGap { .. } => 0,
             }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::embedded::{Embedded, Settings};
-use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow, Write};
+use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow, Rows, Whole, Write};
 use super::{Identity, Source, Store};
 
 pub(crate) const IDENTITY: Identity =
@@ -121,4 +122,25 @@ pub(crate) fn mark(applied_index: u64) -> Mark {
 /// The batch of one entry, which follows the entry before.
 pub(crate) fn batch(applied_index: u64, writes: Vec<Write>) -> Batch {
     Batch::new(applied_index.checked_sub(1), mark(applied_index), writes)
+}
+
+/// A State of these rows.
+pub(crate) fn whole(rows: Vec<ResourceRow>) -> Whole {
+    Whole(Arc::new(Listed(rows)))
+}
+
+struct Listed(Vec<ResourceRow>);
+
+impl Rows for Listed {
+    fn resources(&self) -> Box<dyn Iterator<Item = ResourceRow> + Send + '_> {
+        Box::new(self.0.iter().cloned())
+    }
+
+    fn answers(&self) -> Box<dyn Iterator<Item = (Uuid, u64, String)> + Send + '_> {
+        Box::new(std::iter::empty())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len() * 1024
+    }
 }

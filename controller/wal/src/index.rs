@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-use crate::segment::Segment;
+use crate::{format::frame_bytes, segment::Segment};
 
 /// A record's place in its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,22 @@ impl Index {
             void.extend(self.segments.pop_front().map(|oldest| oldest.segment));
         }
         void
+    }
+
+    /// What the live records of `range` take in their segments, in bytes.
+    pub(crate) fn bytes(&self, range: Range<u64>) -> u64 {
+        let live = self.live();
+        let (start, end) = (range.start.max(live.start), range.end.min(live.end));
+        let of_segment = |indexed: &Indexed| {
+            let at =
+                |index: u64| usize::try_from(index.saturating_sub(indexed.first())).unwrap_or(usize::MAX);
+            match indexed.entries.get(at(start)..at(end.min(indexed.next()))) {
+                Some([first, .., last]) => u64::from(last.offset + frame_bytes(last.length) - first.offset),
+                Some([only]) => u64::from(frame_bytes(only.length)),
+                _ => 0,
+            }
+        };
+        self.segments.iter().map(of_segment).sum()
     }
 
     /// The live records of `range`, in order, until their payloads exceed `max_bytes`; at least one if there

@@ -37,6 +37,30 @@ impl WalReader {
         Some(self.index().live()).filter(|live| !live.is_empty()).map(|live| live.end - 1)
     }
 
+    /// What the live records of `range` take, in bytes.
+    pub fn bytes(&self, range: Range<u64>) -> u64 {
+        self.index().bytes(range)
+    }
+
+    /// The first of the live records before `end` that take at most `bytes` together, counted from the last; `end` itself
+    /// when even that one alone takes more.
+    pub fn first_of_last(&self, bytes: u64, end: u64) -> u64 {
+        let index = self.index();
+        let live = index.live();
+        let end = end.min(live.end);
+        let (mut low, mut high) = (live.start.min(end), end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if index.bytes(middle..end) <= bytes { high = middle } else { low = middle + 1 }
+        }
+        low
+    }
+
+    /// The space the segments take on disk, in bytes, including what is reserved in the newest.
+    pub fn disk_bytes(&self) -> u64 {
+        self.index().segments.iter().map(|segment| u64::from(segment.bytes)).sum()
+    }
+
     /// The records of `range` with their indices, in order, without gaps.
     ///
     /// Indices that the log does not hold are left out: look at the first one returned when `range` may begin

@@ -114,7 +114,7 @@ impl Wal {
 
     /// The space the log takes on disk, in bytes, including what is reserved in the newest segment.
     pub fn disk_bytes(&self) -> u64 {
-        let segments: u64 = self.index().segments.iter().map(|segment| u64::from(segment.bytes)).sum();
+        let segments = self.reader.disk_bytes();
         let manifest = u64::from(self.manifest.facts().is_some());
         segments + (self.slots.len() as u64 + manifest) * SLOT_FILE_BYTES
     }

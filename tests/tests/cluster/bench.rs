@@ -95,6 +95,14 @@ impl Caller {
         self.call(replica, Method::GET, urn, None, None).await
     }
 
+    /// Reads what may be old.
+    pub(crate) async fn stale(&self, replica: usize, urn: &Urn) -> reqwest::Response {
+        let base = &self.urls[replica - 1];
+        let url = format!("{base}/providers/{}/v1/{}", urn.kind.info().provider.name(), urn.path());
+        let request = self.http.get(url).bearer_auth(&self.token).header("rempart-consistency", "stale");
+        request.send().await.expect("an answer")
+    }
+
     /// As a patient client does: the next replica after no answer or a 503, until there is an answer.
     pub(crate) async fn insist(
         &self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bench::{Answer, Bench, Caller, PATIENCE, history, volume, volume_body, workspace};
+use super::bench::{Answer, Bench, Caller, PATIENCE, history, read, volume, volume_body, workspace};
 use rempart_api::{Kind, Urn};
 use rempart_tests::{Layout, until_some};
 use reqwest::Method;
@@ -263,6 +263,14 @@ pub(crate) async fn a_majority_is_down(bench: &mut Bench) {
             assert_eq!(answer.body["status"], 503);
         }
         assert!(took < PATIENCE, "{took:?}");
+        // Who takes an answer that may be old gets one, with the place in the log it is of.
+        let stale = alice.stale(left, &urn).await;
+        let index = stale.headers().get("rempart-applied-index").and_then(|index| index.to_str().ok());
+        assert!(index.is_some_and(|index| index.parse::<u64>().is_ok_and(|index| index > 0)), "{stale:?}");
+        let stale = read(stale).await.expect("a body");
+        assert_eq!((stale.status, stale.version()), (200, before), "{stale:?}");
+        let forbidden = read(bench.caller("mallory").stale(left, &urn).await).await.expect("a body");
+        assert_eq!(forbidden.status, 403);
         let said = put.as_ref().expect("an answer").detail().to_owned();
         eprintln!("without a majority (leader left: {left_is_leader}): 503 after {took:?}: {said}");
         let (ready, why) = bench.readiness(left).await;

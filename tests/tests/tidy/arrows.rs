@@ -69,6 +69,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("fleet", &["raft", "replica", "auth", "pki"]),
     ("reconcile", &["raft", "fleet", "replica"]),
+    ("history", &["pki", "store"]),
     ("pki", &["auth", "raft", "replica"]),
     ("replica", &["raft", "store"]),
     ("telemetry", &["raft", "replica", "store", "fleet"]),

@@ -13,6 +13,7 @@ mod hosts;
 mod place;
 mod power;
 mod put;
+mod replicas;
 mod report;
 mod rights;
 mod tokens;
@@ -190,6 +191,7 @@ impl Tx {
             Command::Capture(capture) => self.capture(capture),
             Command::Host(host) => self.host_action(host),
             Command::WindDown(command) => self.wind_down(command),
+            Command::Replica(command) => self.replica(command),
         }
     }
 

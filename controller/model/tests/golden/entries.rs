@@ -22,8 +22,8 @@ use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
     CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand,
     Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause,
-    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse,
-    VolumeReport, WindDownCommand,
+    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent,
+    ReportCommand, Spec, TokenUse, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -44,6 +44,7 @@ labels!(command_label, COMMANDS, Command {
     Host => "host",
     Capture => "capture",
     WindDown => "wind-down",
+    Replica => "replica",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -196,6 +197,11 @@ fn samples() -> Vec<Envelope> {
             content: blob(BlobFormat::Qcow2),
         }),
         Command::Report(ReportCommand { host: "h1".into(), objects: vec![failed_capture()] }),
+        Command::Replica(ReplicaCommand {
+            replica_id: 4,
+            intent: ReplicaIntent::Join { address: "10.0.0.4:7080".into() },
+        }),
+        Command::Replica(ReplicaCommand { replica_id: 1, intent: ReplicaIntent::Leave }),
     ];
     commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }

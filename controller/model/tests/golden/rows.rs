@@ -9,7 +9,7 @@ use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
     BlocksDetail, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
     NicDetail, Object, OffCause, Placement, Power, PublicIpDetail, Realised, Recorded, Refusal, RefusalClass,
-    VolumeDetail,
+    ReplicaIntent, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
@@ -80,16 +80,21 @@ fn every_core_ever_stored_is_read_and_written_alike() {
         zones: vec!["a".into(), "b".into()],
         clock: time(0),
         redeemed: Arc::default(),
+        replicas: Arc::default(),
     };
     let redeemed = Arc::new([(uuid(6), time(600))].into());
     let used = Core { redeemed, ..core.clone() };
+    let join = ReplicaIntent::Join { address: "10.0.0.4:7080".into() };
+    let replicas = Arc::new([(1, ReplicaIntent::Leave), (4, join)].into());
+    let changed = Core { replicas, ..core.clone() };
     let label = |core: &Core| match core {
         Core { cluster_id: None, .. } => "blank".to_owned(),
+        Core { replicas, .. } if !replicas.is_empty() => "replicas".to_owned(),
         Core { redeemed, .. } if redeemed.is_empty() => "founded".to_owned(),
         _ => "redeemed".to_owned(),
     };
-    let labels = ["blank", "founded", "redeemed"].map(str::to_owned);
-    crate::check("core", vec![Core::default(), core, used], label, &labels);
+    let labels = ["blank", "founded", "redeemed", "replicas"].map(str::to_owned);
+    crate::check("core", vec![Core::default(), core, used, changed], label, &labels);
 }
 
 fn answers() -> Vec<Recorded> {

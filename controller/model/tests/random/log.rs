@@ -268,6 +268,7 @@ impl Log {
             (Ok(_), Command::Capture(_)) => note("capture"),
             (Ok(_), Command::Host(_)) => note("host action"),
             (Ok(_), Command::WindDown(_)) => note("wind down"),
+            (Ok(_), Command::Replica(_)) => note("replica"),
             (Ok(_), Command::Report(_)) if applied.changes.is_empty() => note("report that was dropped"),
             (Ok(_), Command::Report(_)) => note("report that changed something"),
         }

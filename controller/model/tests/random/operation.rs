@@ -91,6 +91,8 @@ pub(crate) enum Operation {
     Repeat { back: u8 },
     /// What a tenant's suspension or deletion leaves to do.
     WindDown,
+    /// An operator wants a controller to take part, or to leave.
+    Replica { id: u8, leave: bool },
     /// A new leader's first entry.
     Blank,
     /// Time passes, or a new leader's clock is behind.
@@ -193,6 +195,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(host, which, bits, offset)| Operation::Forge { host, which, bits, offset }),
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
         1 => Just(Operation::Blank),
+        1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
         4 => Just(Operation::WindDown),
         2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
     ]

@@ -7,8 +7,8 @@ use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction,
     HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand,
-    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReportCommand, Spec, TokenUse, VolumeReport,
-    WindDownCommand, placement,
+    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, Spec,
+    TokenUse, VolumeReport, WindDownCommand, placement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -121,6 +121,14 @@ impl World {
                 let _ = self.propose(Command::Put(Box::new(put)));
             }
             Operation::WindDown => _ = self.wind_down(),
+            Operation::Replica { id, leave } => {
+                let replica_id = u64::from(id);
+                let intent = match leave {
+                    true => ReplicaIntent::Leave,
+                    false => ReplicaIntent::Join { address: format!("c{id}:7080") },
+                };
+                let _ = self.propose(Command::Replica(ReplicaCommand { replica_id, intent }));
+            }
             Operation::Delete { place, version } => {
                 let if_unmodified_since = version.map(u64::from);
                 let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));

@@ -21,7 +21,7 @@ use tonic::{
 };
 
 use super::machine::Journal;
-use crate::raft::{Node, Proposal, ProposeError, Settings, Timing, services};
+use crate::raft::{Limits, Node, Proposal, ProposeError, Settings, Timing, services};
 
 /// How long any fact may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,6 +52,7 @@ struct Running {
 pub(super) struct Cluster {
     dir: TempDir,
     pub(super) timing: Timing,
+    pub(super) limits: Limits,
     pub(super) addresses: BTreeMap<u64, String>,
     journals: BTreeMap<u64, Journal>,
     running: BTreeMap<u64, Running>,
@@ -86,7 +87,8 @@ impl Cluster {
         let cut_off = (1..=size).map(|id| (id, Arc::default())).collect();
         let dir = tempfile::tempdir().unwrap();
         let ca = Ca::create("test").unwrap();
-        Self { dir, timing, addresses, journals, running: BTreeMap::new(), cut_off, ca }
+        let limits = Limits::default();
+        Self { dir, timing, limits, addresses, journals, running: BTreeMap::new(), cut_off, ca }
     }
 
     /// `size` replicas that run and have become a cluster.
@@ -116,7 +118,8 @@ impl Cluster {
     }
 
     pub(super) async fn start(&mut self, id: u64) {
-        let settings = Settings { timing: self.timing.clone(), ..Settings::new(id, self.log_dir(id)) };
+        let (timing, limits) = (self.timing.clone(), self.limits.clone());
+        let settings = Settings { timing, limits, ..Settings::new(id, self.log_dir(id)) };
         let cut_off = Arc::clone(&self.cut_off[&id]);
         let all = self.cut_off.clone();
         let check = move |request: Request<()>| {
@@ -141,7 +144,7 @@ impl Cluster {
                 .await
                 .unwrap();
         });
-        node.initialize_if_empty(self.addresses.clone());
+        node.initialize_if_empty(self.addresses.clone(), || false);
         self.running.insert(id, Running { node, hang_up, served });
     }
 

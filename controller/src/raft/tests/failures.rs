@@ -132,7 +132,7 @@ async fn a_machine_without_its_log_does_not_start() {
     cluster.wipe_log(1);
     let settings = Settings::new(1, cluster.log_dir(1));
     let refused = Node::start(settings, cluster.journal(1).clone(), stranger()).await.err().unwrap();
-    assert!(refused.to_string().contains("snapshots come with"), "{refused}");
+    assert!(refused.to_string().contains("under a new id"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use rempart_model::Answer;
 
-use crate::raft::{Committed, Machine, Payload, Position, Response};
+use crate::raft::{Committed, Frozen, Machine, Payload, Position, Response};
 
 /// Every entry applied. It outlives the replica whose machine it is, as a database does.
 #[derive(Clone, Default)]
@@ -21,6 +21,8 @@ struct Pages {
     published: usize,
     /// Entries handed over, over all lives.
     handed_over: u64,
+    /// Snapshots installed, over all lives.
+    installed: u64,
 }
 
 /// A proposal at which the machine fails.
@@ -39,6 +41,11 @@ impl Journal {
         self.0.lock().unwrap().handed_over
     }
 
+    /// Snapshots installed, over all lives.
+    pub(super) fn installed(&self) -> u64 {
+        self.0.lock().unwrap().installed
+    }
+
     /// Loses everything after the first `entries` entries.
     pub(super) fn forget_after(&self, entries: usize) {
         let mut pages = self.0.lock().unwrap();
@@ -47,7 +54,42 @@ impl Journal {
     }
 }
 
+/// What the journal was at one moment.
+struct Copied(Vec<(Position, Option<Bytes>)>);
+
+impl Frozen for Copied {
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let entries: Vec<_> = self
+            .0
+            .iter()
+            .map(|(position, bytes)| (position, bytes.as_ref().map(|bytes| bytes.to_vec())))
+            .collect();
+        Ok(serde_json::to_writer(out, &entries)?)
+    }
+
+    fn wait_durable(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Machine for Journal {
+    fn freeze(&mut self) -> Box<dyn Frozen> {
+        Box::new(Copied(self.0.lock().unwrap().entries.clone()))
+    }
+
+    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
+        let mut text = Vec::new();
+        content.read_to_end(&mut text)?;
+        let entries: Vec<(Position, Option<Vec<u8>>)> = serde_json::from_slice(&text)?;
+        assert_eq!(entries.last().map(|(position, _)| position), Some(position));
+        let mut pages = self.0.lock().unwrap();
+        pages.entries =
+            entries.into_iter().map(|(position, bytes)| (position, bytes.map(Bytes::from))).collect();
+        pages.published = pages.entries.len();
+        pages.installed += 1;
+        Ok(())
+    }
+
     fn resume(&self) -> Option<Position> {
         self.0.lock().unwrap().entries.last().map(|(position, _)| position.clone())
     }

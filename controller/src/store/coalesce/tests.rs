@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::super::rows::{ResourceKey, Write};
-use super::super::testing::{audit, key, row};
+use super::super::rows::{ResourceKey, Whole, Write};
+use super::super::testing::{audit, key, row, whole};
 use super::Coalesced;
 
 /// The tables, as far as coalescing can change what becomes of them.
@@ -30,18 +30,20 @@ impl Tables {
             }
             Write::DropAnswersUpTo { log_index } => self.answers.retain(|_, (index, _)| *index > *log_index),
             Write::Audit(row) => self.audit.push(row.log_index),
-            Write::ForgetState => {
-                self.resources.clear();
-                self.answers.clear();
-            }
+            Write::Replace(whole) => self.replace(whole),
+            Write::AuditGap { .. } => {}
         }
+    }
+
+    fn replace(&mut self, whole: &Whole) {
+        self.resources = whole.0.resources().map(|row| (row.key, row.body)).collect();
+        self.answers = whole.0.answers().map(|(id, index, answer)| (id, (index, answer))).collect();
     }
 
     /// In the order in which `commit` does it.
     fn write_coalesced(&mut self, writes: &Coalesced<'_>) {
-        if writes.forget {
-            self.resources.clear();
-            self.answers.clear();
+        if let Some(whole) = writes.replace {
+            self.replace(whole);
         }
         if let Some(up_to) = writes.drop_answers_up_to {
             self.answers.retain(|_, (index, _)| *index > up_to);
@@ -70,7 +72,7 @@ impl Dice {
 fn random_write(dice: &mut Dice, log_index: u64) -> Write {
     let name = format!("vm-{}", dice.roll(5));
     match dice.roll(40) {
-        0 => Write::ForgetState,
+        0 => Write::Replace(whole(vec![row("vm-0", "of another"), row("vm-4", "of another")])),
         1..=12 => Write::DeleteResource(key(&name)),
         13..=24 => Write::PutResource(row(&name, &format!("{log_index}"))),
         25..=30 => Write::PutAnswer {
@@ -114,17 +116,17 @@ fn a_row_is_written_once_however_often_it_changed() {
 }
 
 #[test]
-fn nothing_is_deleted_from_what_is_forgotten() {
+fn what_came_before_another_state_is_not_written() {
     let writes = [
         Write::PutResource(row("old", "1")),
-        Write::ForgetState,
-        Write::DeleteResource(key("older")),
         Write::DropAnswersUpTo { log_index: 9 },
-        Write::PutResource(row("new", "2")),
+        Write::Replace(whole(vec![row("whole", "2")])),
+        Write::DeleteResource(key("whole")),
+        Write::PutResource(row("new", "3")),
     ];
     let end = Coalesced::of(&writes);
-    assert!(end.forget);
-    assert_eq!(end.deleted().count(), 0);
+    assert!(end.replace.is_some());
     assert_eq!(end.drop_answers_up_to, None);
+    assert_eq!(end.deleted().collect::<Vec<_>>(), [&key("whole")]);
     assert_eq!(end.put().map(|row| row.key.name.as_str()).collect::<Vec<_>>(), ["new"]);
 }

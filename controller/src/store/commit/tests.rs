@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::super::rows::{Batch, Write};
-use super::super::testing::{audit, batch, fresh_store, key, mark, row};
+use super::super::testing::{audit, batch, fresh_store, key, mark, row, whole};
 use super::super::{Store, StoreError};
 
 async fn count_audit(store: &Store) -> i64 {
@@ -62,11 +62,18 @@ async fn later_batches_replace_delete_and_drop() {
     assert_eq!(loaded.resources, [changed, row("kept", "1")]);
     assert_eq!(loaded.answers, [(Uuid::from_u128(2), 1, "2".to_owned())]);
 
-    let third = vec![Write::ForgetState, Write::PutResource(row("only", "3")), Write::Audit(audit(2, 0))];
+    let rows = (0..5000).map(|number| row(&format!("row-{number}"), "3")).collect();
+    let third = vec![
+        Write::Replace(whole(rows)),
+        Write::DeleteResource(key("row-7")),
+        Write::PutResource(row("only", "3")),
+        Write::Audit(audit(2, 0)),
+    ];
     store.commit(&Batch::new(Some(1), mark(900), third)).await.unwrap();
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.mark, Some(mark(900)));
-    assert_eq!(loaded.resources, [row("only", "3")]);
+    assert_eq!(loaded.resources.len(), 5000, "one went, one came");
+    assert!(loaded.resources.contains(&row("only", "3")) && loaded.resources.contains(&row("row-4999", "3")));
     assert_eq!(loaded.answers, []);
 }
 

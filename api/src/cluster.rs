@@ -1,0 +1,103 @@
+//! `rempart.cluster`: the controllers themselves, for operators.
+//!
+//! ```text
+//!   GET    .../v1/replicas            all of them
+//!   PUT    .../v1/replicas/ID         it is to vote: {"spec": {"address": "HOST:PORT"}}
+//!   DELETE .../v1/replicas/ID         it is to leave, for good
+//!   POST   .../v1/replicas/ID/lead    it is to lead
+//! ```
+//!
+//! A change is accepted (202) when it is written down; the leading controller sees to it, and the list tells how far it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// Base path of the provider.
+pub const BASE: &str = "/providers/rempart.cluster/v1";
+
+/// What is wanted of a controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaSpec {
+    /// Where it listens for its peers: `host:port`.
+    pub address: String,
+}
+
+/// The part a controller plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReplicaRole {
+    /// It leads.
+    Leader,
+    /// It votes.
+    Voter,
+    /// It takes over the log, and will vote when it has it.
+    Joining,
+    /// It is being taken out.
+    Leaving,
+}
+
+/// How a controller is doing, as the leading one sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Its part.
+    pub role: ReplicaRole,
+    /// What it waits for, in words; absent when nothing is under way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waiting_for: Option<String>,
+    /// When the leader heard from it last; absent if never.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heard_at: Option<Timestamp>,
+    /// The last entry of the log that it is known to have.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub matched_index: Option<u64>,
+    /// What it says of itself; absent when it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub own: Option<ReplicaReport>,
+}
+
+/// What a controller says of itself. Sizes are on its disk, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaReport {
+    /// Version of its program.
+    pub version: String,
+    /// The last entry in its log.
+    pub last_log_index: Option<u64>,
+    /// The last entry its state contains.
+    pub applied_index: Option<u64>,
+    /// The last entry whose effects are in its Postgres.
+    pub flushed_index: Option<u64>,
+    /// The entry up to which its newest snapshot goes.
+    pub snapshot_index: Option<u64>,
+    /// The entry up to which it has given up the log.
+    pub purged_index: Option<u64>,
+    /// Of its log.
+    pub log_bytes: u64,
+    /// Of its newest snapshot.
+    pub snapshot_bytes: u64,
+    /// Entries whose audit rows it has yet to fetch from others.
+    pub missing_history: u64,
+}
+
+/// A controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// Its id, never used for another one.
+    pub id: u64,
+    /// What is wanted.
+    pub spec: ReplicaSpec,
+    /// What is.
+    pub status: ReplicaStatus,
+}
+
+/// All controllers, by id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaList {
+    /// Them.
+    pub items: Vec<Replica>,
+}

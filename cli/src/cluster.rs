@@ -1,0 +1,200 @@
+//! `rempart cluster`: the controllers themselves, for operators.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use rempart_api::cluster::{Replica, ReplicaRole};
+use tokio::time::{Instant, sleep};
+
+use crate::args::{Consent, Patience};
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, Format};
+use crate::screen::Tone;
+use crate::session::Session;
+use crate::table::{Cell, render};
+use crate::terminal::agree;
+
+/// Between two looks at a change that is under way.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// What to do with the controllers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every controller: its part, how far its log is, what it keeps on its disk
+    #[command(after_help = "Example: rempart cluster status -o json")]
+    Status,
+    /// Let a controller vote that runs and has joined with a token of its own
+    #[command(after_help = "Example: rempart cluster add 4 10.0.0.4:7080")]
+    Add {
+        /// Its id, never used before
+        id: u64,
+        /// Where it listens for its peers: HOST:PORT
+        address: String,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// Take a controller out for good; its id is not used again
+    #[command(after_help = "Example: rempart cluster remove 2 --yes")]
+    Remove {
+        /// Which
+        id: u64,
+        #[command(flatten)]
+        consent: Consent,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// Let a new controller vote, and then take another one out
+    #[command(after_help = "Example: rempart cluster replace 2 4 10.0.0.4:7080 --yes")]
+    Replace {
+        /// The one that goes
+        old: u64,
+        /// Id of the one that comes, never used before
+        new: u64,
+        /// Where the new one listens for its peers: HOST:PORT
+        address: String,
+        #[command(flatten)]
+        consent: Consent,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// Hand leadership to a controller
+    #[command(after_help = "Example: rempart cluster lead 3")]
+    Lead {
+        /// Which
+        id: u64,
+    },
+}
+
+pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command) -> Result<()> {
+    match command {
+        Command::Status => {}
+        Command::Add { id, address, patience } => add(session, *id, address, *patience).await?,
+        Command::Remove { id, consent, patience } => {
+            let question = format!("controller {id}: take it out for good?");
+            agree(session.screen, consent.yes, &question).await?;
+            remove(session, *id, *patience).await?;
+        }
+        Command::Replace { old, new, address, consent, patience } => {
+            let question = format!("controller {old}: take it out for good, once controller {new} votes?");
+            agree(session.screen, consent.yes, &question).await?;
+            // Not without waiting: it would leave one fewer than there were.
+            let patience = Patience { no_wait: false, ..*patience };
+            add(session, *new, address, patience).await?;
+            remove(session, *old, patience).await?;
+        }
+        Command::Lead { id } => {
+            session
+                .client
+                .lead_replica(*id)
+                .await
+                .map_err(|error| session.failed(&format!("hand over to controller {id}"), &error))?;
+            session.screen.note(&format!("controller {id} leads."));
+        }
+    }
+    let list =
+        session.client.replicas().await.map_err(|error| session.failed("list the controllers", &error))?;
+    if format != Format::Table {
+        return output::value(session.screen, format, &list);
+    }
+    if matches!(command, Command::Status) {
+        return session.screen.print(render(session.screen, &HEADINGS, &rows(&list.items)).trim_end());
+    }
+    Ok(())
+}
+
+async fn add(session: &Session<'_>, id: u64, address: &str, patience: Patience) -> Result<()> {
+    let asked = session.client.join_replica(id, address).await;
+    asked.map_err(|error| session.failed(&format!("add controller {id}"), &error))?;
+    if patience.no_wait {
+        session.screen.note(&format!("controller {id} is joining."));
+        return Ok(());
+    }
+    let votes = |replica: Option<&Replica>| {
+        replica.is_some_and(|one| matches!(one.status.role, ReplicaRole::Voter | ReplicaRole::Leader))
+    };
+    until(session, id, patience, "voting", votes).await?;
+    session.screen.note(&format!("controller {id} votes."));
+    Ok(())
+}
+
+async fn remove(session: &Session<'_>, id: u64, patience: Patience) -> Result<()> {
+    let asked = session.client.remove_replica(id).await;
+    asked.map_err(|error| session.failed(&format!("remove controller {id}"), &error))?;
+    if patience.no_wait {
+        session.screen.note(&format!("controller {id} is leaving."));
+        return Ok(());
+    }
+    until(session, id, patience, "gone", |replica| replica.is_none()).await?;
+    session.screen.note(&format!("controller {id} is gone; stop it, and wipe its directories."));
+    Ok(())
+}
+
+/// Looks until a controller is as it should be, telling what it waits for.
+async fn until(
+    session: &Session<'_>,
+    id: u64,
+    patience: Patience,
+    goal: &str,
+    reached: impl Fn(Option<&Replica>) -> bool,
+) -> Result<()> {
+    let deadline = patience.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let work = session.screen.work(&format!("controller {id}"));
+    loop {
+        let list = session
+            .client
+            .replicas()
+            .await
+            .map_err(|error| session.failed(&format!("look at controller {id}"), &error))?;
+        let replica = list.items.iter().find(|replica| replica.id == id);
+        if reached(replica) {
+            return Ok(());
+        }
+        let why = replica.and_then(|one| one.status.waiting_for.clone()).unwrap_or_default();
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let text = format!("controller {id} is not {goal} yet; it waits for {why}");
+            let next = "It goes on by itself; rempart cluster status tells how far it is";
+            return Err(Failure::new(Exit::Unreachable, text).next(next));
+        }
+        work.say(&why);
+        sleep(LOOK).await;
+    }
+}
+
+const HEADINGS: [&str; 9] =
+    ["ID", "ROLE", "ADDRESS", "LOG", "APPLIED", "SNAPSHOT", "LOG MIB", "SNAPSHOT MIB", "WAITS FOR"];
+
+fn rows(replicas: &[Replica]) -> Vec<Vec<Cell>> {
+    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    let mib = |bytes: u64| format!("{}", bytes.div_ceil(1 << 20));
+    replicas
+        .iter()
+        .map(|replica| {
+            let status = &replica.status;
+            let (role, tone) = match status.role {
+                ReplicaRole::Leader => ("leader", Tone::Good),
+                ReplicaRole::Voter if status.own.is_none() => ("voter, silent", Tone::Bad),
+                ReplicaRole::Voter => ("voter", Tone::Good),
+                ReplicaRole::Joining => ("joining", Tone::Busy),
+                ReplicaRole::Leaving => ("leaving", Tone::Busy),
+            };
+            let own = status.own.as_ref();
+            let missing = own.map(|own| own.missing_history).filter(|missing| *missing > 0);
+            let waits = match (&status.waiting_for, missing) {
+                (Some(why), _) => why.clone(),
+                (None, Some(missing)) => format!("the history of {missing} entries, from the others"),
+                (None, None) => String::new(),
+            };
+            vec![
+                replica.id.to_string().into(),
+                Cell { text: role.to_owned(), tone },
+                replica.spec.address.clone().into(),
+                number(status.matched_index).into(),
+                number(own.and_then(|own| own.applied_index)).into(),
+                number(own.and_then(|own| own.snapshot_index)).into(),
+                own.map(|own| mib(own.log_bytes)).unwrap_or_default().into(),
+                own.map(|own| mib(own.snapshot_bytes)).unwrap_or_default().into(),
+                waits.into(),
+            ]
+        })
+        .collect()
+}

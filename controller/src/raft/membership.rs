@@ -1,0 +1,135 @@
+//! Changing who takes part, one at a time.
+//!
+//! ```text
+//!   nothing --add_learner--> learner --(has caught up) promote--> voter --remove--> nothing
+//! ```
+//!
+//! # Invariants
+//!
+//! - A voter is added when it has the log, and goes only if a majority of those that stay is at hand.
+//! - The leader never removes itself: it hands over first.
+//! - What was promised under an id goes with the replica that promised it: who decides about ids does not use one again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use openraft::{BasicNode, ChangeMembers, Instant as _, async_runtime::watch::WatchReceiver};
+use tokio::time::timeout;
+
+use super::{Node, error::ChangeError};
+
+/// How long one change may take.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A replica that was heard within this time is at hand.
+const AT_HAND: Duration = Duration::from_secs(3);
+/// Entries that a learner may lack to be taken for one that has caught up: the rest arrives with the change itself.
+const NEAR: u64 = 1000;
+
+impl Node {
+    /// How long ago each member was heard last; only the leader knows.
+    #[must_use]
+    pub fn heard(&self) -> BTreeMap<u64, Duration> {
+        let metrics = self.raft().metrics();
+        let report = metrics.borrow_watched();
+        let mut heard: BTreeMap<u64, Duration> = report
+            .heartbeat
+            .iter()
+            .flatten()
+            .filter_map(|(id, at)| Some((*id, at.as_ref()?.elapsed())))
+            .collect();
+        heard.insert(self.replica_id(), Duration::ZERO);
+        heard
+    }
+
+    /// Begins to send the log to a replica that has none yet. It does not count for a quorum.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn add_learner(&self, id: u64, address: &str) -> Result<(), ChangeError> {
+        let node = BTreeMap::from([(id, BasicNode::new(address))]);
+        self.change(ChangeMembers::AddNodes(node)).await
+    }
+
+    /// Whether learner `id` has nearly all of the log.
+    #[must_use]
+    pub fn has_caught_up(&self, id: u64) -> bool {
+        let status = self.status();
+        let matched = status.matched_index.get(&id).copied().flatten();
+        matched.is_some_and(|matched| matched + NEAR >= status.committed_index.unwrap_or(0))
+    }
+
+    /// Makes a voter of a learner.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn promote(&self, id: u64) -> Result<(), ChangeError> {
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
+    }
+
+    /// Whether consensus goes on without `id`: of those that stay, a majority was heard lately.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words.
+    pub fn check_goes_on_without(&self, id: u64) -> Result<(), String> {
+        let status = self.status();
+        let heard = self.heard();
+        let at_hand = |id: &u64| heard.get(id).is_some_and(|since| *since <= AT_HAND);
+        goes_on_without(&status.members.voters, &at_hand, id)
+    }
+
+    /// Takes a member out, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn remove(&self, id: u64) -> Result<(), ChangeError> {
+        if id == self.replica_id() {
+            return Err(ChangeError::Refused("the leader does not remove itself".to_owned()));
+        }
+        let is_voter = self.status().members.voters.iter().any(|voters| voters.contains(&id));
+        if is_voter {
+            self.check_goes_on_without(id).map_err(ChangeError::Refused)?;
+            // Not kept as a learner.
+            return self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await;
+        }
+        self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), ChangeError> {
+        tracing::info!(replica = self.replica_id(), %change, "changing the members");
+        match timeout(CHANGE_TIMEOUT, self.raft().change_membership(change, false)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(ChangeError::Refused(error.to_string())),
+            Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+}
+
+/// See [`Node::check_goes_on_without`]. More than one set of voters: a change is under way, and each has to agree.
+fn goes_on_without(voters: &[BTreeSet<u64>], at_hand: &impl Fn(&u64) -> bool, id: u64) -> Result<(), String> {
+    let [voters] = voters else {
+        return Err("another change of the members is under way; wait for its end".to_owned());
+    };
+    let stay: BTreeSet<u64> = voters.iter().copied().filter(|voter| *voter != id).collect();
+    if stay.is_empty() {
+        return Err(format!("controller {id} is the only one that votes"));
+    }
+    let away: Vec<u64> = stay.iter().copied().filter(|voter| !at_hand(voter)).collect();
+    let needed = stay.len() / 2 + 1;
+    if stay.len() - away.len() < needed {
+        return Err(format!(
+            "of the {} controllers that would stay, {needed} have to answer, and {away:?} do not: without {id} nothing could \
+             be decided any more",
+            stay.len()
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
