@@ -87,8 +87,7 @@ impl State {
                     uid: object.uid,
                     generation: volume.host_generation,
                     epoch,
-                    // A deleted volume stays until the instance that uses it, going as well, has gone.
-                    present: !object.is_deleting() || self.referrers(&object.urn).next().is_some(),
+                    present: !object.is_deleting() || self.is_needed(object),
                     size_bytes: u64::from(spec.size_gb) << 30,
                     content: volume.content.clone(),
                     capture: volume.capture.as_ref().map(|capture| capture.image),
@@ -111,6 +110,12 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// A deleted volume stays until the instance that uses it, going as well, has gone, and until it is copied.
+    pub(crate) fn is_needed(&self, volume: &Object) -> bool {
+        let copied = matches!(&volume.detail, Detail::Volume(volume) if volume.capture.is_some());
+        copied || self.referrers(&volume.urn).next().is_some()
     }
 }
 

@@ -160,6 +160,10 @@ fn explain_volume(
         let words = format!("It goes when {} has gone.", user.urn);
         return Some(Explanation::new("InUse", words.clone(), words));
     }
+    if let Some(image) = volume.capture.as_ref().and_then(|capture| state.by_uid(capture.image)) {
+        let words = format!("It goes when it has been copied to {}.", image.urn);
+        return Some(Explanation::new("InUse", words.clone(), words));
+    }
     host_trouble(state, &placement.host).or_else(|| {
         let words = "Its data is being removed.";
         Some(Explanation::new("Removing", words, format!("{words} On host {}.", placement.host)))

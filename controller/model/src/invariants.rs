@@ -117,7 +117,7 @@ impl State {
         match &object.detail {
             Detail::Volume(volume) => {
                 let Some(capture) = &volume.capture else { return };
-                assert!(volume.placement.is_some() && !object.is_deleting(), "{urn}: copied, and not there");
+                assert!(volume.placement.is_some(), "{urn}: copied, and not there");
                 let image = self.by_uid(capture.image).map(|image| &image.detail);
                 let waits = matches!(image, Some(Detail::Image(image)) if image.source == Some(object.uid));
                 assert!(waits, "{urn} is copied for nobody");

@@ -5,7 +5,7 @@
 //!   PUT image ── volume: capture, image: creating ──> host copies ──> bytes to a controller, a majority ──> Capture ──> active
 //! ```
 //!
-//! What always holds: a volume is copied to one image at a time, and stays while it is; nothing but the volume's own
+//! What always holds: a volume is copied to one image at a time, and stays with its host while it is, deleted or not; nothing but the volume's own
 //! bytes becomes the image's content, so a host names a digest for no image it was not asked for. An instance may be
 //! started meanwhile: its host does one after the other.
 
@@ -84,20 +84,9 @@ impl Tx {
         let version = volume.resource_version;
         let Detail::Volume(detail) = &mut volume.detail else { return };
         if detail.capture.take_if(|capture| capture.image == image).is_some() {
+            // If it is being deleted, this is what its host was not told to remove it for.
             detail.raise_generation(version);
             self.write(volume);
         }
-    }
-
-    /// A volume stays for as long as it is being copied.
-    pub(super) fn check_not_copied(&self, object: &Object) -> Result<(), Refusal> {
-        let Detail::Volume(volume) = &object.detail else { return Ok(()) };
-        let Some(image) = volume.capture.as_ref().and_then(|capture| self.state.by_uid(capture.image)) else {
-            return Ok(());
-        };
-        Err(Refusal::conflict(format!(
-            "{} is being copied to {}; wait until that image is active, or delete it first",
-            object.urn, image.urn
-        )))
     }
 }

@@ -46,7 +46,6 @@ impl Tx {
             )));
         }
         drop(users);
-        self.check_not_copied(&old)?;
         if delete.urn.kind == Kind::Region {
             return Err(Refusal::conflict(format!("{} goes with the cluster alone", delete.urn)));
         }

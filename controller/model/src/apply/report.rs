@@ -40,8 +40,8 @@ impl Tx {
 
     fn volume_report(&mut self, host: &str, report: &VolumeReport) {
         let Some(mut object) = self.bound(report.uid, host, report.epoch) else { return };
-        // While somebody uses it, a deleted volume is desired present: its absence is then a failure, not the end.
-        let may_go = object.is_deleting() && self.state.referrers(&object.urn).next().is_none();
+        // While it is needed, a deleted volume is desired present: its absence is then a failure, not the end.
+        let may_go = object.is_deleting() && !self.state.is_needed(&object);
         let Detail::Volume(volume) = &mut object.detail else { return };
         if report.generation != volume.host_generation {
             return;

@@ -207,7 +207,6 @@ fn a_copy_that_nobody_waits_for_any_more_is_called_off() {
     world.created(&image("m"), image_of("boot", json!({})));
     world.delete(&instance("vm")).unwrap();
     world.report("h1");
-    refused(world.delete(&volume("boot")), RefusalClass::Conflict, "being copied to");
     world.delete(&image("m")).unwrap();
     assert!(world.state.get(&image("m")).is_none());
     let desired = world.state.desired(world.get(&volume("boot")));
@@ -216,6 +215,49 @@ fn a_copy_that_nobody_waits_for_any_more_is_called_off() {
         "{desired:?}"
     );
     world.delete(&volume("boot")).unwrap();
+}
+
+/// Clients send the deletions of all they made, one after the other.
+#[test]
+fn a_volume_that_is_deleted_while_it_is_copied_goes_when_it_was() {
+    let copied = |world: &mut World| {
+        world.report("h1");
+        world.created(&image("m"), image_of("boot", json!({})));
+        world.delete(&instance("vm")).unwrap();
+        world.report("h1");
+        world.delete(&volume("boot")).unwrap();
+        let status = world.status(&volume("boot"));
+        assert_eq!(
+            (&status["state"], &status["conditions"][0]["reason"]),
+            (&json!("deleting"), &json!("InUse"))
+        );
+        refused(
+            world.put(&image("n"), image_of("boot", json!({}))),
+            RefusalClass::Invalid,
+            "is being deleted",
+        );
+        // Whatever its host says meanwhile.
+        world.report("h1");
+        let desired = world.state.desired(world.get(&volume("boot")));
+        assert!(
+            matches!(&desired, Some(DesiredObject::Volume(volume)) if volume.present && volume.capture.is_some()),
+            "{desired:?}"
+        );
+    };
+    let mut world = World::with_instance();
+    copied(&mut world);
+    let (of, to) = (world.get(&volume("boot")).uid, world.get(&image("m")).uid);
+    let capture = CaptureCommand { host: "h1".into(), volume: of, epoch: 1, image: to, content: blob(1) };
+    assert_eq!(world.apply(Command::Capture(capture)), Ok(Answer::Done));
+    assert_eq!(world.history(&image("m")), "active creating pending");
+    world.report("h1");
+    assert!(world.state.get(&volume("boot")).is_none(), "its host has removed it");
+
+    let mut world = World::with_instance();
+    copied(&mut world);
+    world.delete(&image("m")).unwrap();
+    world.report("h1");
+    assert!(world.state.get(&volume("boot")).is_none(), "nobody waits for the copy any more");
 }
 
 #[test]
