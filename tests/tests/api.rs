@@ -130,7 +130,7 @@ async fn refusals(bench: &Bench) {
         (
             "huge",
             json!({ "spec": { "sizeGB": 99_999_999_999_u64, "skuRef": "skus/le500" } }),
-            400,
+            412,
             "/spec/sizeGB",
         ),
         ("sku", json!({ "spec": { "sizeGB": 5, "skuRef": "skus/nope" } }), 412, "/spec/skuRef"),

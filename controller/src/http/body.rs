@@ -2,7 +2,7 @@
 
 use rempart_api::storage::BlobSpec;
 use rempart_api::{Kind, ProblemSource, StringMap, Urn};
-use rempart_model::{Spec, SpecError, canonical_tenant, read_shape};
+use rempart_model::{Spec, SpecError, Wrong, canonical_tenant, read_shape};
 use serde_json::Value;
 
 use super::problem::Failure;
@@ -69,6 +69,7 @@ fn map(json: &serde_json::Map<String, Value>, name: &str) -> Result<StringMap, F
             malformed(SpecError {
                 pointer: format!("/{name}"),
                 why: "must be an object of strings".to_owned(),
+                wrong: Wrong::Type,
             })
         }),
     }
@@ -103,12 +104,15 @@ fn invalid(pointer: &str, why: &str) -> Failure {
     Failure::Invalid(vec![source(pointer)], format!("{pointer}: {why}"))
 }
 
-fn malformed(SpecError { pointer, why }: SpecError) -> Failure {
-    Failure::Malformed(vec![source(&pointer)], format!("{pointer}: {why}"))
+fn malformed(SpecError { pointer, why, wrong }: SpecError) -> Failure {
+    match wrong {
+        Wrong::Type => Failure::Malformed(vec![source(&pointer)], format!("{pointer}: {why}")),
+        Wrong::Value => invalid(&pointer, &why),
+    }
 }
 
 /// The field at fault, by its pointer and by its name.
 fn source(pointer: &str) -> ProblemSource {
-    let parameter = pointer.rsplit('/').next().unwrap_or_default().to_owned();
-    ProblemSource { pointer: pointer.to_owned(), parameter }
+    let names = pointer.rsplit('/').find(|part| part.parse::<usize>().is_err());
+    ProblemSource { pointer: pointer.to_owned(), parameter: names.unwrap_or_default().to_owned() }
 }

@@ -166,9 +166,9 @@ impl Failure {
             class,
             title: class.title().to_owned(),
             status: status.as_u16(),
-            detail,
-            instance: path.chars().take(256).collect(),
-            sources,
+            detail: begin(&detail, 32_768),
+            instance: begin(path, 256),
+            sources: sources.iter().map(bounded).collect(),
         };
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
@@ -187,6 +187,15 @@ impl Failure {
         }
         response
     }
+}
+
+/// A client's own words stand in a problem (keys, names of a path), and those may be long.
+fn bounded(source: &ProblemSource) -> ProblemSource {
+    ProblemSource { pointer: begin(&source.pointer, 256), parameter: begin(&source.parameter, 64) }
+}
+
+fn begin(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
 }
 
 fn refused(table: StatusTable, by_spec: StatusCode) -> StatusCode {

@@ -27,7 +27,7 @@ pub(crate) use security::MAX_RULES;
 pub(crate) use target::Target;
 
 pub use secret::SEALED_PREFIX;
-pub use shape::{SpecError, read_shape};
+pub use shape::{SpecError, Wrong, read_shape};
 
 use rempart_api::authorization::{RoleAssignmentSpec, RoleSpec};
 use rempart_api::catalogue::AddressPoolSpec;

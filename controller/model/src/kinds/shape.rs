@@ -16,6 +16,18 @@ pub struct SpecError {
     pub pointer: String,
     /// What is wrong.
     pub why: String,
+    /// Whether it is of the wrong type.
+    pub wrong: Wrong,
+}
+
+/// What kind of wrong: SECA tells JSON of another type (400) from values that are not allowed (422).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// Of another type than it has to be.
+    Type,
+    /// Of the right type, and none of the values it may have: not one of the words, beyond every bound, missing. Null is
+    /// as good as missing.
+    Value,
 }
 
 /// Reads `json`, an object that stands at the pointer `root` of a body.
@@ -26,7 +38,7 @@ pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> R
     if json.is_array() {
         // It would be taken for the fields in their order.
         let why = format!("must be an object, is {}", shown(Some(json), false));
-        return Err(SpecError { pointer: root.to_owned(), why });
+        return Err(SpecError { pointer: root.to_owned(), why, wrong: Wrong::Type });
     }
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut below = String::new();
@@ -39,13 +51,46 @@ pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> R
             }
         }
         let text = error.into_inner().to_string();
+        let required = |pointer| SpecError { pointer, why: "is required".to_owned(), wrong: Wrong::Value };
         if let Some(field) = quoted(&text, "missing field `") {
-            let pointer = format!("{root}{below}/{}", escaped(field));
-            return SpecError { pointer, why: "is required".to_owned() };
+            return required(format!("{root}{below}/{}", escaped(field)));
         }
-        let why = words(&text, json.pointer(&below));
-        SpecError { pointer: format!("{root}{below}"), why }
+        let pointer = format!("{root}{below}");
+        match json.pointer(&below) {
+            Some(Value::Null) => required(pointer),
+            Some(Value::Object(reference)) if is_neither(&text) && names_nothing(reference) => {
+                required(format!("{pointer}/resource"))
+            }
+            found => SpecError { pointer, why: words(&text, found), wrong: wrong(&text, found) },
+        }
     })
+}
+
+/// The one type that is either a string or an object: a reference.
+fn is_neither(text: &str) -> bool {
+    text.starts_with("data did not match any variant")
+}
+
+fn names_nothing(reference: &serde_json::Map<String, Value>) -> bool {
+    reference.get("resource").is_none_or(Value::is_null)
+}
+
+fn wrong(text: &str, found: Option<&Value>) -> Wrong {
+    let beyond = |number: &serde_json::Number| {
+        // What is too long for 64 bits is read with an exponent.
+        let huge = || number.to_string().split_once('e').is_some_and(|(_, power)| !power.starts_with('-'));
+        expects_whole(text) && (number.is_i64() || number.is_u64() || huge())
+    };
+    match found {
+        Some(Value::String(_)) if text.starts_with("unknown variant") => Wrong::Value,
+        Some(Value::Number(number)) if beyond(number) => Wrong::Value,
+        _ => Wrong::Type,
+    }
+}
+
+fn expects_whole(text: &str) -> bool {
+    let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected);
+    matches!(expected, Some("u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" | "isize"))
 }
 
 /// Reads a client's spec. `10.0` is a whole number to JSON Schema, and some clients write it so.
@@ -91,8 +136,7 @@ fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 
 /// serde's words in ours. They end with what was expected; what stands before may be the client's.
 fn words(text: &str, found: Option<&Value>) -> String {
-    if text.starts_with("data did not match any variant") {
-        // The one type that is either: a reference.
+    if is_neither(text) {
         let must = "must be a string that names a resource, or an object with one in \"resource\"";
         return format!("{must}, is {}", shown(found, false));
     }

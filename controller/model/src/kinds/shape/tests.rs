@@ -1,7 +1,7 @@
 use rempart_api::Kind;
 use serde_json::json;
 
-use crate::Spec;
+use crate::{Spec, Wrong};
 
 fn check(kind: Kind, spec: serde_json::Value, expected: &str) {
     assert_eq!(Spec::parse(kind, &spec).unwrap_err().to_string(), expected);
@@ -15,7 +15,7 @@ fn errors_say_where_and_what_in_words_of_the_client() {
     check(Kind::BlockStorage, volume(json!(1.5)), &format!("{whole} 1.5"));
     check(Kind::BlockStorage, volume(json!(-1)), &format!("{whole} -1"));
     check(Kind::BlockStorage, volume(json!(99_999_999_999_u64)), &format!("{whole} 99999999999"));
-    check(Kind::BlockStorage, volume(json!(null)), &format!("{whole} null"));
+    check(Kind::BlockStorage, volume(json!(null)), "/spec/sizeGB: is required");
     check(Kind::BlockStorage, volume(json!([5])), &format!("{whole} a list"));
     check(Kind::BlockStorage, json!({ "skuRef": "skus/x" }), "/spec/sizeGB: is required");
     check(Kind::BlockStorage, json!([5, "skus/x"]), "/spec: must be an object, is a list");
@@ -25,15 +25,54 @@ fn errors_say_where_and_what_in_words_of_the_client() {
 #[test]
 fn references_and_choices_say_what_they_take() {
     let reference = "must be a string that names a resource, or an object with one in \"resource\"";
-    for bad in [json!(5), json!({ "name": "x" }), json!({ "resource": 5 })] {
+    for bad in [json!(5), json!({ "resource": 5 }), json!({ "resource": "x", "tenant": 5 })] {
         let shown = if bad.is_object() { "an object" } else { "5" };
         let spec = json!({ "sizeGB": 5, "skuRef": bad });
         check(Kind::BlockStorage, spec, &format!("/spec/skuRef: {reference}, is {shown}"));
+    }
+    for nothing in [json!({}), json!({ "name": "x" }), json!({ "resource": null })] {
+        let spec = json!({ "sizeGB": 5, "skuRef": nothing });
+        check(Kind::BlockStorage, spec, "/spec/skuRef/resource: is required");
     }
     let image = json!({ "blockStorageRef": "x", "cpuArchitecture": "vax, expected u8" });
     let error = Spec::parse(Kind::Image, &image).unwrap_err().to_string();
     assert!(error.starts_with("/spec/cpuArchitecture: must be \"amd64\" or \"arm64\""), "{error}");
     assert!(error.ends_with("is \"vax, expected u8\""), "{error}");
+}
+
+/// SECA: 400 for another type, 422 for a value that is not allowed.
+#[test]
+fn a_wrong_type_is_told_from_a_wrong_value() {
+    let wrong = |kind: Kind, spec: serde_json::Value| {
+        let error = Spec::parse(kind, &spec).expect_err("it is wrong");
+        (error.wrong, error.pointer)
+    };
+    let volume = |size: serde_json::Value| json!({ "sizeGB": size, "skuRef": "s" });
+    for value in [json!(-1), json!(5_000_000_000_u64), json!(1e30), json!(null)] {
+        let found = wrong(Kind::BlockStorage, volume(value.clone()));
+        assert_eq!(found, (Wrong::Value, "/spec/sizeGB".to_owned()), "{value}");
+    }
+    for value in [json!("5"), json!(1.5), json!(1e-30), json!(true), json!([]), json!({})] {
+        let found = wrong(Kind::BlockStorage, volume(value.clone()));
+        assert_eq!(found, (Wrong::Type, "/spec/sizeGB".to_owned()), "{value}");
+    }
+    let image = |of: serde_json::Value| json!({ "blockStorageRef": "x", "cpuArchitecture": of });
+    for (value, expected) in [
+        (json!("x86_64"), Wrong::Value),
+        (json!(""), Wrong::Value),
+        (json!(null), Wrong::Value),
+        (json!(5), Wrong::Type),
+        (json!(["amd64"]), Wrong::Type),
+    ] {
+        let found = wrong(Kind::Image, image(value.clone()));
+        assert_eq!(found, (expected, "/spec/cpuArchitecture".to_owned()), "{value}");
+    }
+    assert_eq!(wrong(Kind::Image, json!({ "blockStorageRef": "x" })).0, Wrong::Value, "missing");
+    assert_eq!(wrong(Kind::RouteTable, json!({ "routes": null })).0, Wrong::Value);
+    assert_eq!(wrong(Kind::RouteTable, json!({ "routes": {} })).0, Wrong::Type);
+    let rule = json!({ "rules": [{ "direction": "in" }] });
+    let found = wrong(Kind::SecurityGroup, rule);
+    assert_eq!(found, (Wrong::Value, "/spec/rules/0/direction".to_owned()));
 }
 
 #[test]
