@@ -76,7 +76,12 @@ impl Tx {
         }
         check_map(&mut faults, "/labels", &put.labels, 63);
         check_map(&mut faults, "/annotations", &put.annotations, 1024);
-        for key in put.extensions.keys() {
+        // What operators note on a size (SECA: GPUs, until sizes have a field for them) is theirs.
+        let operators = urn.kind.info().catalogue;
+        if operators {
+            check_map(&mut faults, "/extensions", &put.extensions, 1024);
+        }
+        for key in put.extensions.keys().filter(|_| !operators) {
             let shown: String = key.chars().take(63).collect();
             faults
                 .push(Fault::new("/extensions", format!("extension {shown:?} is not known here; remove it")));
@@ -131,8 +136,8 @@ impl Tx {
         }
     }
 
-    /// References of the new spec. A reference that was in the old spec is not looked up again: its target may have
-    /// gone meanwhile where the kind's rule allows that.
+    /// References of the new spec. A reference that was in the old spec, however it was spelt, is not looked up again: its
+    /// target may have gone meanwhile where the kind's rule allows that.
     fn check_links(
         &self,
         put: &PutCommand,
@@ -142,6 +147,9 @@ impl Tx {
         let mut conflict = None;
         let mut strong = BTreeSet::new();
         let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
+        let targets: BTreeSet<Urn> = old.map_or_else(BTreeSet::new, |old| {
+            old.spec.links().iter().filter_map(|link| self.state.target(old, link).ok()).collect()
+        });
         for link in put.spec.links() {
             let kept = in_force.contains(&identity(link.clone()));
             let resolved = match old.filter(|_| kept) {
@@ -160,7 +168,7 @@ impl Tx {
             let found = self.state.get(&target).filter(|_| reachable);
             match link.strength {
                 Strength::Weak => {}
-                Strength::AtPut | Strength::Copied if kept => {}
+                Strength::AtPut | Strength::Copied if kept || targets.contains(&target) => {}
                 _ => match found {
                     // A group may allow itself, from the first moment on.
                     None if target == put.urn => {}

@@ -218,3 +218,35 @@ fn a_volume_is_not_detached_from_a_running_guest() {
     let respelled = data_volumes(&["workspaces/w1/block-storages/data"]);
     attach(&mut world, instance_with("boot", respelled)).unwrap();
 }
+
+#[test]
+fn what_has_gone_may_be_spelt_otherwise() {
+    let mut world = World::new();
+    world.created(&volume("source"), volume_spec(1));
+    let image = Urn::tenant(Kind::Image, "t1", "i");
+    let spec = json!({"blockStorageRef": "workspaces/w1/block-storages/source", "cpuArchitecture": "amd64"});
+    world.created(&image, spec);
+    let of = |image: &str| json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": image});
+    world.created(&volume("v"), of("i"));
+    world.deleted(&image);
+    for spelling in ["i", "images/i", &image.to_string()] {
+        world.updated(&volume("v"), of(spelling));
+    }
+    refused(world.put(&volume("w"), of("i")), RefusalClass::Invalid, "images/i does not exist");
+}
+
+/// SECA: extensions of a user's resource are refused unless they are known, and those of a SKU are the operator's.
+#[test]
+fn extensions_are_for_operators_to_note_on_skus() {
+    let mut world = World::new();
+    let mut note = |urn: &Urn, spec: Value, value: &str| {
+        let mut put = world.put_command(urn, spec);
+        put.extensions.insert("gpu".to_owned(), value.to_owned());
+        world.apply(Command::Put(Box::new(put)))
+    };
+    let sku = Urn::tenant(Kind::InstanceSku, "public", "g");
+    note(&sku, json!({"vCPU": 1, "ram": 1}), "2 of them").unwrap();
+    let long = "x".repeat(1025);
+    refused(note(&sku, json!({"vCPU": 1, "ram": 1}), &long), RefusalClass::Invalid, "at most 1024");
+    refused(note(&workspace("w2"), json!({}), "2"), RefusalClass::Invalid, "\"gpu\" is not known here");
+}
