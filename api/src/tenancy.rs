@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Status;
+
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -12,6 +14,11 @@ pub struct TenantSpec {
     /// Subjects (the token's `sub`) who may do everything in this tenant; 1..256, each 1..128 characters.
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
     pub owners: Vec<String>,
+    /// Subjects that its roles may be given to, besides owners and its service accounts: an assignment that names anybody
+    /// else is refused. Up to 1024, each 1..128 characters. Absent: whoever it names.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 128)))]
+    pub subjects: Option<Vec<String>>,
     /// Nothing of it runs, and nobody but operators changes anything. Everything stays as it is, and can be read.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub suspended: bool,
@@ -110,4 +117,15 @@ pub struct Usage {
     /// How much there may be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limit: Option<u64>,
+}
+
+/// A tenant, or a workspace quota, as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// How much there is, and how much there may be.
+    pub usage: BTreeMap<Countable, Usage>,
 }

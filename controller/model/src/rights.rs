@@ -23,7 +23,7 @@ pub(crate) use system::{SYSTEM_PREFIX, WORKSPACE_ADMIN};
 pub(crate) const MAX_PATTERNS: usize = 256;
 
 /// In an assignment: every subject the tenant knows.
-const EVERYBODY: &str = "*";
+pub(crate) const EVERYBODY: &str = "*";
 
 static NOTHING: Rights = Rights { exact: BTreeMap::new(), patterns: BTreeMap::new() };
 
@@ -336,6 +336,12 @@ impl State {
         self.owns(tenant, subject)
             || subject.starts_with(&account_subject(tenant, ""))
             || (subject != EVERYBODY && self.named(tenant, subject).next().is_some())
+    }
+
+    /// Whether `subject` is one of the tenant's service accounts.
+    pub(crate) fn is_account(&self, tenant: &str, subject: &str) -> bool {
+        let name = subject.strip_prefix(&account_subject(tenant, ""));
+        name.is_some_and(|name| self.get(&Urn::tenant(Kind::ServiceAccount, tenant, name)).is_some())
     }
 
     /// A role as the tenant sees it: its own, or the system's.

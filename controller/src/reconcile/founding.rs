@@ -74,7 +74,8 @@ fn catalogue() -> Vec<PutCommand> {
         uid: Uuid::now_v7(),
         host: None,
     };
-    let owner = TenantSpec { owners: vec!["system".to_owned()], suspended: false, quota: Quota::new() };
+    let owners = vec!["system".to_owned()];
+    let owner = TenantSpec { owners, subjects: None, suspended: false, quota: Quota::new() };
     let shared = Urn::global(Kind::Tenant, SHARED_TENANT);
     let mut entries = vec![put(shared, StringMap::new(), Spec::Tenant(owner))];
     let labels = |tier: &str, more: &[(&str, &str)]| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rempart_api::authorization::{RoleAssignmentSpec, RoleScope};
+use rempart_api::tenancy::TenantSpec;
 use rempart_api::{Kind, Urn};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::command::PutCommand;
 use crate::kinds::{Spec, Strength};
 use crate::object::Object;
 use crate::refusal::{Fault, Refusal};
-use crate::rights::{Rights, SYSTEM_PREFIX, VerbSet, WORKSPACE_ADMIN};
+use crate::rights::{EVERYBODY, Rights, SYSTEM_PREFIX, VerbSet, WORKSPACE_ADMIN};
 use crate::state::SHARED_TENANT;
 
 /// System roles are the same in every tenant: nobody writes them.
@@ -75,6 +76,7 @@ impl Tx {
             Spec::Role(role) => self.state.not_held(giver, tenant, &[None], &Rights::of(role)),
             Spec::RoleAssignment(assignment) => {
                 check_own_tenant(tenant, assignment)?;
+                self.check_subjects(tenant, assignment)?;
                 self.state.more_than_held(giver, tenant, assignment)
             }
             Spec::ServiceAccount(_) => self.state.more_than_account_holds(giver, tenant, &put.urn.name),
@@ -87,6 +89,27 @@ impl Tx {
             )));
         }
         self.check_right_to_links(put, old)
+    }
+
+    /// Where the operator has said whom a tenant's roles may be given to, nobody else is given any.
+    fn check_subjects(&self, tenant: &str, assignment: &RoleAssignmentSpec) -> Result<(), Refusal> {
+        let of = self.state.get(&Urn::global(Kind::Tenant, tenant)).map(|of| &of.spec);
+        let Some(Spec::Tenant(TenantSpec { owners, subjects: Some(subjects), .. })) = of else {
+            return Ok(());
+        };
+        let known: BTreeSet<&String> = owners.iter().chain(subjects).collect();
+        let mut faults = Vec::new();
+        for (position, subject) in assignment.subs.iter().enumerate() {
+            let known = known.contains(subject) || subject == EVERYBODY;
+            if !known && !self.state.is_account(tenant, subject) {
+                let shown: String = subject.chars().take(128).collect();
+                let why = format!(
+                    "{shown:?} is not known in tenant {tenant}; its operator lists whom its roles may be given to"
+                );
+                faults.push(Fault::new(format!("/spec/subs/{position}"), why));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(faults)) }
     }
 
     /// SECA: who creates a workspace may run it. Said by an assignment that everybody sees and owners may take away; not made

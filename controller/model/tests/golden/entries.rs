@@ -290,6 +290,7 @@ pub(crate) fn host_report() -> HostReport {
 fn tenant() -> Spec {
     Spec::Tenant(TenantSpec {
         owners: vec!["alice@example.eu".into()],
+        subjects: None,
         suspended: false,
         quota: Quota::new(),
     })
@@ -408,8 +409,15 @@ pub(crate) fn specs() -> Vec<Spec> {
         Spec::AddressPool(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
         Spec::Tenant(TenantSpec {
             owners: vec!["alice@example.eu".into()],
+            subjects: None,
             suspended: true,
             quota: Countable::ALL.into_iter().zip(1..).collect(),
+        }),
+        Spec::Tenant(TenantSpec {
+            owners: vec!["alice@example.eu".into()],
+            subjects: Some(vec!["bob@example.eu".into()]),
+            suspended: false,
+            quota: Quota::new(),
         }),
         Spec::WorkspaceQuota(WorkspaceQuotaSpec { quota: [(Countable::Vcpu, 8)].into() }),
         Spec::Role(RoleSpec {

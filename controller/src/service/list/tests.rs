@@ -23,6 +23,7 @@ fn tenant(name: &str) -> Object {
         extensions: StringMap::new(),
         spec: Spec::Tenant(TenantSpec {
             owners: vec!["alice".to_owned()],
+            subjects: None,
             suspended: false,
             quota: Quota::new(),
         }),

@@ -19,6 +19,7 @@ fn founded() -> State {
         extensions: rempart_api::StringMap::new(),
         spec: Spec::Tenant(TenantSpec {
             owners: vec!["alice".to_owned()],
+            subjects: None,
             suspended: false,
             quota: Quota::new(),
         }),

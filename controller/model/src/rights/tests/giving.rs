@@ -48,6 +48,33 @@ fn world() -> World {
     world
 }
 
+/// SECA's clients expect a subject that nobody knows to be refused: operators may say who is known.
+#[test]
+fn where_subjects_are_listed_nobody_else_is_given_a_role() {
+    let mut world = World::hostless();
+    let tenant = Urn::global(Kind::Tenant, "t1");
+    let give = |world: &mut World, subject: &str| {
+        put_as(world, "alice", Kind::RoleAssignment, "a", assignment(&["r"], subject, json!({}))).map(|_| ())
+    };
+    give(&mut world, "anybody").unwrap();
+    world.updated(&tenant, json!({"owners": ["alice"], "subjects": ["bob"]}));
+    world.created(&Urn::tenant(Kind::ServiceAccount, "t1", "ci"), json!({"keys": []}));
+    give(&mut world, "anybody").expect("what it says already is not given anew");
+    for known in ["bob", "alice", "*", "sa:t1/ci"] {
+        give(&mut world, known).unwrap_or_else(|refusal| panic!("{known}: {refusal:?}"));
+    }
+    for unknown in ["anybody", "sa:t1/none", "sa:t2/ci"] {
+        let refusal = give(&mut world, unknown).expect_err(unknown);
+        assert_eq!(refusal.class, RefusalClass::Invalid, "{refusal:?}");
+        assert_eq!(refusal.sources[0].pointer, "/spec/subs/0");
+    }
+    let many: Vec<String> = (0..1025).map(|number| format!("s{number}")).collect();
+    let refusal = world.put(&tenant, json!({"owners": ["alice"], "subjects": many})).unwrap_err();
+    assert_eq!(refusal.sources[0].pointer, "/spec/subjects");
+    world.updated(&tenant, json!({"owners": ["alice"]}));
+    give(&mut world, "anybody").unwrap();
+}
+
 #[test]
 fn a_role_gives_what_its_writer_holds_in_all_the_tenant() {
     let mut world = world();
