@@ -9,6 +9,7 @@ mod body;
 mod cluster;
 mod console;
 mod docs;
+mod headers;
 mod measure;
 mod openapi;
 mod problem;
@@ -26,7 +27,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rempart_api::Provider;
+use rempart_api::{Provider, Urn};
 use uuid::Uuid;
 
 pub use audit::Refusals;
@@ -145,39 +146,34 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
     let id = asked.id;
     let (head, body) = request.into_parts();
     let caller = caller(settings, &asked, &head.headers).await?;
-    let route = Route::parse(&head.method, head.uri.path())?;
-    check_accept(&head.headers)?;
-    let version = if_unmodified_since(&head.headers)?;
-    let call = match route.target {
+    let Route { target, alias } = Route::parse(&head.method, head.uri.path())?;
+    let service = &settings.service;
+    let asked = headers::check_accept(&head.headers).and_then(|()| headers::version(&head.headers));
+    let version = rights_first(service, id, &caller, || target.right(), asked).await?;
+    let call = match target {
         Target::List(from) => {
             let page = query::page(head.uri.query().unwrap_or_default(), &head.headers);
-            let call = page.map(|page| Call::List { from: from.clone(), page });
-            let right = Call::List { from, page: Page::default() };
-            rights_first(&settings.service, id, &caller, right, call).await?
+            let right = || Call::List { from: from.clone(), page: Page::default() };
+            let page = rights_first(service, id, &caller, right, page).await?;
+            Call::List { from, page }
         }
         Target::Get(urn) => Call::Get { urn },
         Target::Delete(urn) => Call::Delete { urn, if_unmodified_since: version },
         Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
         Target::Host(urn, action) => Call::Host { urn, if_unmodified_since: version, action },
         Target::Put(urn) => {
-            let region = settings.service.region();
+            let region = service.region();
             let body =
                 read(&head.headers, body).await.and_then(|bytes| body::parse_put(&urn, &region, &bytes));
-            let call = body.map(|body| Call::Put {
-                urn: urn.clone(),
-                if_unmodified_since: version,
-                body: Box::new(body),
-            });
-            // For the right to write it does not matter what is written.
-            let right = Call::Put { urn, if_unmodified_since: None, body: Box::new(Sent::nothing()) };
-            rights_first(&settings.service, id, &caller, right, call).await?
+            let body = rights_first(service, id, &caller, || put_nothing(urn.clone()), body).await?;
+            Call::Put { urn, if_unmodified_since: version, body: Box::new(body) }
         }
         Target::Fill(urn) => return upload::answer(settings, id, caller, urn, &head, body).await,
     };
     let offered = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
     let trace = traceparent(offered, id);
     tracing::debug!(trace, "trace");
-    let request = Request { id, trace: Some(trace), caller, call };
+    let request = Request { id, trace: Some(trace), caller, call, alias };
     let put = head.method == Method::PUT;
     if may_be_stale(&head.headers)? && !request.call.is_write() {
         let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
@@ -229,17 +225,38 @@ async fn caller(settings: &Settings, asked: &Asked, headers: &HeaderMap) -> Resu
 }
 
 /// What was parsed; but rights come before the content of a request: who may not do this here is told that, and nothing else.
-async fn rights_first(
+async fn rights_first<T>(
     service: &Service,
     id: Uuid,
     caller: &Caller,
-    right: Call,
-    parsed: Result<Call, Failure>,
-) -> Result<Call, Failure> {
+    right: impl FnOnce() -> Call,
+    parsed: Result<T, Failure>,
+) -> Result<T, Failure> {
     if parsed.is_err() {
-        service.check_right(id, caller.clone(), right).await.map_err(Failure::Service)?;
+        service.check_right(id, caller.clone(), right()).await.map_err(Failure::Service)?;
     }
     parsed
+}
+
+/// For the right to write it does not matter what is written.
+fn put_nothing(urn: Urn) -> Call {
+    Call::Put { urn, if_unmodified_since: None, body: Box::new(Sent::nothing()) }
+}
+
+impl Target {
+    /// The call whose right it takes.
+    fn right(&self) -> Call {
+        let if_unmodified_since = None;
+        match self.clone() {
+            Target::List(from) => Call::List { from, page: Page::default() },
+            Target::Get(urn) => Call::Get { urn },
+            Target::Put(urn) => put_nothing(urn),
+            Target::Delete(urn) => Call::Delete { urn, if_unmodified_since },
+            Target::Power(urn, action) => Call::Power { urn, if_unmodified_since, action },
+            Target::Host(urn, action) => Call::Host { urn, if_unmodified_since, action },
+            Target::Fill(urn) => Call::Fill { urn, content: body::no_content(), uploaded: true },
+        }
+    }
 }
 
 /// The body, within its bounds and of the one type there is.
@@ -265,28 +282,4 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Failure> 
         }
         Err(_) => Err(Failure::Slow),
     }
-}
-
-fn check_accept(headers: &HeaderMap) -> Result<(), Failure> {
-    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
-    if values.peek().is_none() {
-        return Ok(());
-    }
-    let accepts = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-        .any(|media| matches!(media.as_str(), "" | "*/*" | "application/*" | "application/json"));
-    if accepts { Ok(()) } else { Err(Failure::NotAcceptable) }
-}
-
-fn if_unmodified_since(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let Some(value) = headers.get("if-unmodified-since") else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| {
-        Failure::BadRequest(
-            "if-unmodified-since must be an integer: the metadata.resourceVersion the resource should have"
-                .to_owned(),
-        )
-    })
 }

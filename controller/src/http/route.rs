@@ -10,8 +10,11 @@ use super::query;
 /// What a request is about.
 pub(super) struct Route {
     pub(super) target: Target,
+    /// Name of the shared tenant, if it is the one that it is not stored by.
+    pub(super) alias: Option<String>,
 }
 
+#[derive(Clone)]
 pub(super) enum Target {
     List(Urn),
     Get(Urn),
@@ -38,11 +41,15 @@ impl Route {
             [provider, "v1", ref rest @ ..] => (Provider::from_name(provider).ok_or_else(no_route)?, rest),
             _ => return Err(no_route()),
         };
+        let alias = match rest {
+            ["tenants", tenant, _, ..] if canonical_tenant(tenant) != *tenant => Some((*tenant).to_owned()),
+            _ => None,
+        };
         if let ([of @ .., word], 1) = (rest, rest.len() % 2) {
             let beneath = Urn::from_segments(provider, of).and_then(|urn| beneath(canonical(urn), word));
-            let Some((takes, target)) = beneath else { return collection(method, provider, rest) };
+            let Some((takes, target)) = beneath else { return collection(method, provider, rest, alias) };
             allow(method, &takes)?;
-            return Ok(Route { target });
+            return Ok(Route { target, alias });
         }
         let urn = canonical(Urn::from_segments(provider, rest).ok_or_else(no_route)?);
         let info = urn.kind.info();
@@ -55,18 +62,23 @@ impl Route {
             (_, true) => return Err(Failure::Method("GET, PUT, DELETE")),
             (_, false) => return Err(Failure::Method("GET")),
         };
-        Ok(Route { target })
+        Ok(Route { target, alias })
     }
 }
 
-fn collection(method: &Method, provider: Provider, segments: &[&str]) -> Result<Route, Failure> {
+fn collection(
+    method: &Method,
+    provider: Provider,
+    segments: &[&str],
+    alias: Option<String>,
+) -> Result<Route, Failure> {
     let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
     // A collection is an item's path without the name: any name will do to parse it.
     let with_name: Vec<&str> = segments.iter().copied().chain(["x"]).collect();
     let mut from = canonical(Urn::from_segments(provider, &with_name).ok_or_else(no_route)?);
     from.name.clear();
     allow(method, &Method::GET)?;
-    Ok(Route { target: Target::List(from) })
+    Ok(Route { target: Target::List(from), alias })
 }
 
 /// What stands beneath a resource by a word of its own: its actions in the table, and a volume's content.
@@ -149,7 +161,7 @@ mod tests {
 
     fn check(method: Method, path: &str) -> String {
         match Route::parse(&method, path) {
-            Ok(Route { target }) => match target {
+            Ok(Route { target, .. }) => match target {
                 Target::List(urn) => format!("list {} {}", urn.kind, urn.tenant),
                 Target::Get(urn) => format!("get {urn}"),
                 Target::Put(urn) => format!("put {urn}"),
@@ -201,6 +213,13 @@ mod tests {
             check(Method::PUT, "/providers/seca.compute/v1/tenants/seca/skus/x"),
             "put seca.compute/v1/tenants/public/skus/x"
         );
+        for (tenant, alias) in [("t", None), ("public", None), ("seca", Some("seca"))] {
+            for path in ["skus", "skus/x"] {
+                let path = format!("/providers/seca.compute/v1/tenants/{tenant}/{path}");
+                let route = Route::parse(&Method::GET, &path);
+                assert_eq!(route.ok().expect("a route").alias.as_deref(), alias, "{path}");
+            }
+        }
         for odd in [
             "/",
             "/providers",

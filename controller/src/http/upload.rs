@@ -93,10 +93,10 @@ pub(super) async fn answer(
         by_digest(settings, id, &caller, &urn, head, body).await?
     };
     let call = Call::Fill { urn: urn.clone(), content, uploaded };
-    let fill = Request { id, trace: trace.clone(), caller: caller.clone(), call };
+    let fill = Request { id, trace: trace.clone(), caller: caller.clone(), call, alias: None };
     settings.service.call(fill).await.map_err(Failure::Service)?;
     // The volume as it is now: a request of its own, since the one before has been answered.
-    let read = Request { id: Uuid::now_v7(), trace, caller, call: Call::Get { urn } };
+    let read = Request { id: Uuid::now_v7(), trace, caller, call: Call::Get { urn }, alias: None };
     match settings.service.call(read).await {
         Ok(Reply::Resource { view, .. }) => Ok(axum::Json(view).into_response()),
         // It was filled, whatever became of it since.

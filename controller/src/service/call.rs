@@ -22,6 +22,16 @@ pub struct Request {
     pub caller: Caller,
     /// What.
     pub call: Call,
+    /// What the caller calls the shared tenant, where that is not the name it is stored by: so they are shown it.
+    #[serde(default)]
+    pub alias: Option<String>,
+}
+
+impl Request {
+    /// The tenant's name, as the caller wrote it.
+    pub(super) fn tenant(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.call.urn().tenant)
+    }
 }
 
 /// What can be asked.

@@ -49,6 +49,8 @@ pub(super) struct Lists {
 pub(super) struct Query<'a> {
     /// The collection.
     pub(super) from: &'a Urn,
+    /// Its tenant, by the name it is shown by.
+    pub(super) tenant: &'a str,
     /// Which part of it.
     pub(super) page: &'a Page,
     /// What of it the caller may see.
@@ -105,7 +107,7 @@ impl Lists {
                 text.push(b',');
                 tokio::task::yield_now().await;
             }
-            self.write(state, &from.tenant, objects, show(), sealer, &mut text)?;
+            self.write(state, query.tenant, objects, show(), sealer, &mut text)?;
         }
         let info = from.kind.info();
         let resource = match from.network.as_str() {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
     Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
-    PutCommand, State, view,
+    PutCommand, State, circumstances, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -213,7 +213,7 @@ impl Service {
     /// [`ServiceError::Forbidden`], or a fault.
     pub async fn check_right(&self, id: Uuid, caller: Caller, call: Call) -> Result<(), ServiceError> {
         self.catch_up(Instant::now() + PATIENCE).await?;
-        let request = Request { id, trace: None, caller, call };
+        let request = Request { id, trace: None, caller, call, alias: None };
         self.authorise(&self.inner.replica.state(), &request).map(|_| ())
     }
 
@@ -347,14 +347,15 @@ impl Service {
             Call::Get { urn } => {
                 let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
                 let show = self.presentation("GET", operator);
-                let view = self.inner.shown.text(state, object, &urn.tenant, show, &self.inner.sealer)?;
+                let tenant = request.tenant();
+                let view = self.inner.shown.text(state, object, tenant, show, &self.inner.sealer)?;
                 Ok(Reply::Resource { created: false, view })
             }
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
                 let allowed = authorise::seen(state, &request.caller, from);
-                let query = list::Query { from, page, allowed };
+                let query = list::Query { from, tenant: request.tenant(), page, allowed };
                 let list = lists.list(state, &query, &show, &self.inner.sealer, deadline);
                 list.await.map(Reply::List)
             }
@@ -410,7 +411,10 @@ impl Service {
                 let state = self.inner.replica.state();
                 let show = self.presentation("PUT", operator);
                 // As this PUT left it; explanations look at the State as it is now.
-                let view = Json::of(&view(&state, &*opened(&self.inner.sealer, object)?, show))?;
+                let opened = opened(&self.inner.sealer, object)?;
+                let asked = Urn { tenant: request.tenant().to_owned(), ..(*object.urn).clone() };
+                let view = view_in(&state, &opened, &asked, show, circumstances(&state, object, show));
+                let view = Json::of(&view)?;
                 Ok(Reply::Resource { created: *created, view })
             }
             Ok(Answer::Accepted | Answer::Done) => {

@@ -40,7 +40,7 @@ impl Service {
         // The sizes show in the end; for now the smallest there are.
         let content = BlobSpec { sha256: sha256.to_owned(), format, size_bytes: 1, virtual_size_bytes: 1 };
         let call = Call::Fill { urn: urn.clone(), content, uploaded: true };
-        let request = Request { id, trace: None, caller: caller.clone(), call };
+        let request = Request { id, trace: None, caller: caller.clone(), call, alias: None };
         self.authorise(&state, &request)?;
         debug_assert!(urn.kind == Kind::BlockStorage);
         if let Some(volume) = state.get(urn)

@@ -10,7 +10,7 @@ use super::selector::Selector;
 use super::*;
 
 fn all<'a>(from: &'a Urn, page: &'a Page) -> Query<'a> {
-    Query { from, page, allowed: Seen::All }
+    Query { from, tenant: &from.tenant, page, allowed: Seen::All }
 }
 
 /// A tenant as a request makes it.
