@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Problem, ResourceList, ResourceView, Urn};
+use crate::region::Discovery;
+use crate::{Problem, ResourceView, Urn};
 
 mod cluster;
+mod list;
 mod upload;
+
+pub use list::{Deleted, Page};
 
 /// How long a call may take, an upload aside.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -171,47 +175,33 @@ impl Client {
 
     /// Asks a resource to go.
     pub async fn delete(&self, urn: &Urn) -> Result<(), ClientError> {
-        self.send(reqwest::Method::DELETE, &self.url(urn), None, None).await.map(|_| ())
+        self.delete_if(urn, None).await
     }
 
-    /// `start`, `stop` or `restart` of an instance.
+    /// Asks a resource to go; with `version` only if its resource version is that.
+    pub async fn delete_if(&self, urn: &Urn, version: Option<u64>) -> Result<(), ClientError> {
+        self.send(reqwest::Method::DELETE, &self.url(urn), None, version).await.map(|_| ())
+    }
+
+    /// One of its kind's actions ([`crate::KindInfo::actions`]): `start`, `stop` or `restart` of an instance.
     pub async fn act(&self, urn: &Urn, action: &str) -> Result<(), ClientError> {
+        self.act_if(urn, action, None).await
+    }
+
+    /// One of its kind's actions; with `version` only if its resource version is that.
+    pub async fn act_if(&self, urn: &Urn, action: &str, version: Option<u64>) -> Result<(), ClientError> {
         let url = format!("{}/{action}", self.url(urn));
-        self.send(reqwest::Method::POST, &url, None, None).await.map(|_| ())
+        self.send(reqwest::Method::POST, &url, None, version).await.map(|_| ())
     }
 
-    /// The first page of the collection `urn` is in.
-    pub async fn list(&self, urn: &Urn) -> Result<ResourceList, ClientError> {
-        let url = self.url(urn);
-        let collection = url.rsplit_once('/').map_or(url.as_str(), |(collection, _)| collection);
-        let (status, body) = self.send(reqwest::Method::GET, collection, None, None).await?;
-        decode(status, collection, body)
-    }
-
-    /// The whole collection `urn` is in, page by page; of those only that match `labels`, if it is given.
-    pub async fn list_all(&self, urn: &Urn, labels: Option<&str>) -> Result<Vec<ResourceView>, ClientError> {
-        let url = self.url(urn);
-        let collection = url.rsplit_once('/').map_or(url.as_str(), |(collection, _)| collection);
-        let mut items = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let mut request = self.http.get(collection).query(&[("limit", "1000")]);
-            for (name, value) in [("labels", labels), ("skipToken", after.as_deref())] {
-                if let Some(value) = value {
-                    request = request.query(&[(name, value)]);
-                }
-            }
-            let (status, body) = self.attempt(request, collection, Twice::Same).await?;
-            let page: ResourceList = decode(status, collection, body)?;
-            items.extend(page.items);
-            match page.metadata.skip_token {
-                None => return Ok(items),
-                Some(next) if after.as_ref() == Some(&next) => {
-                    return Err(unexpected(status, collection, "a page that names itself as the next"));
-                }
-                Some(next) => after = Some(next),
-            }
-        }
+    /// Where the installation's global providers are. The token is not sent.
+    pub async fn discover(&self) -> Result<Discovery, ClientError> {
+        let url = format!("{}/.wellknown/secapi", self.base_url);
+        let response = self.answered(self.request(reqwest::Method::GET, &url), &url).await?;
+        let status = response.status().as_u16();
+        let bytes =
+            response.bytes().await.map_err(|error| ClientError::Transport { url: url.clone(), error })?;
+        decode(status, &url, serde_json::from_slice(&bytes).ok())
     }
 
     /// Any call: status and JSON body of a success.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Reference;
+use crate::{Reference, Status, Timestamp, empty_as_absent};
 
 /// A size of instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,8 +50,9 @@ pub struct InstanceSpec {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(length(max = 65536))]
     pub user_data: Option<String>,
-    /// Instances of one group in a workspace are placed on different hosts.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// Instances of one group in a workspace are placed on different hosts; at most 64 characters.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
+    #[schemars(length(max = 64))]
     pub anti_affinity_group: Option<String>,
 }
 
@@ -113,6 +114,20 @@ pub enum PowerState {
     /// It does not; what every instance is when created.
     #[default]
     Off,
+}
+
+/// An instance as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Whether it executes.
+    pub power_state: PowerState,
+    /// Since when; absent if it never has. The last start, stop or restart.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub power_state_since: Option<Timestamp>,
 }
 
 #[cfg(test)]

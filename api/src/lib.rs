@@ -39,3 +39,9 @@ pub use urn::Urn;
 
 /// Labels, annotations and extensions of a resource: ordered, so that the same content has the same bytes.
 pub type StringMap = std::collections::BTreeMap<String, String>;
+
+/// Clients without optional strings send "" for one that is absent.
+fn empty_as_absent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text: Option<String> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
+}

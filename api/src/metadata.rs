@@ -1,6 +1,7 @@
 //! Response envelopes: what a client sees around spec and status.
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{StringMap, Timestamp};
@@ -57,6 +58,24 @@ pub struct ResourceView {
     /// Observed state, for kinds that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<serde_json::Value>,
+}
+
+impl ResourceView {
+    /// The spec, as the type of its kind ([`crate::compute::InstanceSpec`], ...).
+    ///
+    /// # Errors
+    /// When it is of another kind.
+    pub fn spec_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.spec)
+    }
+
+    /// The status, as the type of its kind ([`crate::compute::InstanceStatus`], ...); [`crate::Status`] is part of each.
+    ///
+    /// # Errors
+    /// When it is of another kind, or of one that has none.
+    pub fn status_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(self.status.as_ref().unwrap_or(&serde_json::Value::Null))
+    }
 }
 
 /// A page of a collection.

@@ -3,9 +3,9 @@
 //! Texts are as the client wrote them; what they mean (blocks, addresses, bounds) is the model's to judge.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::{Reference, StringMap};
+use crate::{Reference, Status, StringMap, empty_as_absent};
 
 /// A class of network performance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,11 +29,6 @@ pub struct Cidr {
     pub ipv6: Option<String>,
 }
 
-/// Clients without optional strings send "".
-fn empty_as_absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
-}
-
 /// Desired state of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +41,20 @@ pub struct NetworkSpec {
     pub additional_cidrs: Option<Vec<Cidr>>,
     /// Default class of its NICs; immutable.
     pub sku_ref: Reference,
+}
+
+/// A network as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Main block: that of the spec, or what was chosen.
+    pub cidr: Cidr,
+    /// Further blocks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub additional_cidrs: Option<Vec<Cidr>>,
 }
 
 /// Desired state of a subnet.
@@ -64,12 +73,37 @@ pub struct SubnetSpec {
     pub sku_ref: Option<Reference>,
 }
 
+/// A subnet as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubnetStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its block: that of the spec, or what was chosen.
+    pub cidr: Cidr,
+    /// The route table in force; absent if it has gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub route_table_ref: Option<Reference>,
+}
+
 /// Desired state of a route table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteTableSpec {
     /// 1..1000.
     #[schemars(length(min = 1, max = 1000))]
     pub routes: Vec<Route>,
+}
+
+/// A route table as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteTableStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its routes, in the spec's order.
+    pub routes: Vec<Status>,
 }
 
 /// One route.
@@ -115,6 +149,22 @@ pub struct NicSpec {
     pub sku_ref: Option<Reference>,
 }
 
+/// A NIC as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NicStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its addresses, for as long as they are asked for.
+    pub addresses: Vec<String>,
+    /// Its MAC address, for life.
+    pub mac_address: String,
+    /// Public addresses that lead to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_ip_refs: Option<Vec<Reference>>,
+}
+
 /// A family of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum IpVersion {
@@ -146,6 +196,20 @@ pub struct PublicIpSpec {
     pub address: Option<String>,
 }
 
+/// A public address as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicIpStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// The address, for life.
+    pub ip_address: String,
+    /// The instance whose NIC it leads to; the NIC, if that is in none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attached_to: Option<Reference>,
+}
+
 /// Desired state of a security group: what it does not allow is denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -158,6 +222,17 @@ pub struct SecurityGroupSpec {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(length(max = 500))]
     pub rule_refs: Option<Vec<Reference>>,
+}
+
+/// A security group as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityGroupStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its own rules, then those it names; 500 at most.
+    pub rules: Vec<Status>,
 }
 
 /// What is allowed: a rule by itself, or one inside a group.

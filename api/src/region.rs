@@ -23,3 +23,21 @@ pub struct RegionProvider {
     /// `https://HOST/providers/seca.compute`
     pub url: String,
 }
+
+/// Where the global providers are: what a client begins with. Read without a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Discovery {
+    /// Of this document: `v1`.
+    pub version: String,
+    /// One for each global provider.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Where a global provider is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Endpoint {
+    /// With its version: `seca.region/v1`.
+    pub provider: String,
+    /// Base URL, without version segment.
+    pub url: String,
+}

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Reference;
+use crate::{Reference, Status};
 
 /// A class of storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,21 @@ pub struct BlockStorageSpec {
     pub source_image_ref: Option<Reference>,
 }
 
+/// A volume as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockStorageStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// GB it has: those of the spec, once it has grown.
+    #[serde(rename = "sizeGB")]
+    pub size_gb: u32,
+    /// The instance that uses it, if there is one, on or off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attached_to: Option<Reference>,
+}
+
 /// Desired state of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -62,6 +77,18 @@ pub struct ImageSpec {
     pub initializer: Option<Initializer>,
 }
 
+/// An image as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// State and history.
+    #[serde(flatten)]
+    pub status: Status,
+    /// MB of the disk in it.
+    #[serde(rename = "sizeMB")]
+    pub size_mb: u64,
+}
+
 /// A CPU architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +96,19 @@ pub struct ImageSpec {
 pub enum CpuArchitecture {
     Amd64,
     Arm64,
+}
+
+impl CpuArchitecture {
+    /// All of them.
+    pub const ALL: [CpuArchitecture; 2] = [CpuArchitecture::Amd64, CpuArchitecture::Arm64];
+
+    /// As clients write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CpuArchitecture::Amd64 => "amd64",
+            CpuArchitecture::Arm64 => "arm64",
+        }
+    }
 }
 
 /// How a disk boots.

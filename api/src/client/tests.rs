@@ -147,6 +147,33 @@ async fn a_list_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn every_parameter_of_a_list_and_every_condition_is_sent() {
+    let empty = json!({ "items": [], "metadata": { "provider": "p", "resource": "tenants", "verb": "GET" } });
+    let server = Server::start(vec![(200, empty), (202, json!({})), (202, json!({}))]).await;
+    let client = server.client();
+    let page = Page { labels: Some("a=b"), limit: Some(7), skip_token: Some("t+t"), deleted: Deleted::Only };
+    client.list_page(&tenant(), page).await.unwrap();
+    client.delete_if(&tenant(), Some(3)).await.unwrap();
+    client.act_if(&tenant(), "start", Some(4)).await.unwrap();
+    let asked = server.asked.lock().unwrap().clone();
+    for part in ["labels=a%3Db", "limit=7", "skipToken=t%2Bt", "accept: application/json; deleted=only"] {
+        assert!(asked[0].contains(part), "{part}: {}", asked[0]);
+    }
+    assert!(asked[1].starts_with("DELETE ") && asked[1].contains("if-unmodified-since: 3"), "{}", asked[1]);
+    assert!(asked[2].starts_with("POST ") && asked[2].contains("/start "), "{}", asked[2]);
+    assert!(asked[2].contains("if-unmodified-since: 4"), "{}", asked[2]);
+}
+
+#[tokio::test]
+async fn discovery_takes_no_token() {
+    let document = json!({ "version": "v1", "endpoints": [{ "provider": "seca.region/v1", "url": "u" }] });
+    let server = Server::start(vec![(200, document)]).await;
+    assert_eq!(server.client().discover().await.unwrap().endpoints[0].url, "u");
+    let asked = server.asked.lock().unwrap()[0].clone();
+    assert!(asked.starts_with("GET /.wellknown/secapi ") && !asked.contains("secret"), "{asked}");
+}
+
+#[tokio::test]
 async fn an_upload_sends_what_it_is_given_and_says_so() {
     let server = Server::start(vec![(200, json!({}))]).await;
     let bytes: Vec<u8> = b"x".repeat(700_000);

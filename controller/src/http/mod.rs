@@ -27,6 +27,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use rempart_api::region::{Discovery, Endpoint};
 use rempart_api::{Provider, Urn};
 use uuid::Uuid;
 
@@ -121,17 +122,11 @@ async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {
 
 /// SECA's discovery document: the global providers, without authentication.
 async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
-    let endpoint = |provider: Provider| {
-        serde_json::json!({
-            "provider": provider.id(),
-            "url": format!("{}/providers/{}", settings.public_url, provider.name()),
-        })
-    };
-    let document = serde_json::json!({
-        "version": "v1",
-        "endpoints": [endpoint(Provider::Region), endpoint(Provider::Authorization)],
+    let endpoints = [Provider::Region, Provider::Authorization].map(|provider| Endpoint {
+        provider: provider.id().to_owned(),
+        url: format!("{}/providers/{}", settings.public_url, provider.name()),
     });
-    axum::Json(document).into_response()
+    axum::Json(Discovery { version: "v1".to_owned(), endpoints: endpoints.into() }).into_response()
 }
 
 async fn openapi_document() -> Response {

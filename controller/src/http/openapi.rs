@@ -6,9 +6,14 @@
 
 use std::sync::LazyLock;
 
+use rempart_api::compute::InstanceStatus;
 use rempart_api::console::{ConsoleAccess, MAX_LOG_BYTES};
-use rempart_api::storage::BlobSpec;
+use rempart_api::network::{
+    NetworkStatus, NicStatus, PublicIpStatus, RouteTableStatus, SecurityGroupStatus, SubnetStatus,
+};
+use rempart_api::storage::{BlobSpec, BlockStorageStatus, ImageStatus};
 use rempart_api::tenancy::{Countable, Usage};
+use rempart_api::workspace::WorkspaceStatus;
 use rempart_api::{Kind, KindInfo, ListMetadata, Metadata, Problem, Provider, Scope, Status, Verbs};
 use rempart_model::Spec;
 use schemars::SchemaGenerator;
@@ -100,8 +105,9 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     path.push_str(&format!("/{}", row.collection));
     let title = title(row.kind);
     let spec = Spec::schema(row.kind, schemas).to_value();
+    let status = row.has_status.then(|| status(row.kind, schemas));
     let definitions = schemas.definitions_mut();
-    definitions.insert(title.clone(), resource(row, spec.clone(), false));
+    definitions.insert(title.clone(), resource(spec.clone(), status));
     let reference = json!({ "$ref": format!("#/components/schemas/{title}") });
     let list = json!({
         "type": "object",
@@ -111,7 +117,6 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     definitions.insert(format!("{title}List"), list);
     schemas.subschema_for::<Metadata>();
     schemas.subschema_for::<ListMetadata>();
-    schemas.subschema_for::<Status>();
     let operation = |verb: &str, summary: String| json!({ "operationId": format!("{verb}{title}"), "tags": [row.provider.name()], "summary": summary });
     let name = row.name.replace('-', " ");
     let mut all = operation("list", format!("List: {name}"));
@@ -126,7 +131,7 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     if row.verbs == Verbs::All {
         let mut put = operation("put", format!("Create or replace: {name}"));
         put["parameters"] = json!([version()]);
-        let body = resource(row, spec, true);
+        let body = sent(row, spec);
         put["requestBody"] =
             json!({ "required": true, "content": { "application/json": { "schema": body } } });
         put["responses"] =
@@ -146,8 +151,8 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     }
 }
 
-/// As the server shows it, or as a client sends it.
-fn resource(row: &KindInfo, spec: Value, sent: bool) -> Value {
+/// Labels and annotations.
+fn maps() -> (Value, Value) {
     let map = |max: u32| {
         let keys = json!({ "minLength": 1, "maxLength": 256 });
         let values = json!({ "type": "string", "maxLength": max });
@@ -155,33 +160,60 @@ fn resource(row: &KindInfo, spec: Value, sent: bool) -> Value {
     };
     let (mut labels, annotations) = (map(63), map(1024));
     labels["maxProperties"] = json!(body::MAX_LABELS);
+    (labels, annotations)
+}
+
+/// As a client sends it.
+fn sent(row: &KindInfo, spec: Value) -> Value {
+    let (labels, annotations) = maps();
+    // What may be left out is what has no field that is required.
+    let optional = matches!(row.kind, Kind::Workspace | Kind::InternetGateway);
+    let ignored =
+        json!({ "type": "object", "description": "Passed over, but for what contradicts the path." });
+    json!({
+        "type": "object",
+        "required": if optional { json!([]) } else { json!(["spec"]) },
+        "properties": { "labels": labels, "annotations": annotations, "metadata": ignored, "spec": spec },
+    })
+}
+
+/// As the server shows it.
+fn resource(spec: Value, status: Option<Value>) -> Value {
+    let (labels, annotations) = maps();
     let extensions = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    if sent {
-        // What may be left out is what has no field that is required.
-        let optional = matches!(row.kind, Kind::Workspace | Kind::InternetGateway);
-        let ignored =
-            json!({ "type": "object", "description": "Passed over, but for what contradicts the path." });
-        return json!({
-            "type": "object",
-            "required": if optional { json!([]) } else { json!(["spec"]) },
-            "properties": { "labels": labels, "annotations": annotations, "metadata": ignored, "spec": spec },
-        });
-    }
-    let mut status = json!({ "allOf": [{ "$ref": "#/components/schemas/Status" }] });
-    if matches!(row.kind, Kind::Tenant | Kind::WorkspaceQuota) {
-        status["properties"] = json!({ "usage": { "$ref": "#/components/schemas/UsageByCountable" } });
-    }
     let mut properties = json!({
         "labels": labels, "annotations": annotations, "extensions": extensions,
         "metadata": { "$ref": "#/components/schemas/Metadata" },
         "spec": spec,
     });
     let mut required = vec!["metadata", "spec"];
-    if row.has_status {
+    if let Some(status) = status {
         properties["status"] = status;
         required.push("status");
     }
     json!({ "type": "object", "required": required, "properties": properties })
+}
+
+/// What a kind has in its status.
+fn status(kind: Kind, schemas: &mut SchemaGenerator) -> Value {
+    let of = match kind {
+        Kind::Workspace => schemas.subschema_for::<WorkspaceStatus>(),
+        Kind::Instance => schemas.subschema_for::<InstanceStatus>(),
+        Kind::BlockStorage => schemas.subschema_for::<BlockStorageStatus>(),
+        Kind::Image => schemas.subschema_for::<ImageStatus>(),
+        Kind::Network => schemas.subschema_for::<NetworkStatus>(),
+        Kind::Subnet => schemas.subschema_for::<SubnetStatus>(),
+        Kind::RouteTable => schemas.subschema_for::<RouteTableStatus>(),
+        Kind::Nic => schemas.subschema_for::<NicStatus>(),
+        Kind::PublicIp => schemas.subschema_for::<PublicIpStatus>(),
+        Kind::SecurityGroup => schemas.subschema_for::<SecurityGroupStatus>(),
+        _ => schemas.subschema_for::<Status>(),
+    };
+    let mut status = json!({ "allOf": [of] });
+    if matches!(kind, Kind::Tenant | Kind::WorkspaceQuota) {
+        status["properties"] = json!({ "usage": { "$ref": "#/components/schemas/UsageByCountable" } });
+    }
+    status
 }
 
 /// What has no row in the table of kinds.

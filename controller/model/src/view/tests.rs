@@ -1,3 +1,11 @@
+use rempart_api::compute::{InstanceSpec, InstanceStatus};
+use rempart_api::network::{
+    NetworkStatus, NicStatus, PublicIpStatus, RouteTableStatus, SecurityGroupStatus, SubnetStatus,
+};
+use rempart_api::storage::{BlockStorageStatus, ImageStatus};
+use rempart_api::tenancy::UsageStatus;
+use rempart_api::workspace::WorkspaceStatus;
+
 use super::*;
 use crate::fixture::*;
 use rempart_api::Provider;
@@ -122,6 +130,40 @@ fn every_status_has_its_state_and_history_and_the_others_have_none() {
             assert!(view.get("status").is_none(), "{urn}");
         }
     }
+}
+
+/// What clients read a status with is what it is made of: nothing more, nothing less.
+#[test]
+fn every_status_is_of_its_kinds_type() {
+    fn again<T: serde::Serialize + serde::de::DeserializeOwned>(view: &ResourceView) -> Value {
+        serde_json::to_value(view.status_as::<T>().unwrap()).unwrap()
+    }
+    let (world, urns) = furnished();
+    for urn in urns.iter().filter(|urn| urn.kind.info().has_status) {
+        let view = named(&world, world.state.get_visible(urn).unwrap(), urn);
+        let read = match urn.kind {
+            Kind::Workspace => again::<WorkspaceStatus>(&view),
+            Kind::Instance => again::<InstanceStatus>(&view),
+            Kind::BlockStorage => again::<BlockStorageStatus>(&view),
+            Kind::Image => again::<ImageStatus>(&view),
+            Kind::Network => again::<NetworkStatus>(&view),
+            Kind::Subnet => again::<SubnetStatus>(&view),
+            Kind::RouteTable => again::<RouteTableStatus>(&view),
+            Kind::Nic => again::<NicStatus>(&view),
+            Kind::PublicIp => again::<PublicIpStatus>(&view),
+            Kind::SecurityGroup => again::<SecurityGroupStatus>(&view),
+            Kind::Tenant | Kind::WorkspaceQuota => again::<UsageStatus>(&view),
+            // Beside the history, all of `HostStatus`.
+            Kind::Host => {
+                view.status_as::<HostStatus>().unwrap();
+                continue;
+            }
+            _ => again::<Status>(&view),
+        };
+        assert_eq!(Some(&read), view.status.as_ref(), "{urn}");
+    }
+    let spec: InstanceSpec = named(&world, world.get(&instance("vm")), &instance("vm")).spec_as().unwrap();
+    assert_eq!(spec.zone, "a");
 }
 
 #[test]

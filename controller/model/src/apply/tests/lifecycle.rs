@@ -179,7 +179,7 @@ fn volumes_only_grow() {
 #[test]
 fn every_fault_of_a_body_is_told_at_once_up_to_a_bound() {
     let mut world = World::new();
-    let spec = json!({"skuRef": "skus/none", "zone": "z", "bootVolume": {"deviceRef": "nope"}, "antiAffinityGroup": ""});
+    let spec = json!({"skuRef": "skus/none", "zone": "z", "bootVolume": {"deviceRef": "nope"}, "antiAffinityGroup": "g".repeat(65)});
     let refusal = world.put(&instance("vm"), spec).unwrap_err();
     let pointers: Vec<_> = refusal.sources.iter().map(|source| source.pointer.as_str()).collect();
     assert_eq!(
