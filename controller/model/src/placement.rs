@@ -4,17 +4,22 @@
 //! reduced to a [`Demand`] first: equal demands get equal answers of one State, so many instances that wait for the same
 //! cost one choice ([`Verdicts`]). Spread is the policy: of the hosts that fit, the one with the most memory left.
 
+mod architecture;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rempart_api::storage::{BootMode, CpuArchitecture};
+use rempart_api::storage::BootMode;
 use rempart_api::{Kind, Urn};
 
 use crate::kinds::Spec;
 use crate::object::{Detail, Object};
 use crate::occupancy::{Allocation, Group, Offer};
 use crate::state::State;
+
+pub use architecture::check_architecture;
+use architecture::is_foreign;
 
 /// Why a host cannot take an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,17 +158,6 @@ pub fn demand(state: &State, instance: &Object) -> Result<Demand, Rule> {
         reach,
         apart_from: apart_from.unwrap_or_default(),
     })
-}
-
-/// Guests' machine type is one of x86-64 (`apply/place.rs`), so that is what every host has to be.
-fn is_foreign(state: &State, instance: &Object) -> bool {
-    let Spec::Instance(spec) = &instance.spec else { return false };
-    let boots = state.resolve(&spec.boot_volume.device_ref, Kind::BlockStorage, &instance.urn).ok();
-    let Some(volume) = boots.and_then(|urn| state.get(&urn)) else { return false };
-    let Spec::BlockStorage(spec) = &volume.spec else { return false };
-    let Some(reference) = &spec.source_image_ref else { return false };
-    let image = state.resolve(reference, Kind::Image, &volume.urn).ok().and_then(|urn| state.get(&urn));
-    matches!(image.map(|image| &image.spec), Some(Spec::Image(image)) if image.cpu_architecture != CpuArchitecture::Amd64)
 }
 
 /// Whether `host` can take `instance`; if not, the first rule that refuses.

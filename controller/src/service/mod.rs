@@ -402,6 +402,9 @@ impl Service {
             command: self.command(&state, request)?,
         };
         state.admit(&envelope)?;
+        if let Command::Put(put) = &envelope.command {
+            rempart_model::placement::check_architecture(&state, put)?;
+        }
         Ok((envelope, operator))
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::command::HostAction;
+use crate::command::{Command, HostAction};
 use crate::fixture::*;
 use rempart_api::fleet::HostReport;
 use serde_json::json;
@@ -293,6 +293,42 @@ fn software_for_other_processors_is_placed_nowhere() {
     world.join("h1", "a", host_report());
     let vm = world.get(&instance("vm"));
     assert_eq!(choose(&world.state, vm), Err([(Rule::Architecture, 1)].into()));
+}
+
+/// At admission only; what is in logs was accepted without it.
+#[test]
+fn size_and_image_of_a_new_instance_are_for_one_architecture() {
+    let mut world = World::hostless();
+    world.created(&volume("source"), volume_spec(1));
+    let image = json!({"blockStorageRef": "workspaces/w1/block-storages/source", "cpuArchitecture": "arm64"});
+    world.created(&Urn::tenant(Kind::Image, "t1", "i"), image);
+    let boot = json!({"sizeGB": 1, "skuRef": "rd100", "sourceImageRef": "i"});
+    world.created(&volume("boot"), boot);
+    world.created(&volume("blank"), volume_spec(1));
+    let said = |world: &mut World, name: &str, boot: &str| {
+        let put = world.put_command(&instance(name), instance_spec(boot));
+        check_architecture(&world.state, &put).map_err(|refusal| refusal.detail)
+    };
+    let sized = |world: &mut World, key: &str, value: &str| {
+        let urn = Urn::tenant(Kind::InstanceSku, "public", "seca.dxs");
+        let mut put = world.put_command(&urn, json!({"vCPU": 1, "ram": 1}));
+        put.labels.insert(key.to_owned(), value.to_owned());
+        world.apply(Command::Put(Box::new(put))).unwrap();
+    };
+    assert_eq!(said(&mut world, "vm", "boot"), Ok(()), "the size does not say");
+    for (key, value) in [("Architecture", "amd64"), ("architecture", "AMD64")] {
+        sized(&mut world, key, value);
+        let why = said(&mut world, "vm", "boot").unwrap_err();
+        assert!(why.contains("/spec/bootVolume/deviceRef: its image is for arm64"), "{why}");
+        assert_eq!(said(&mut world, "vm", "blank"), Ok(()), "there is no image");
+    }
+    for (key, value) in [("Architecture", "arm64"), ("Architecture", "riscv"), ("arch", "amd64")] {
+        sized(&mut world, key, value);
+        assert_eq!(said(&mut world, "vm", "boot"), Ok(()), "{key}={value}");
+    }
+    world.created(&instance("vm"), instance_spec("boot"));
+    sized(&mut world, "Architecture", "amd64");
+    assert_eq!(said(&mut world, "vm", "boot"), Ok(()), "what is there already may be changed otherwise");
 }
 
 #[test]
