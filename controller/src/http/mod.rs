@@ -9,6 +9,7 @@ mod body;
 mod cluster;
 mod console;
 mod docs;
+mod fixed;
 mod headers;
 mod measure;
 mod openapi;
@@ -26,9 +27,7 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use rempart_api::region::{Discovery, Endpoint};
-use rempart_api::{Provider, Urn};
+use rempart_api::Urn;
 use uuid::Uuid;
 
 pub use audit::Refusals;
@@ -91,46 +90,21 @@ pub enum Interface {
 
 /// The whole HTTP interface, for one listener.
 pub fn router(settings: Arc<Settings>, interface: Interface) -> Router {
-    Router::new()
-        .route("/.wellknown/secapi", get(well_known))
-        .route("/.well-known/secapi", get(well_known))
-        .route("/openapi.json", get(openapi_document))
-        .route("/docs", get(docs::page))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness))
-        .route(console::CONSOLE, console::console())
-        .route(console::LOG, console::log())
-        .route(cluster::REPLICAS, cluster::replicas())
-        .route(cluster::REPLICA, cluster::replica())
-        .route(cluster::LEAD, cluster::lead())
+    routes(interface).with_state(settings)
+}
+
+/// What is in [`fixed::TABLE`]; every other path is a resource's, or nobody's.
+fn routes(interface: Interface) -> Router<Arc<Settings>> {
+    let fixed =
+        fixed::TABLE.iter().fold(Router::new(), |router, row| router.route(row.path, (row.handler)()));
+    fixed
         .fallback(resource)
         .layer(axum::Extension(interface))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
-        .with_state(settings)
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     Failure::internal().into_response("/", StatusTable::default())
-}
-
-async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {
-    match (settings.ready)() {
-        Ok(()) => "ready\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
-    }
-}
-
-/// SECA's discovery document: the global providers, without authentication.
-async fn well_known(Shared(settings): Shared<Arc<Settings>>) -> Response {
-    let endpoints = [Provider::Region, Provider::Authorization].map(|provider| Endpoint {
-        provider: provider.id().to_owned(),
-        url: format!("{}/providers/{}", settings.public_url, provider.name()),
-    });
-    axum::Json(Discovery { version: "v1".to_owned(), endpoints: endpoints.into() }).into_response()
-}
-
-async fn openapi_document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT.as_str()).into_response()
 }
 
 async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {

@@ -20,6 +20,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::fixed::{self, Access};
 use super::{body, console};
 
 /// The document as it is served.
@@ -275,23 +276,22 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
     let path =
         "/providers/seca.storage/v1/tenants/{tenant}/workspaces/{workspace}/block-storages/{name}/content";
     paths.insert(path.to_owned(), json!({ "parameters": volume, "put": fill }));
-    let public = |summary: &str, content: &str| {
-        let content = json!({ content: {} });
-        json!({ "get": { "summary": summary, "security": [], "responses": {
-            "200": { "description": "It is here", "content": content },
-            "default": { "description": "Not now" },
-        } } })
-    };
-    for (path, summary, content) in [
-        ("/.wellknown/secapi", "Where the global providers are", "application/json"),
-        ("/.well-known/secapi", "The same, by its registered name (RFC 8615)", "application/json"),
-        ("/healthz", "The process runs", "text/plain"),
-        ("/readyz", "This controller serves", "text/plain"),
-        ("/openapi.json", "This document", "application/json"),
-        ("/docs", "This document, for people", "text/html"),
-    ] {
-        paths.insert(path.to_owned(), public(summary, content));
+    for row in fixed::TABLE {
+        for (_, access) in row.methods {
+            if let Access::Everybody { summary, content } = access {
+                paths.insert(row.path.to_owned(), public(summary, content));
+            }
+        }
     }
+}
+
+/// Of a GET that takes no token.
+fn public(summary: &str, content: &str) -> Value {
+    let content = json!({ content: {} });
+    json!({ "get": { "summary": summary, "security": [], "responses": {
+        "200": { "description": "It is here", "content": content },
+        "default": { "description": "Not now" },
+    } } })
 }
 
 fn list_parameters() -> Vec<Value> {
