@@ -12,9 +12,9 @@ use crate::dice::Dice;
 use crate::people::{EDITOR, OPERATOR, OWNER};
 
 const CONTROLLERS: usize = 3;
-const CALLERS: usize = 8;
+const CALLERS: usize = 6;
 /// Calls of each.
-const CALLS: usize = 150;
+const CALLS: usize = 80;
 /// Those that change what all count on, each with the version it read.
 const COUNTERS: usize = 2;
 
@@ -222,7 +222,7 @@ async fn many_at_once_leave_nothing_lost_doubled_or_dangling() {
     // Two that never met prove nothing.
     let contended = all.refused.get(&412).copied().unwrap_or_default();
     let made: usize = all.created.values().sum();
-    assert!(contended > 50 && all.deleted > 50 && made > 50, "{:?}, {made}, {}", all.refused, all.deleted);
+    assert!(contended > 20 && all.deleted > 20 && made > 20, "{:?}, {made}, {}", all.refused, all.deleted);
 }
 
 /// Each PUT that was accepted raised a version by one: of every name, the versions are runs from one on, one for each time it
@@ -246,7 +246,7 @@ fn check_counters(all: &Done, there: &BTreeMap<Urn, ResourceView>) {
     for number in 0..COUNTERS {
         let urn = counter(number);
         let (view, accepted) = (&there[&urn], all.counted.get(&urn).copied().unwrap_or_default());
-        assert!(accepted > 10, "{urn} was counted up {accepted} times");
+        assert!(accepted > 5, "{urn} was counted up {accepted} times");
         assert_eq!(count_of(view), accepted, "{urn}: a change was lost");
         assert_eq!(view.metadata.resource_version, Some(1 + accepted), "{urn}");
     }
