@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Status;
 
@@ -23,7 +24,7 @@ pub struct TenantSpec {
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub suspended: bool,
     /// How much it may have in all its workspaces together. What is not named has no bound.
-    #[serde(skip_serializing_if = "Quota::is_empty", default)]
+    #[serde(skip_serializing_if = "Quota::is_empty", default, deserialize_with = "by_name")]
     #[schemars(schema_with = "quota_schema")]
     pub quota: Quota,
 }
@@ -32,13 +33,21 @@ pub struct TenantSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkspaceQuotaSpec {
     /// What is not named has no bound but the tenant's.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "by_name")]
     #[schemars(schema_with = "quota_schema")]
     pub quota: Quota,
 }
 
 /// Upper bounds.
 pub type Quota = BTreeMap<Countable, u64>;
+
+/// As the map it is; but an amount that is wrong is named by what it is of.
+fn by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quota, D::Error> {
+    let amounts = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    let named =
+        |(name, amount): (String, u64)| Ok((Countable::deserialize(name.into_deserializer())?, amount));
+    amounts.into_iter().map(named).collect()
+}
 
 fn quota_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     // What every client can write as a number.

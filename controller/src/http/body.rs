@@ -116,3 +116,6 @@ fn source(pointer: &str) -> ProblemSource {
     let names = pointer.rsplit('/').find(|part| part.parse::<usize>().is_err());
     ProblemSource { pointer: pointer.to_owned(), parameter: names.unwrap_or_default().to_owned() }
 }
+
+#[cfg(test)]
+mod tests;
