@@ -60,6 +60,7 @@ async fn resources_live_as_the_contract_says() {
     tokens(&bench).await;
     hosts(&bench).await;
     ten_equal_puts_in_parallel(alice).await;
+    ten_unequal_puts_in_parallel(&bench).await;
     two_clients_and_one_object(&bench).await;
 }
 
@@ -270,6 +271,75 @@ async fn ten_equal_puts_in_parallel(alice: &Client) {
         answers.iter().filter_map(|(_, view)| view.metadata.resource_version).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=10).collect::<Vec<u64>>());
+}
+
+/// One name, and as many bodies as callers, all under one request id of theirs: one makes it, whoever wants what cannot change to
+/// be otherwise is told, and of those who all saw one version one changes it.
+async fn ten_unequal_puts_in_parallel(bench: &Bench) {
+    let urn = volume("unequal");
+    let url = bench.alice.url(&urn);
+    let token = bench.cluster.layout.token("alice").expect("a token");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let body = |number: usize, sku: &str| json!({ "annotations": { "by": number.to_string() }, "spec": { "sizeGB": 5, "skuRef": sku } });
+    let all = async |bodies: Vec<Value>, version: Option<u64>| {
+        let mut tasks = Vec::new();
+        for body in bodies {
+            let mut request = http.put(&url).bearer_auth(token.trim()).json(&body);
+            request = request.header("x-request-id", "01900000-0000-7000-8000-000000000001");
+            request = request.header("idempotency-key", "the-same");
+            if let Some(version) = version {
+                request = request.header("if-unmodified-since", version);
+            }
+            tasks.push(tokio::spawn(async move {
+                let answer = request.send().await.expect("an answer");
+                (answer.status().as_u16(), body, answer.json::<Value>().await.expect("JSON"))
+            }));
+        }
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.expect("it ends"));
+        }
+        answers
+    };
+    let count = |answers: &[(u16, Value, Value)], status: u16| {
+        answers.iter().filter(|(got, ..)| *got == status).count()
+    };
+
+    let skus = ["skus/le500", "skus/le5k"];
+    let answers = all((0..10).map(|number| body(number, skus[number % 2])).collect(), None).await;
+    assert_eq!(count(&answers, 201), 1, "{answers:?}");
+    let (_, made, _) = answers.iter().find(|(status, ..)| *status == 201).expect("one made it");
+    for (status, sent, got) in &answers {
+        if sent["spec"] == made["spec"] {
+            assert!([200, 201].contains(status), "{sent}: {got}");
+            assert_eq!(got["annotations"], sent["annotations"], "each is answered as it asked");
+        } else {
+            let detail = got["detail"].as_str().expect("words");
+            assert!(*status == 412 && detail.contains("/spec/skuRef: cannot be changed"), "{sent}: {got}");
+        }
+    }
+    let view = bench.alice.get(&urn).await.expect("it is there");
+    assert_eq!(view.metadata.resource_version, Some(5), "refused ones count for nothing");
+
+    let answers = all(
+        (10..20).map(|number| body(number, made["spec"]["skuRef"].as_str().expect("text"))).collect(),
+        Some(5),
+    )
+    .await;
+    assert_eq!((count(&answers, 200), count(&answers, 412)), (1, 9), "{answers:?}");
+    let refused = answers.iter().filter(|(status, ..)| *status == 412);
+    for (.., got) in refused {
+        assert_eq!(got["type"], "http://secapi.cloud/errors/precondition-failed", "{got}");
+    }
+    let (_, won, _) = answers.iter().find(|(status, ..)| *status == 200).expect("one won");
+    let view = bench.alice.get(&urn).await.expect("it is there");
+    assert_eq!(
+        (json!(view.annotations), view.metadata.resource_version),
+        (won["annotations"].clone(), Some(6))
+    );
+    // With a version, nothing is made: there is none to be seen.
+    let first = bench.alice.put_if(&volume("never"), &body(0, skus[0]), Some(0)).await;
+    assert_eq!(status_of(first), 412);
 }
 
 /// Both read, change and write, again and again, each as it likes: with the version read, no change is lost; without, the

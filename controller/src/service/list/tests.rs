@@ -227,6 +227,81 @@ async fn only_what_is_being_deleted() {
     }
 }
 
+/// What a page of so many looks at, from behind item `number` on: the first and the last of it.
+fn looked_at(state: &State, asked: &Page, number: Option<usize>) -> (usize, usize) {
+    let from = Urn::global(Kind::Tenant, "");
+    let seen = number.map(name).unwrap_or_default();
+    let mut found = Found { objects: Vec::new(), seen, more: true };
+    slice(state, &all(&from, asked), &mut found);
+    let first = number.map_or(0, |number| number + 1);
+    assert_eq!(found.objects.first().map(|object| object.urn.name.clone()), Some(name(first)));
+    (found.objects.len(), found.seen[1..].parse::<usize>().unwrap() - first + 1)
+}
+
+/// The work of a page is that of its items, wherever it begins and however many there are besides: in looks, in bytes, and, as
+/// far as a clock tells without being asked for much, in time.
+#[tokio::test]
+async fn a_page_of_a_hundred_thousand_is_no_more_work_than_one_of_a_thousand() {
+    const LARGE: usize = 100_000;
+    let (small, large) = (tenants(0..1000, &[]), tenants(0..LARGE, &[]));
+    let asked = page(100, Some("n>=0"), None);
+    assert_eq!(looked_at(&small, &asked, None), (100, 100));
+    for number in [None, Some(1), Some(LARGE / 2), Some(LARGE - 500), Some(LARGE - 102)] {
+        assert_eq!(looked_at(&large, &asked, number), (100, 100), "behind {number:?}");
+    }
+    // A hundred more, and the end is looked for no further.
+    assert_eq!(looked_at(&large, &page(1, None, None), Some(7)), (1, 1));
+
+    let from = Urn::global(Kind::Tenant, "");
+    let token = |number: usize| Some(token::write(&sealer(), &from, &asked, &name(number)));
+    let show =
+        || Presentation { public_url: "", providers: &[], verb: "GET", operator: false, verdicts: None };
+    let text = async |state: &State, number: usize| {
+        let page = Page { skip_token: token(number), ..asked.clone() };
+        let lists = Lists::new(Arc::new(Shown::new()));
+        let start = std::time::Instant::now();
+        let soon = Instant::now() + Duration::from_secs(60);
+        let text = lists.list(state, &all(&from, &page), &show, &sealer(), soon).await.unwrap().bytes();
+        (text.len(), start.elapsed())
+    };
+    // Names of one length make pages of one length.
+    let places = [(&small, 400), (&large, 400), (&large, LARGE / 2), (&large, LARGE - 500)];
+    let mut least = [Duration::MAX; 4];
+    let mut bytes = BTreeSet::new();
+    for _ in 0..20 {
+        for (least, (state, number)) in least.iter_mut().zip(places) {
+            let (length, took) = text(state, number).await;
+            // The number is in a label as it is.
+            bytes.insert(length - 100 * (number.to_string().len() - 3));
+            *least = (*least).min(took);
+        }
+    }
+    assert_eq!(bytes.len(), 1, "{bytes:?}");
+    // A page that came by a walk from the beginning would have taken some hundred times as long.
+    for took in least {
+        assert!(took < least[0] * 8, "{least:?}");
+    }
+}
+
+/// A token that was given before others wrote leads to where it led: behind the same name, whatever has become of that.
+#[tokio::test]
+async fn a_token_stays_where_it_is_whatever_is_written() {
+    let before = tenants(0..10_000, &[]);
+    let (_, token) = ask(&before, &page(100, None, None)).await.unwrap();
+    let others = |number: &usize| *number < 95 || *number > 105 || number.is_multiple_of(2);
+    for (after, first) in [
+        (tenants(0..10_000, &[]), 100),
+        (tenants(100..10_000, &[]), 100),
+        (tenants(0..100_000, &[]), 100),
+        (tenants((0..10_000).filter(others), &[]), 100),
+        (tenants((0..10_000).filter(|number| *number < 50 || *number > 200), &[]), 201),
+        (tenants(0..100, &[]), usize::MAX),
+    ] {
+        let (names, _) = ask(&after, &page(100, None, token.clone())).await.unwrap();
+        assert_eq!(names.first(), (first < usize::MAX).then(|| name(first)).as_ref());
+    }
+}
+
 /// `cargo test --release -p rempart-controller --lib of_a_large_collection -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "figures of a large collection; run by hand, optimised"]
