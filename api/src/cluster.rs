@@ -9,6 +9,7 @@
 //!
 //! A change is accepted (202) when it is written down; the leading controller sees to it, and the list tells how far it is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -17,15 +18,16 @@ use crate::Timestamp;
 pub const BASE: &str = "/providers/rempart.cluster/v1";
 
 /// What is wanted of a controller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaSpec {
     /// Where it listens for its peers: `host:port`.
+    #[schemars(length(min = 3, max = 260))]
     pub address: String,
 }
 
 /// The part a controller plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ReplicaRole {
     /// It leads.
@@ -39,7 +41,7 @@ pub enum ReplicaRole {
 }
 
 /// How a controller is doing, as the leading one sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaStatus {
     /// Its part.
@@ -59,7 +61,7 @@ pub struct ReplicaStatus {
 }
 
 /// What a controller says of itself. Sizes are on its disk, in bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaReport {
     /// Version of its program.
@@ -83,7 +85,7 @@ pub struct ReplicaReport {
 }
 
 /// A controller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replica {
     /// Its id, never used for another one.
@@ -95,7 +97,7 @@ pub struct Replica {
 }
 
 /// All controllers, by id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaList {
     /// Them.

@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get};
 use rempart_api::Provider;
 use rempart_api::region::{Discovery, Endpoint};
 
-use super::{Settings, console, docs, openapi};
+use super::{Settings, cluster, console, docs, openapi};
 
 /// Who may use a method of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) enum Access {
     ConsoleToken,
     /// Who may turn the instance in the path off and on.
     Power,
+    /// Operators of the installation.
+    Operators,
 }
 
 /// A path and what serves it.
@@ -83,6 +85,13 @@ pub(super) const TABLE: &[Fixed] = &[
         handler: console::console,
     },
     Fixed { path: console::LOG, methods: &[("get", Access::Power)], handler: console::log },
+    Fixed { path: cluster::REPLICAS, methods: &[("get", Access::Operators)], handler: cluster::replicas },
+    Fixed {
+        path: cluster::REPLICA,
+        methods: &[("get", Access::Operators), ("put", Access::Operators), ("delete", Access::Operators)],
+        handler: cluster::replica,
+    },
+    Fixed { path: cluster::LEAD, methods: &[("post", Access::Operators)], handler: cluster::lead },
 ];
 
 async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {

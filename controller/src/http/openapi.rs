@@ -23,6 +23,8 @@ use serde_json::{Map, Value, json};
 use super::fixed::{self, Access};
 use super::{body, console};
 
+mod cluster;
+
 /// The document as it is served.
 pub(super) static TEXT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n");
@@ -41,6 +43,7 @@ pub(super) fn document() -> Value {
         add_kind(&mut paths, row, &mut schemas);
     }
     add_others(&mut paths, &mut schemas);
+    cluster::add(&mut paths, &mut schemas);
     let problem = schemas.subschema_for::<Problem>();
     let tags = Provider::ALL.map(|provider| json!({ "name": provider.name() }));
     let definitions: Value = schemas.take_definitions(true).into();

@@ -18,8 +18,8 @@ mod shown;
 mod trace;
 mod upload;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, Urn};
@@ -336,12 +336,7 @@ impl Service {
         })
     }
 
-    async fn read(
-        &self,
-        state: &State,
-        request: &Request,
-        deadline: Instant,
-    ) -> Result<Reply, ServiceError> {
+    async fn read(&self, state: &State, request: &Request, deadline: Instant) -> Result<Reply, ServiceError> {
         let operator = self.authorise(state, request)?;
         match &request.call {
             Call::Get { urn } => {

@@ -94,6 +94,7 @@ fn class(operation: &Operation) -> Option<Class> {
         ("rempart.console", true, "instances", "{instance}/{kind}" | "{instance}/serial/log") => Class::Power,
         ("seca.region", false, "regions", "") => Class::Subjects,
         ("rempart.fleet", false, "hosts", "" | "/cordon" | "/uncordon" | "/revoke") => Class::Operators,
+        ("rempart.cluster", false, "replicas", "" | "{id}" | "{id}/lead") => Class::Operators,
         ("rempart.identity", false, "token-revocations", "") => Class::Operators,
         ("rempart.catalogue", false, "address-pools", "") => Class::Operators,
         (_, false, "tenants", "public/skus/{name}") => Class::Operators,

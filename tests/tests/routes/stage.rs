@@ -210,6 +210,8 @@ pub(crate) fn filled(path: &str, place: &Place) -> String {
         .replace("{instance}", instance)
         .replace("{kind}", "serial")
         .replace("{name}", item)
+        // There is no such controller.
+        .replace("{id}", "99")
 }
 
 /// What the server says it takes, and the writes of SKUs, which operators do in the shared tenant and the document leaves out.
