@@ -21,6 +21,7 @@ pub mod network;
 mod problem;
 mod reference;
 pub mod region;
+pub mod standing;
 mod status;
 pub mod storage;
 pub mod tenancy;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::kinds::Spec;
 use crate::object::{Failure, OffCause};
+use crate::transition::Step;
 
 /// A change of desired or observed state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub enum Command {
     WindDown(WindDownCommand),
     /// Who is to take part in consensus.
     Replica(ReplicaCommand),
+    /// Objects stood in a step for longer than it may take.
+    Expire(ExpireCommand),
 }
 
 /// See [`Command::Found`].
@@ -170,6 +173,33 @@ pub enum ReplicaIntent {
     },
     /// It is to leave, for good: its id is not used again, for what it had promised as a voter would be lost with it.
     Leave,
+}
+
+/// See [`Command::Expire`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpireCommand {
+    /// Which. One that has moved on since it was judged is passed over.
+    pub objects: Vec<Expired>,
+}
+
+/// An object as it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expired {
+    /// Which incarnation.
+    pub uid: Uuid,
+    /// Its version.
+    pub resource_version: u64,
+    /// Version of what its host has to do; 0 where no host has to do with it.
+    #[serde(skip_serializing_if = "crate::transition::is_zero", default)]
+    pub host_generation: u64,
+    /// In which step it stood.
+    pub step: Step,
+    /// Since when, as State knows it.
+    pub since: Timestamp,
+    /// How long it was let, in seconds, by the leader's clock.
+    pub after_s: u64,
 }
 
 /// See [`Command::HostUnreachable`].

@@ -3,16 +3,19 @@
 //! Computed from the State when asked, so that no explanation is ever stale and none costs a log entry.
 
 mod host;
+pub(crate) mod late;
 mod lost;
 mod waiting;
 
 use rempart_api::compute::PowerState;
 use rempart_api::{Phase, Timestamp};
 
+use crate::apply::resumed;
 use crate::kinds::Spec;
 use crate::object::{Detail, ImageDetail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
 use crate::state::State;
+use crate::transition::overdue;
 
 pub(crate) use host::host_state;
 use host::host_trouble;
@@ -38,7 +41,11 @@ impl Explanation {
 /// explains many objects of one State hands in the same.
 pub fn explain(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Explanation> {
     let lost = || if object.is_deleting() { None } else { lost::explain(state, object) };
-    of_its_kind(state, object, verdicts).or_else(lost).or_else(|| not_connected(object))
+    let why = of_its_kind(state, object, verdicts).or_else(lost).or_else(|| not_connected(object));
+    match overdue(state, object) {
+        Some(overdue) => Some(late::explain(object, overdue, why)),
+        None => why,
+    }
 }
 
 fn of_its_kind(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Explanation> {
@@ -103,7 +110,12 @@ fn explain_instance(
             format!("{words}; on host {}, epoch {}", placement.host, placement.epoch),
         ))
     };
-    match object.status.state {
+    // What has failed by its deadline goes on where it was.
+    let at_work = match object.status.state {
+        Phase::Error => resumed(&object.status),
+        state => state,
+    };
+    match at_work {
         Phase::Creating => step("Preparing", "Its volumes and its virtual machine are being prepared."),
         Phase::Deleting => step("Removing", "Its virtual machine is being turned off and removed."),
         Phase::Updating if instance.power.on && instance.power_state == PowerState::Off => {

@@ -9,6 +9,7 @@ use rempart_api::{Kind, Phase, Urn};
 use crate::apply::is_settled;
 use crate::object::{Detail, InstanceDetail, Object};
 use crate::state::{State, WINDOW};
+use crate::transition::{Step, overdue, stand};
 
 impl State {
     /// Panics when an invariant is broken. Tests call it after every entry.
@@ -38,6 +39,7 @@ impl State {
         assert_eq!(rebuilt.referrers, self.referrers, "index of references");
         assert_eq!(rebuilt.placed, self.placed, "index of placements");
         assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
+        assert_eq!(rebuilt.under_way, self.under_way, "index of what is on its way");
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
         assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
         assert_eq!(rebuilt.revoked, self.revoked, "index of revocations");
@@ -65,9 +67,30 @@ impl State {
         assert!(object.resource_version >= 1 && object.changed_index <= self.applied_index, "{urn}");
         assert!(object.created_at <= object.modified_at && object.modified_at <= self.core.clock, "{urn}");
         assert_eq!(urn.kind, object.spec.kind(), "{urn}");
+        self.check_step(object);
         if let Some(placement) = object.placement() {
             let host = self.objects.get(&Urn::global(Kind::Host, &placement.host));
             assert!(host.is_some(), "{urn} is bound to an unknown host");
+        }
+    }
+
+    /// What is neither here nor gone is in a step, which is in the index; and the reverse of the first, as far as it goes.
+    fn check_step(&self, object: &Object) {
+        let urn = &object.urn;
+        let step = stand(self, object).map(|stand| stand.step);
+        let open = object.status.state != Phase::Active;
+        assert!(step.is_some() || !open || urn.kind == Kind::Host, "{urn} is under way in no step");
+        assert!(step.is_none() || self.under_way.contains(urn), "{urn} is in a step that nobody watches");
+        if let Some(step) = step {
+            let kinds = step.info().kinds;
+            assert!(
+                kinds.is_empty() || kinds.contains(&urn.kind),
+                "{urn} is in another kind's step: {step:?}"
+            );
+        }
+        if object.status.state == Phase::Error && urn.kind != Kind::Host {
+            let failing = step == Some(Step::Failing);
+            assert!(failing || overdue(self, object).is_some(), "{urn}: failed for no reason");
         }
     }
 
@@ -123,7 +146,7 @@ impl State {
                 assert!(waits, "{urn} is copied for nobody");
             }
             Detail::Image(image) => {
-                let creating = object.status.state == Phase::Creating;
+                let creating = matches!(object.status.state, Phase::Creating | Phase::Error);
                 assert_eq!(creating, image.source.is_some(), "{urn}: creating is waiting for a copy");
                 let Some(source) = image.source else { return };
                 let volume = self.by_uid(source).map(|volume| &volume.detail);
@@ -142,7 +165,8 @@ impl State {
         assert_eq!(object.status.state == Phase::Pending, !placed, "{urn}: pending is waiting for a host");
         assert!(!(open && is_settled(instance)), "{urn}: an open transition that is done");
         let failed = object.status.state == Phase::Error;
-        assert!(!failed || instance.realised.failure.is_some(), "{urn}: failed for no reason");
+        let expired = object.overdue.as_ref().is_some_and(|overdue| overdue.step.has_failed());
+        assert!(!failed || expired || instance.realised.failure.is_some(), "{urn}: failed for no reason");
         assert!(
             instance.executed_power_generation <= instance.power.generation,
             "{urn}: power nobody asked for"

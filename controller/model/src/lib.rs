@@ -25,16 +25,19 @@ mod occupancy;
 pub mod placement;
 mod refusal;
 mod rights;
+mod standing;
 mod state;
+mod transition;
 mod usage;
 mod view;
 
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    CaptureCommand, Command, DeleteCommand, EnrolCommand, FillCommand, Founding, HostAction, HostCommand,
-    HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
+    CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, FillCommand, Founding,
+    HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction,
+    PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse,
+    VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
@@ -48,5 +51,7 @@ pub use object::{
 pub use occupancy::Allocation;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use rights::{Seen, VerbSet, system_roles};
+pub use standing::{Audience, scaled, standing};
 pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant};
+pub use transition::{Overdue, Owner, STEPS, Stand, Step, StepInfo, Then, limit_seconds, overdue, stand};
 pub use view::{Circumstances, Presentation, circumstances, view, view_in};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::kinds::Spec;
+use crate::transition::Overdue;
 
 /// One incarnation of a resource. This is also its row in Postgres (`resource.body`), so it changes compatibly only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct Object {
     /// What the control plane keeps beside it.
     #[serde(skip_serializing_if = "Detail::is_none", default)]
     pub detail: Detail,
+    /// That it stood too long in a step; whether it still does, [`crate::overdue`] says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub overdue: Option<Box<Overdue>>,
 }
 
 /// Layout of [`Object`] that this version writes.

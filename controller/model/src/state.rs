@@ -18,6 +18,7 @@ use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
 use crate::rights::Rights;
+use crate::transition::may_be_under_way;
 use crate::usage::Sums;
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
@@ -82,6 +83,8 @@ pub struct State {
     pub(crate) placed: OrdSet<(String, Arc<Urn>)>,
     /// Instances without a placement that are not being deleted.
     pub(crate) waiting: OrdSet<Arc<Urn>>,
+    /// Objects that may be in a step on their way (`transition`).
+    pub(crate) under_way: OrdSet<Arc<Urn>>,
     pub(crate) allocated: OrdMap<String, Allocation>,
     /// (group, host, instance) of every placed instance of an anti-affinity group.
     pub(crate) groups: OrdSet<(Group, String, Arc<Urn>)>,
@@ -235,6 +238,11 @@ impl State {
         self.waiting.iter().filter_map(|urn| self.objects.get(urn))
     }
 
+    /// Objects that may be in a step on their way: all for which [`crate::stand`] finds one, and few others.
+    pub fn under_way(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.under_way.iter().filter_map(|urn| self.objects.get(urn))
+    }
+
     /// How many instances wait for a host.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
@@ -347,6 +355,9 @@ impl State {
         if object.urn.kind == Kind::Instance && object.placement().is_none() && !object.is_deleting() {
             self.waiting.insert(object.urn.clone());
         }
+        if may_be_under_way(&object) {
+            self.under_way.insert(object.urn.clone());
+        }
         if let Spec::TokenRevocation(revocation) = &object.spec {
             self.revoked.insert((revocation.subject.clone(), object.urn.clone()));
         }
@@ -390,6 +401,7 @@ impl State {
             self.referrers.remove(&(Arc::new(target), old.urn.clone()));
         }
         self.waiting.remove(&old.urn);
+        self.under_way.remove(&old.urn);
         if let Spec::TokenRevocation(revocation) = &old.spec {
             self.revoked.remove(&(revocation.subject.clone(), old.urn.clone()));
         }

@@ -72,6 +72,7 @@ impl Tx {
         let Detail::Image(detail) = &mut image.detail else { return Err(obsolete()) };
         detail.content = Some(capture.content.clone());
         detail.source = None;
+        self.resume(&mut image);
         image.status.enter(Phase::Active, self.now);
         self.write(image);
         self.end_capture(capture.volume, capture.image);

@@ -68,6 +68,7 @@ impl Tx {
             detail: spec.new_detail(),
             spec,
             status,
+            overdue: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod blocks;
 mod capture;
 mod check;
 mod delete;
+mod expire;
 mod hosts;
 mod place;
 mod power;
@@ -35,6 +36,7 @@ use crate::envelope::Envelope;
 use crate::object::Object;
 use crate::refusal::{Refusal, RefusalClass};
 use crate::state::{State, WINDOW};
+use crate::transition::is_current;
 
 /// What applying an entry did.
 #[derive(Debug, Clone)]
@@ -192,6 +194,7 @@ impl Tx {
             Command::Host(host) => self.host_action(host),
             Command::WindDown(command) => self.wind_down(command),
             Command::Replica(command) => self.replica(command),
+            Command::Expire(command) => self.expire(command),
         }
     }
 
@@ -203,6 +206,11 @@ impl Tx {
     /// Writes an object.
     pub(crate) fn write(&mut self, mut object: Object) -> Arc<Object> {
         object.changed_index = self.index;
+        if let Some(overdue) = &object.overdue
+            && !is_current(&self.state, &object, overdue)
+        {
+            object.overdue = None;
+        }
         let old = self.state.get(&object.urn).cloned();
         if let Some(request_id) = self.request_id
             && object.task() != old.as_deref().and_then(Object::task)

@@ -56,6 +56,7 @@ impl Tx {
                     spec: put.spec.clone(),
                     status: Status::default(),
                     detail: put.spec.new_detail(),
+                    overdue: None,
                 }
             }
         };

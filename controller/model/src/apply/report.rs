@@ -66,6 +66,7 @@ impl Tx {
                 report.present && report.failure.is_none() && volume.realised_size_gb.take().is_some();
             volume.realised = realised;
             if grown && !object.is_deleting() {
+                self.resume(&mut object);
                 object.status.enter(Phase::Active, self.now);
             }
             self.write(object);
@@ -128,12 +129,22 @@ impl Tx {
         }
     }
 
+    /// What failed and comes true all the same was at work again before.
+    pub(super) fn resume(&self, object: &mut Object) {
+        let status = &mut object.status;
+        if status.state == Phase::Error {
+            status.enter(resumed(status), self.now);
+        }
+    }
+
     fn transition(&self, object: &mut Object) {
         let Detail::Instance(instance) = &object.detail else { return };
         let settled = is_settled(instance);
         let failed = instance.realised.failure.is_some();
         let status = &mut object.status;
-        if status.state == Phase::Error && !failed {
+        // What failed by its deadline has failed until it is done after all; what its host said to fail, until it says no more.
+        let expired = object.overdue.as_ref().is_some_and(|overdue| overdue.step.has_failed());
+        if status.state == Phase::Error && !failed && (settled || !expired) {
             status.enter(resumed(status), self.now);
         }
         match status.state {

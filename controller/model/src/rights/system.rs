@@ -86,6 +86,7 @@ fn system_role(name: &str, spec: RoleSpec) -> SystemRole {
         spec: Spec::Role(spec),
         status,
         detail: Detail::None,
+        overdue: None,
     };
     SystemRole { object: Arc::new(object), rights }
 }

@@ -20,10 +20,10 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, Failure, FillCommand,
-    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, OffCause,
-    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent,
-    ReportCommand, Spec, TokenUse, VolumeReport, WindDownCommand,
+    CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
+    Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
+    ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
+    ReplicaCommand, ReplicaIntent, ReportCommand, STEPS, Spec, TokenUse, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -45,6 +45,7 @@ labels!(command_label, COMMANDS, Command {
     Capture => "capture",
     WindDown => "wind-down",
     Replica => "replica",
+    Expire => "expire",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -189,6 +190,21 @@ fn samples() -> Vec<Envelope> {
     // What came later stands at the end: the files before it keep their numbers.
     let later = [
         Command::WindDown(WindDownCommand { tenant: "t1".into() }),
+        // Every step there is, and once without what may be left out.
+        Command::Expire(ExpireCommand {
+            objects: STEPS
+                .iter()
+                .zip(0..)
+                .map(|(info, host_generation)| Expired {
+                    uid: uuid(2),
+                    resource_version: 7,
+                    host_generation,
+                    step: info.step,
+                    since: time(3),
+                    after_s: 600,
+                })
+                .collect(),
+        }),
         Command::Capture(CaptureCommand {
             host: "h1".into(),
             volume: uuid(5),

@@ -8,8 +8,8 @@ use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
     BlocksDetail, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
-    NicDetail, Object, OffCause, Placement, Power, PublicIpDetail, Realised, Recorded, Refusal, RefusalClass,
-    ReplicaIntent, VolumeDetail,
+    NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail, Realised, Recorded, Refusal,
+    RefusalClass, ReplicaIntent, Step, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
@@ -180,6 +180,7 @@ fn objects() -> Vec<Object> {
                 spec,
                 status: status(),
                 detail,
+                overdue: None,
             }
         })
         .collect();
@@ -204,6 +205,16 @@ fn objects() -> Vec<Object> {
         }
         objects.push(object);
     }
+    let mut late = objects.last().unwrap().clone();
+    late.overdue = Some(Box::new(Overdue {
+        step: Step::RemovingVolume,
+        since: time(2),
+        at: time(700),
+        after_s: 600,
+        resource_version: 7,
+        host_generation: 7,
+    }));
+    objects.push(late);
     objects
 }
 

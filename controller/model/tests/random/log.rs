@@ -269,6 +269,17 @@ impl Log {
             (Ok(_), Command::Host(_)) => note("host action"),
             (Ok(_), Command::WindDown(_)) => note("wind down"),
             (Ok(_), Command::Replica(_)) => note("replica"),
+            (Ok(_), Command::Expire(expire)) => {
+                for change in &applied.changes {
+                    let after = change.after.as_ref().map(|after| after.status.state);
+                    let failed = after == Some(Phase::Error)
+                        && change.before.as_ref().is_some_and(|before| before.status.state != Phase::Error);
+                    note(if failed { "expired and failed" } else { "expired and told" });
+                }
+                if applied.changes.len() < expire.objects.len() {
+                    note("expired too late");
+                }
+            }
             (Ok(_), Command::Report(_)) if applied.changes.is_empty() => note("report that was dropped"),
             (Ok(_), Command::Report(_)) => note("report that changed something"),
         }
@@ -279,6 +290,9 @@ impl Log {
                     if before.status.state == Phase::Error && after.status.state == Phase::Active =>
                 {
                     note("failed and healed");
+                }
+                (Some(before), Some(after)) if before.overdue.is_some() && after.overdue.is_none() => {
+                    note("overdue no more");
                 }
                 _ => {}
             }

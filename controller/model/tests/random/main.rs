@@ -81,7 +81,7 @@ fn every_log_of_networks_keeps_its_promises() {
     run(network_operation(), &EXERCISED_OF_NETWORKS);
 }
 
-const EXERCISED: [&str; 27] = [
+const EXERCISED: [&str; 31] = [
     "found",
     "put created",
     "put created instance",
@@ -107,6 +107,10 @@ const EXERCISED: [&str; 27] = [
     "refused",
     "gone after its deletion",
     "failed and healed",
+    "expired and failed",
+    "expired and told",
+    "expired too late",
+    "overdue no more",
     "guest shut down",
     "host rebooted",
 ];

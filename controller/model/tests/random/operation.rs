@@ -93,6 +93,10 @@ pub(crate) enum Operation {
     WindDown,
     /// An operator wants a controller to take part, or to leave.
     Replica { id: u8, leave: bool },
+    /// The leader sees that something has stood where it is for too long.
+    Judge { which: u8 },
+    /// It says so, of all that it has seen; meanwhile they may have moved on.
+    Expire,
     /// A new leader's first entry.
     Blank,
     /// Time passes, or a new leader's clock is behind.
@@ -196,6 +200,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
         1 => Just(Operation::Blank),
         1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
+        8 => any::<u8>().prop_map(|which| Operation::Judge { which }),
+        4 => Just(Operation::Expire),
         4 => Just(Operation::WindDown),
         2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
     ]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
 use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
-    CaptureCommand, Command, DeleteCommand, EnrolCommand, Failure, FillCommand, Founding, HostAction,
-    HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause, Outcome, PlaceCommand,
-    PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, Spec,
-    TokenUse, VolumeReport, WindDownCommand, placement,
+    CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, Failure, FillCommand,
+    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause,
+    Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand,
+    ReplicaIntent, ReportCommand, Spec, TokenUse, VolumeReport, WindDownCommand, placement, stand,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -25,13 +25,20 @@ pub(crate) struct World {
     minted: u128,
     /// When the tokens there are expire.
     tokens: BTreeMap<u8, Timestamp>,
+    /// What has stood too long, as it was when that was seen.
+    judged: Vec<Expired>,
 }
 
 impl World {
     /// A founded region with a catalogue, two tenants with two workspaces each, some volumes, and two hosts.
     pub(crate) fn new() -> World {
-        let mut world =
-            World { log: Log::default(), hosts: BTreeMap::new(), minted: 0, tokens: BTreeMap::new() };
+        let mut world = World {
+            log: Log::default(),
+            hosts: BTreeMap::new(),
+            minted: 0,
+            tokens: BTreeMap::new(),
+            judged: Vec::new(),
+        };
         let catalogue = [
             (Urn::global(Kind::Tenant, "public"), json!({"owners": ["operator"]})),
             (Urn::tenant(Kind::InstanceSku, "public", "s0"), json!({"vCPU": 1, "ram": 1})),
@@ -211,6 +218,11 @@ impl World {
                     let _ = self.log.apply(&envelope);
                 }
             }
+            Operation::Judge { which } => self.judge(which),
+            Operation::Expire => {
+                let objects = std::mem::take(&mut self.judged);
+                self.propose(Command::Expire(ExpireCommand { objects })).unwrap();
+            }
             Operation::Blank => self.log.skip(),
             Operation::Clock { milliseconds } => self.log.pass(i64::from(milliseconds)),
         }
@@ -316,6 +328,21 @@ impl World {
             key_sha256: foreign.or(own),
         };
         let _ = self.propose(Command::HostSeen(Box::new(seen)));
+    }
+
+    fn judge(&mut self, which: u8) {
+        let state = &self.log.state;
+        let stood: Vec<_> =
+            state.under_way().filter_map(|object| Some((object, stand(state, object)?))).collect();
+        let Some((object, stand)) = stood.get(usize::from(which) % stood.len().max(1)) else { return };
+        self.judged.push(Expired {
+            uid: object.uid,
+            resource_version: object.resource_version,
+            host_generation: object.host_generation(),
+            step: stand.step,
+            since: stand.since,
+            after_s: 1,
+        });
     }
 
     fn any_instance(&self, which: u8) -> Option<Urn> {
