@@ -10,6 +10,7 @@
 //!   volumes/<uid>.qcow2           0711  directory; files 0600, libvirt hands them to QEMU's user
 //!   captures/<volume>.<image>.qcow2  0700  copies of volumes on their way to be images; files 0600
 //!   seeds/<uid>.img               0711
+//!   quarantine/<uid>/             0700  what was moved aside on an operator's order (see `leftovers`)
 //!   guests/<uid>/                 0711  serial.log, serial.sock, nvram: made by the hypervisor
 //! ```
 //!
@@ -93,6 +94,7 @@ impl DataDir {
             (self.images_dir(), 0o711),
             (self.volumes_dir(), 0o711),
             (self.captures_dir(), 0o700),
+            (self.quarantine_dir(), 0o700),
             (self.seeds_dir(), 0o711),
             (self.guests_dir(), 0o711),
         ] {
@@ -164,6 +166,16 @@ impl DataDir {
     /// The copy of a volume for an image.
     pub fn capture_file(&self, volume: Uuid, image: Uuid) -> PathBuf {
         self.captures_dir().join(format!("{}.{}.qcow2", volume.hyphenated(), image.hyphenated()))
+    }
+
+    /// All that was moved aside.
+    pub fn quarantine_dir(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// What was moved aside of one object.
+    pub fn quarantine_of(&self, uid: Uuid) -> PathBuf {
+        self.quarantine_dir().join(uid.hyphenated().to_string())
     }
 
     /// All seed images.

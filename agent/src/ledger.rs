@@ -14,7 +14,7 @@
 //! The stamp is written before the objects of its message. After a crash in between, the ledger refuses what is
 //! older than the half-accepted message, and the controllers send the whole again on connect.
 
-use crate::desired::wire::Invalid;
+use crate::desired::wire::{Invalid, Order};
 use crate::desired::{Instance, Object, Presence, Stamp, Volume};
 use crate::disk::seed;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,9 @@ pub struct Snapshot {
     /// Objects desired absent that the last whole message no longer listed, or that the controllers have heard to be gone:
     /// forgotten once they are.
     pub closed: BTreeSet<Object>,
+    /// What operators ordered about leftovers, as of the last message that spoke of it. Not on the disk: an agent that starts
+    /// is told again.
+    pub orders: BTreeMap<Uuid, Order>,
 }
 
 /// What was said to be gone: of which placement, and of which desired state.

@@ -18,6 +18,7 @@ pub mod execute;
 pub mod identity;
 pub mod layout;
 pub mod ledger;
+pub mod leftovers;
 pub mod plan;
 pub mod reconcile;
 pub mod report;

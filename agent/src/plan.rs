@@ -15,7 +15,7 @@
 //!
 //! What never happens: a step for a domain or an object the ledger does not hold, or that the controllers no longer
 //! list; the definition or seed of a running guest changes; a volume file is deleted that a domain may use, or made
-//! again over one that is there; anything is concluded from a hypervisor that does not answer.
+//! again over one that is there, or in the place of one that was lost; anything is concluded from a hypervisor that does not answer.
 
 use crate::desired::{Blob, Digest, Object, Seed};
 use crate::layout::DataDir;
@@ -222,6 +222,8 @@ pub enum Progress {
 pub enum Obstacle {
     /// The volume's file cannot be read; in an operator's words.
     VolumeUnreadable(String),
+    /// The volume had a file, and has none.
+    VolumeLost,
     /// The volume's file stands on another image than desired.
     VolumeMismatch,
     /// The volume is larger than desired; data would be lost.

@@ -16,6 +16,7 @@ use crate::desired::{Object, Presence};
 use crate::execute::{ActionError, Executor};
 use crate::ledger::Snapshot;
 use crate::ledger::power::PowerStep;
+use crate::leftovers::{self, Leftovers};
 use crate::plan::{self, Action, Claim, ObjectPlan, Pressed, Progress};
 use crate::report::{self, Observation};
 use crate::stop::Stop;
@@ -73,6 +74,7 @@ pub struct Core {
     /// Bounds how many images are fetched side by side.
     fetch_turns: Arc<Semaphore>,
     cache: Cache,
+    leftovers: Leftovers,
     /// How often the host is looked at even if nothing rings.
     look_every: Duration,
 }
@@ -103,6 +105,7 @@ impl Core {
             turns: Arc::new(Semaphore::new(CONCURRENT_OBJECTS)),
             fetch_turns: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
             cache: Cache::new(image_grace),
+            leftovers: Leftovers::new(look_every),
             look_every,
         };
         (core, bell, observations)
@@ -164,6 +167,7 @@ impl Core {
             pause = graces.chain(self.retries.wait(object, now)).fold(pause, Duration::min);
             self.hand_out(*object, plan, &ledger, now);
         }
+        self.look_for_leftovers(&ledger, &world, now).await;
         self.publish(&ledger, &world, &plans);
         self.drop_unneeded_images(&ledger, now).await;
         if self.forget_closed(&ledger, &plans).await { Duration::ZERO } else { pause }
@@ -263,6 +267,28 @@ impl Core {
         }
     }
 
+    /// Looks for what nothing is desired of, and does what operators ordered about it.
+    async fn look_for_leftovers(&mut self, ledger: &Snapshot, world: &World, now: Instant) {
+        // Unknown is not empty: nothing is concluded from a hypervisor that does not answer.
+        if world.domains.is_none() || !self.leftovers.is_due(&ledger.orders, now) {
+            return;
+        }
+        let at_work = self.claimed.iter().filter_map(|claim| match claim {
+            Claim::Instance(uid) | Claim::Volume(uid) | Claim::Captures(uid) => Some(*uid),
+            Claim::Image(_) => None,
+        });
+        let (at_work, executor) = (at_work.collect(), self.executor.clone());
+        let (ledger, world) = (ledger.clone(), world.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            leftovers::tidy(&executor.host, &ledger, &world, executor.hypervisor.as_ref(), &at_work)
+        });
+        match looked.await {
+            Ok(Ok(found)) => self.leftovers.found = Some(found),
+            Ok(Err(error)) => tracing::warn!(%error, "leftovers are not looked for"),
+            Err(error) => tracing::error!(%error, "looking for leftovers failed"),
+        }
+    }
+
     fn note_hypervisor(&mut self, error: Option<HypervisorError>) {
         let reason = error.map(|error| error.to_string()).unwrap_or_default();
         let available = reason.is_empty();
@@ -300,8 +326,14 @@ impl Core {
         let failures = self.retries.failures();
         self.published.send_if_modified(|last| {
             let before = last.clone().unwrap_or_default();
-            let sources =
-                report::Sources { ledger, world, plans, failures: &failures, hypervisor: &self.hypervisor };
+            let sources = report::Sources {
+                ledger,
+                world,
+                plans,
+                failures: &failures,
+                hypervisor: &self.hypervisor,
+                leftovers: self.leftovers.found.as_ref(),
+            };
             let observation = report::observe(&before, sources);
             let news = last.is_none() || observation != *before;
             if news {

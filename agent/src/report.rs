@@ -35,6 +35,8 @@ pub struct Observation {
     pub hypervisor: wire::HypervisorHealth,
     /// Domains nobody asked for.
     pub unexpected: Vec<wire::UnexpectedDomain>,
+    /// What lies here of which nothing is desired; none before that was looked for.
+    pub leftovers: Option<Vec<wire::Leftover>>,
 }
 
 /// What a report is made from.
@@ -50,11 +52,17 @@ pub struct Sources<'a> {
     pub failures: &'a BTreeMap<Object, wire::Failure>,
     /// Whether the hypervisor service answers.
     pub hypervisor: &'a wire::HypervisorHealth,
+    /// What lies here of which nothing is desired, as of the last look.
+    pub leftovers: Option<&'a Vec<wire::Leftover>>,
 }
 
 /// Makes the observation that follows `last`: where nothing new can be said, the last word stands.
 pub fn observe(last: &Observation, sources: Sources<'_>) -> Observation {
-    let mut now = Observation { hypervisor: sources.hypervisor.clone(), ..Observation::default() };
+    let mut now = Observation {
+        hypervisor: sources.hypervisor.clone(),
+        leftovers: sources.leftovers.cloned(),
+        ..Observation::default()
+    };
     for (uid, record) in sources.ledger.volumes.iter().filter(|(_, record)| record.listed) {
         if let Some(observed) = volume(last.volumes.get(uid), *uid, record, sources) {
             now.volumes.insert(*uid, observed);
@@ -246,6 +254,11 @@ pub fn difference(known: Option<&Observation>, now: &Observation) -> Vec<wire::O
     }
     if known.is_none() || base.unexpected != now.unexpected {
         first.unexpected = Some(wire::UnexpectedDomains { domains: now.unexpected.clone() });
+    }
+    if let Some(leftovers) = &now.leftovers
+        && base.leftovers != now.leftovers
+    {
+        first.leftovers = Some(wire::Leftovers { leftovers: leftovers.clone() });
     }
     loop {
         let mut message = std::mem::take(&mut first);

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::fleet::{Orphans, Repair};
 use crate::region::Discovery;
+use crate::standing::Standing;
 use crate::{Problem, ResourceView, Urn};
 
 mod cluster;
@@ -171,6 +173,27 @@ impl Client {
         let url = self.url(urn);
         let (status, body) = self.send(reqwest::Method::PUT, &url, Some(body), version).await?;
         Ok((status == 201, decode(status, &url, body)?))
+    }
+
+    /// Where a resource stands.
+    pub async fn explain(&self, urn: &Urn) -> Result<Standing, ClientError> {
+        let provider = urn.kind.info().provider.name();
+        let url = format!("{}/providers/rempart.explain/v1/{provider}/{}", self.base_url, urn.path());
+        let (status, body) = self.send(reqwest::Method::GET, &url, None, None).await?;
+        decode(status, &url, body)
+    }
+
+    /// What exists on hosts without a row, and rows without their thing; for operators.
+    pub async fn orphans(&self) -> Result<Orphans, ClientError> {
+        let url = format!("{}/providers/rempart.fleet/v1/orphans", self.base_url);
+        let (status, body) = self.send(reqwest::Method::GET, &url, None, None).await?;
+        decode(status, &url, body)
+    }
+
+    /// Orders a repair of one of those, named by its id.
+    pub async fn repair(&self, id: &str, repair: Repair) -> Result<(), ClientError> {
+        let url = format!("{}/providers/rempart.fleet/v1/orphans/{id}/{}", self.base_url, repair.name());
+        self.send(reqwest::Method::POST, &url, None, None).await.map(|_| ())
     }
 
     /// Asks a resource to go.

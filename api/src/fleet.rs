@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::Timestamp;
 
@@ -138,6 +139,133 @@ pub struct HostReport {
     /// Domains nobody asked for; left alone.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unexpected_domains: Vec<UnexpectedDomain>,
+    /// What lies in its agent's directories, or runs, of which nothing is desired there; left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub leftovers: Vec<Leftover>,
+}
+
+/// What a host has of something that nothing is desired of there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// Of which incarnation.
+    #[schemars(with = "String")]
+    pub uid: Uuid,
+    /// What there is of it.
+    pub parts: Vec<LeftoverPart>,
+    /// How much room its files take.
+    pub bytes: u64,
+    /// Its domain runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub running: bool,
+    /// Why what an operator ordered about it was not done, if something failed.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub trouble: String,
+}
+
+/// A part of a leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftoverPart {
+    /// A domain that an agent of ours defined.
+    Domain,
+    /// The file of a volume.
+    Volume,
+    /// A cloud-init seed.
+    Seed,
+    /// A guest's directory: its serial log and firmware variables.
+    GuestDirectory,
+    /// A copy of a volume on its way to be an image.
+    Capture,
+    /// What was moved aside on an operator's order.
+    Quarantined,
+}
+
+/// Everything that exists without a row, or is a row without its thing: of all hosts, as far as they have said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphans {
+    /// At most a thousand.
+    pub items: Vec<Orphan>,
+    /// There are more; they are shown when some of these are gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub more: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// What it is named by in repairs: `HOST:UID`.
+    pub id: String,
+    /// What is wrong.
+    pub class: OrphanClass,
+    /// Where.
+    pub host: String,
+    /// The resource, if there is one.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
+    pub reference: Option<String>,
+    /// What there is of it on the host.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parts: Vec<LeftoverPart>,
+    /// How much room that takes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<u64>,
+    /// Its domain runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub running: bool,
+    /// In words, and what to do about it.
+    pub message: String,
+    /// The repair that may be ordered now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repair: Option<Repair>,
+    /// The repair that was ordered, and that the host has not said to be done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ordered: Option<Repair>,
+}
+
+/// What is wrong with an orphan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrphanClass {
+    /// Files or a domain of an agent of ours, of which no row is bound to that host.
+    Leftover,
+    /// Such files, moved aside.
+    Quarantined,
+    /// A domain that no agent of ours made.
+    ForeignDomain,
+    /// A row is bound to the host, and the host says that it has lost what belongs to it.
+    Lost,
+    /// A row is bound to a host that was revoked.
+    HostRevoked,
+}
+
+/// What an operator may order about an orphan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repair {
+    /// Its host moves the files aside and forgets the domain, which has to be off. Nothing is deleted.
+    Quarantine,
+    /// Its host deletes what was moved aside.
+    Remove,
+    /// What is being deleted and is bound to a revoked host goes without that host's word.
+    Release,
+}
+
+impl Repair {
+    /// As in paths.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Repair::Quarantine => "quarantine",
+            Repair::Remove => "remove",
+            Repair::Release => "release",
+        }
+    }
+
+    /// The repair of this name.
+    pub fn from_name(name: &str) -> Option<Repair> {
+        [Repair::Quarantine, Repair::Remove, Repair::Release].into_iter().find(|repair| repair.name() == name)
+    }
 }
 
 /// What guests run on.

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::kinds::KindName;
 use crate::output::Format;
 use crate::session::Wishes;
-use crate::{apply, argument, cluster, console, context, host, image, launch, power};
+use crate::{apply, argument, cluster, console, context, fleet, host, image, launch, power};
 
 const AFTER: &str = "\
 Kinds go by singular, plural and short names: instance (vm), volume (vol), image, sku, storage-sku, network, ...
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     List(List),
     /// Show one resource, or list a kind
     Get(Get),
-    /// Say why a resource is as it is, and since when
+    /// Say where a resource stands: why, since when, by when, and what happens next
     Explain(Explain),
     /// Create or change resources from a file, as `get -o yaml` writes them
     Apply(apply::Apply),
@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// The controllers themselves (for operators)
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// All hypervisor hosts together (for operators)
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     /// Write the completions of a shell
     #[command(after_help = "bash: source <(rempart completion bash)\n\
                             zsh:  rempart completion zsh > \"${fpath[1]}/_rempart\"\n\
@@ -166,7 +169,7 @@ pub(crate) struct Get {
 #[command(after_help = "\
 Example: rempart explain vm web-1
 
-With -o json or yaml: the resource, whose status.conditions are the history, newest first.")]
+With -o json or yaml: what the server says, whose conditions are the history, newest first.")]
 pub(crate) struct Explain {
     /// Which kind
     #[arg(ignore_case = true)]

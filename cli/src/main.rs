@@ -13,6 +13,7 @@ mod config;
 mod console;
 mod context;
 mod failure;
+mod fleet;
 mod host;
 mod image;
 mod input;
@@ -134,6 +135,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<()> {
         Command::Hosts => resources::list(&open()?, format, rempart_api::Kind::Host, None).await,
         Command::Host(command) => host::run(&open()?, format, command).await,
         Command::Cluster(command) => cluster::run(&open()?, format, command).await,
+        Command::Fleet(command) => fleet::run(&open()?, format, command).await,
         Command::Context(_) | Command::Completion { .. } | Command::Version => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
 //! `list`, `get`, `explain` and `delete`: any kind of the table.
 
+use rempart_api::compute::PowerState;
+use rempart_api::standing::{Standing, StandingStep};
 use rempart_api::{Kind, Urn, Verbs};
 
 use crate::args::{Delete, Explain, Get};
 use crate::failure::{Failure, Result};
 use crate::kinds::{plural, word};
-use crate::output::{self, Format, status};
+use crate::output::{self, Format};
 use crate::quantity::{age, now_ms};
 use crate::screen::harmless;
 use crate::session::{Session, full_name};
@@ -51,43 +53,71 @@ pub(crate) async fn get(session: &Session<'_>, format: Format, get: &Get) -> Res
     }
 }
 
-/// `explain KIND NAME`: the history of its states, newest first, in the server's words.
+/// `explain KIND NAME`: where it stands, by when and what next, and the history of its states, in the server's words.
 pub(crate) async fn explain(session: &Session<'_>, format: Format, explain: &Explain) -> Result<()> {
     let urn = session.urn(explain.kind.0, &explain.name)?;
-    let view = session.get(&urn).await?;
+    let standing =
+        session.client.explain(&urn).await.map_err(|error| session.failure("explain", &urn, &error))?;
     if format != Format::Table {
-        return output::value(session.screen, format, &view);
+        return output::value(session.screen, format, &standing);
     }
-    let Some(status) = status(&view) else {
-        return session.screen.print(&format!("{} is there; it has no states.", full_name(&urn)));
-    };
-    let mut text = format!("{} is {}", full_name(&urn), wait::word(status.state));
-    if let Some(power) = view.status.as_ref().and_then(|status| status["powerState"].as_str()) {
-        text.push_str(&format!(", power {}", harmless(power)));
+    session.screen.print(&in_words(&full_name(&urn), &standing, now_ms()))
+}
+
+fn in_words(name: &str, standing: &Standing, now: i64) -> String {
+    let Some(state) = standing.state else { return format!("{name} is there; it has no states.") };
+    let mut text = format!("{name} is {}", wait::word(state));
+    match standing.power_state {
+        Some(PowerState::On) => text.push_str(", power on"),
+        Some(PowerState::Off) => text.push_str(", power off"),
+        None => {}
     }
-    if let Some(deleted) = view.metadata.deleted_at {
-        text.push_str(&format!("; its deletion was asked for {} ago", age(deleted, now_ms())));
+    if let Some(deleted) = standing.deleted_at {
+        text.push_str(&format!("; its deletion was asked for {} ago", age(deleted, now)));
     }
     text.push_str(".\n");
-    if let Some(message) = status.conditions.first().and_then(|newest| newest.message.as_deref()) {
+    if let Some(message) = &standing.message {
         text.push_str(&format!("{}\n", harmless(message)));
     }
+    if let Some(step) = &standing.step {
+        text.push_str(&format!(
+            "\nStep:       {}, for {} now\nActs:       {}\nDeadline:   {}\nWaits for:  {}\nNext:       {}\n",
+            harmless(&step.name),
+            age(step.since, now),
+            harmless(&step.owner),
+            deadline(step, now),
+            harmless(&step.waits_for),
+            harmless(&step.next)
+        ));
+    }
+    if let Some(host) = &standing.host {
+        text.push_str(&format!("Host:       {}\n", harmless(host)));
+    }
     text.push('\n');
-    let (now, mut until) = (now_ms(), None);
-    for condition in &status.conditions {
+    let mut until = None;
+    for condition in &standing.conditions {
         let since = condition.last_transition_at;
         let lasted = match until {
             None => format!("for {} now", age(since, now)),
             Some(next) => format!("for {}", age(since, next)),
         };
         text.push_str(&format!("{since}  {:<9} {lasted}", wait::word(condition.state)));
-        if let Some(reason) = &condition.reason {
+        // Why it is as it is now; of the past, states alone are kept.
+        if let Some(reason) = standing.reason.as_ref().filter(|_| until.is_none()) {
             text.push_str(&format!("  {}", harmless(reason)));
         }
         text.push('\n');
         until = Some(since.unix_ms());
     }
-    session.screen.print(&text)
+    text
+}
+
+/// By when, or since when it is too late.
+fn deadline(step: &StandingStep, now: i64) -> String {
+    match step.overdue_since {
+        Some(since) => format!("overdue for {} (it had {} s)", age(since, now), step.deadline_seconds),
+        None => format!("{} ({} s in all)", step.deadline, step.deadline_seconds),
+    }
 }
 
 impl Delete {
@@ -141,4 +171,64 @@ pub(crate) fn already(failure: Failure, what: &str, done: &[Urn]) -> Failure {
 /// Asks the server to delete.
 pub(crate) async fn ask_to_go(session: &Session<'_>, urn: &Urn) -> Result<()> {
     session.client.delete(urn).await.map_err(|error| session.failure("delete", urn, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rempart_api::{Condition, Phase, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn where_something_stands_is_told_with_who_acts_by_when_and_what_next() {
+        let at = |minutes: i64| Timestamp::from_unix_ms(1_800_000_000_000 + minutes * 60_000);
+        let mut standing = Standing {
+            reference: "seca.compute/v1/tenants/t/workspaces/w/instances/web".into(),
+            state: Some(Phase::Creating),
+            power_state: Some(PowerState::Off),
+            deleted_at: None,
+            reason: Some("Preparing".into()),
+            message: Some("Its volumes are being prepared.".into()),
+            step: Some(StandingStep {
+                name: "preparing-volumes".into(),
+                owner: "agent".into(),
+                since: at(0),
+                deadline_seconds: 900,
+                deadline: at(15),
+                overdue: false,
+                overdue_since: None,
+                waits_for: "Its volumes.".into(),
+                next: "Then its machine is made.".into(),
+            }),
+            host: None,
+            uid: None,
+            conditions: vec![Condition {
+                state: Phase::Creating,
+                last_transition_at: at(0),
+                reason: None,
+                message: None,
+            }],
+        };
+        let words = in_words("web", &standing, at(3).unix_ms());
+        assert!(
+            words.starts_with("web is creating, power off.\nIts volumes are being prepared.\n"),
+            "{words}"
+        );
+        for line in [
+            "Step:       preparing-volumes, for 3m now\n".to_owned(),
+            "Acts:       agent\n".to_owned(),
+            format!("Deadline:   {} (900 s in all)\n", at(15)),
+            "Waits for:  Its volumes.\nNext:       Then its machine is made.\n".to_owned(),
+            format!("{}  creating  for 3m now  Preparing\n", at(0)),
+        ] {
+            assert!(words.contains(&line), "{line:?} is not in {words}");
+        }
+        if let Some(step) = &mut standing.step {
+            (step.overdue, step.overdue_since) = (true, Some(at(15)));
+        }
+        standing.host = Some("h1".into());
+        let words = in_words("web", &standing, at(20).unix_ms());
+        assert!(words.contains("Deadline:   overdue for 5m (it had 900 s)\n"), "{words}");
+        assert!(words.contains("Host:       h1\n"), "{words}");
+    }
 }

@@ -127,6 +127,14 @@ pub struct Run {
         value_parser = clap::value_parser!(u64).range(1..=1_048_576)
     )]
     pub snapshot_after_mib: u64,
+    /// How long what is on its way may take, in percent of docs/operating/deadlines.md; the same at every controller.
+    #[arg(
+        long,
+        env = "REMPART_DEADLINE_PERCENT",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(1..=10_000)
+    )]
+    pub deadline_percent: u64,
     /// How long a console's token holds, in seconds.
     #[arg(
         long,

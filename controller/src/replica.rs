@@ -400,6 +400,9 @@ fn row_of(object: &Object) -> ResourceRow {
     }
 }
 
+/// Of the objects that one entry says to be overdue, how many the history names; each has it in its row.
+const EXPIRED_NAMED: usize = 16;
+
 /// The row of history an entry leaves. Routine reports of hosts leave none: they are observations, not acts.
 fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> Option<AuditRow> {
     let (action, subject) = match &envelope.command {
@@ -431,6 +434,18 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
                 ReplicaIntent::Leave => "leave",
             };
             (action, format!("controller {}", command.replica_id))
+        }
+        Command::Leftover(order) => (order.action.name(), format!("{}/{}", order.host, order.uid)),
+        Command::Release(release) => ("release", format!("{}/{}", release.host, release.uid)),
+        Command::Expire(expire) => {
+            let some = expire
+                .objects
+                .iter()
+                .take(EXPIRED_NAMED)
+                .map(|one| format!("{} {}", one.step.info().name, one.uid));
+            let some = some.collect::<Vec<_>>().join(", ");
+            let more = expire.objects.len().saturating_sub(EXPIRED_NAMED);
+            ("expire", if more > 0 { format!("{some} and {more} more") } else { some })
         }
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::HostSeen(_) | Command::Report(_) => return None,

@@ -120,7 +120,11 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         peers.clone(),
         keys.sealer.clone(),
         Keeping { flushed: projection.flushed(), missing_history },
-        ServiceSettings { public_url: public_url.clone(), operators: settings.operators.clone() },
+        ServiceSettings {
+            public_url: public_url.clone(),
+            operators: settings.operators.clone(),
+            deadline_percent: settings.deadline_percent,
+        },
     );
 
     let authenticator = Arc::new(authenticator.with_accounts(Arc::new(service.clone())));
@@ -226,7 +230,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let filling = tokio::spawn(history::fill(store.clone(), history_peers, missing));
     let keeping_keys = tokio::spawn(async move { authenticator.keep_keys().await });
     let renewing = tokio::spawn(pki::keep_certificate(cluster_dir, keys));
-    let reconciling = tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding));
+    let reconciling =
+        tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding, settings.deadline_percent));
     tracing::info!(replica_id = settings.replica_id, http = %settings.http_listen, internal = %settings.internal_listen, "serving");
 
     systemd::notify("READY=1");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use metrics::gauge;
 use rempart_api::{Kind, Phase};
-use rempart_model::{Detail, Object, Spec, State};
+use rempart_model::{Detail, Object, STEPS, Spec, State, overdue};
 
 use crate::fleet::Fleet;
 use crate::raft::Node;
@@ -99,6 +99,7 @@ struct Census {
     objects: BTreeMap<(&'static str, &'static str), usize>,
     hosts: BTreeMap<&'static str, usize>,
     waiting: usize,
+    overdue: BTreeMap<(&'static str, &'static str), usize>,
 }
 
 impl Census {
@@ -109,6 +110,12 @@ impl Census {
             *census.objects.entry((info.name, phase(object.status.state))).or_default() += 1;
             if object.urn.kind == Kind::Host {
                 *census.hosts.entry(host_state(object)).or_default() += 1;
+            }
+        }
+        for object in state.under_way() {
+            if let Some(overdue) = overdue(state, object) {
+                let key = (object.urn.kind.info().name, overdue.step.info().name);
+                *census.overdue.entry(key).or_default() += 1;
             }
         }
         census
@@ -127,6 +134,15 @@ impl Census {
             gauge!("rempart_hosts", "state" => state).set(float(count));
         }
         whole("rempart_instances_waiting_for_a_host", self.waiting);
+        for info in &STEPS {
+            for kind in Kind::table() {
+                if info.kinds.is_empty() || info.kinds.contains(&kind.kind) {
+                    let count = self.overdue.get(&(kind.name, info.name)).copied().unwrap_or(0);
+                    gauge!("rempart_objects_overdue", "kind" => kind.name, "step" => info.name)
+                        .set(float(count));
+                }
+            }
+        }
     }
 }
 

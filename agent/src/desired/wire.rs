@@ -7,6 +7,7 @@ use super::{
 };
 use rempart_image_format::MAX_VIRTUAL_SIZE_BYTES;
 use rempart_proto::agent::v1 as wire;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -35,6 +36,17 @@ pub struct Desired {
     pub instances: Vec<Instance>,
     /// Objects that did not.
     pub invalid: Vec<Invalid>,
+    /// What operators ordered about leftovers; none where the message says nothing of it.
+    pub orders: Option<BTreeMap<Uuid, Order>>,
+}
+
+/// What an operator ordered about a leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Move its files aside, and forget its domain.
+    Quarantine,
+    /// Delete what was moved aside.
+    Remove,
 }
 
 /// An object that was refused at the door.
@@ -62,6 +74,7 @@ pub fn desired(message: wire::Desired) -> Result<Desired, String> {
         volumes: Vec::with_capacity(message.volumes.len()),
         instances: Vec::with_capacity(message.instances.len()),
         invalid: Vec::new(),
+        orders: message.orders.map(orders),
     };
     for message in message.volumes {
         let (uid, generation, epoch) = (uid(&message.uid).ok(), message.generation, message.epoch);
@@ -82,6 +95,19 @@ pub fn desired(message: wire::Desired) -> Result<Desired, String> {
         }
     }
     Ok(desired)
+}
+
+/// Those that make sense; an order of another sort is of a newer controller, and not for this agent.
+fn orders(message: wire::LeftoverOrders) -> BTreeMap<Uuid, Order> {
+    let order = |order: wire::LeftoverOrder| {
+        let action = match order.action() {
+            wire::LeftoverAction::Quarantine => Order::Quarantine,
+            wire::LeftoverAction::Remove => Order::Remove,
+            wire::LeftoverAction::Unspecified => return None,
+        };
+        Some((uid(&order.uid).ok()?, action))
+    };
+    message.orders.into_iter().filter_map(order).collect()
 }
 
 /// The stamp as it travels.

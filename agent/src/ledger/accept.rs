@@ -10,7 +10,7 @@ impl Ledger {
     /// Takes a desired state in: durable when it returns, refused as a whole if its stamp is older than the
     /// ledger's or of another cluster.
     pub fn accept(&mut self, desired: Desired) -> Result<Accepted, LedgerError> {
-        let Desired { stamp, whole, volumes, instances, invalid } = desired;
+        let Desired { stamp, whole, volumes, instances, invalid, orders } = desired;
         if let Some(held) = self.stamp.as_ref().filter(|held| !stamp.supersedes(held)) {
             return Err(LedgerError::Refused { offered: stamp, held: held.clone() });
         }
@@ -19,6 +19,9 @@ impl Ledger {
             self.stamp = Some(stamp.clone());
         }
         let mut accepted = Accepted::default();
+        if let Some(orders) = orders {
+            self.content.orders = orders;
+        }
         let mut listed: BTreeSet<Object> = invalid.iter().filter_map(|invalid| invalid.object).collect();
         for volume in volumes {
             listed.insert(Object::Volume(volume.uid));

@@ -12,6 +12,7 @@ fn message(change: impl FnOnce(&mut Desired)) -> Desired {
         volumes: vec![volume()],
         instances: vec![instance()],
         invalid: vec![],
+        orders: None,
     };
     change(&mut desired);
     desired

@@ -105,6 +105,7 @@ impl TestAgent {
             volumes: vec![blank_volume()],
             instances: vec![instance()],
             invalid: vec![],
+            orders: None,
         };
         change(&mut desired);
         self.ledger.lock().accept(desired).unwrap();

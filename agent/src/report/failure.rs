@@ -20,6 +20,11 @@ pub fn of_obstacle(obstacle: &Obstacle) -> Failure {
         Obstacle::VolumeUnreadable(why) => {
             failure("VolumeUnreadable", "The volume cannot be read. An operator has to look at it.", why)
         }
+        Obstacle::VolumeLost => failure(
+            "VolumeLost",
+            "The volume's data is not where it was. An operator has to look at it.",
+            "a domain was defined on the volume, and its file is not there any more; it is not made anew",
+        ),
         Obstacle::VolumeMismatch => failure(
             "VolumeMismatch",
             "The volume does not have the expected origin. An operator has to look at it.",

@@ -60,7 +60,7 @@ fn scene() -> Scene {
 impl Scene {
     fn look(&self, last: &Observation) -> Observation {
         let Self { ledger, world, plans, failures, hypervisor } = self;
-        observe(last, Sources { ledger, world, plans, failures, hypervisor })
+        observe(last, Sources { ledger, world, plans, failures, hypervisor, leftovers: None })
     }
 
     fn instance(&mut self, change: impl FnOnce(&mut InstanceRecord)) {

@@ -46,6 +46,10 @@ pub enum Command {
     Replica(ReplicaCommand),
     /// Objects stood in a step for longer than it may take.
     Expire(ExpireCommand),
+    /// An operator wants a host to move something aside that nothing is desired of, or to delete what was moved aside.
+    Leftover(LeftoverCommand),
+    /// An operator says that what is being deleted is gone, though its host, which was revoked, has not said so.
+    Release(ReleaseCommand),
 }
 
 /// See [`Command::Found`].
@@ -173,6 +177,48 @@ pub enum ReplicaIntent {
     },
     /// It is to leave, for good: its id is not used again, for what it had promised as a voter would be lost with it.
     Leave,
+}
+
+/// See [`Command::Leftover`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LeftoverCommand {
+    /// Name of the host.
+    pub host: String,
+    /// Which incarnation; there must be no row of it.
+    pub uid: Uuid,
+    /// What to do.
+    pub action: LeftoverAction,
+}
+
+/// What a host does with a leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LeftoverAction {
+    /// Moves its files aside and forgets its domain, which has to be off.
+    Quarantine,
+    /// Deletes what was moved aside.
+    Remove,
+}
+
+impl LeftoverAction {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LeftoverAction::Quarantine => "quarantine",
+            LeftoverAction::Remove => "remove",
+        }
+    }
+}
+
+/// See [`Command::Release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseCommand {
+    /// Name of the host it is bound to.
+    pub host: String,
+    /// Which incarnation.
+    pub uid: Uuid,
 }
 
 /// See [`Command::Expire`].

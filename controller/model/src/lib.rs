@@ -22,6 +22,7 @@ mod invariants;
 mod kinds;
 mod object;
 mod occupancy;
+mod orphans;
 pub mod placement;
 mod refusal;
 mod rights;
@@ -35,9 +36,9 @@ pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, FillCommand, Founding,
-    HostAction, HostCommand, HostName, HostSeen, InstanceReport, ObjectReport, PlaceCommand, PowerAction,
-    PowerCommand, PutCommand, RedeemCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse,
-    VolumeReport, WindDownCommand,
+    HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
+    ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand,
+    ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
@@ -49,6 +50,7 @@ pub use object::{
     VolumeDetail,
 };
 pub use occupancy::Allocation;
+pub use orphans::orphans;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use rights::{Seen, VerbSet, system_roles};
 pub use standing::{Audience, scaled, standing};

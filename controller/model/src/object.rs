@@ -1,5 +1,6 @@
 //! A stored resource: what was asked for, what the control plane decided, what a host reported.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rempart_api::{Status, StringMap, Timestamp, Urn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::command::LeftoverAction;
 use crate::kinds::Spec;
 use crate::transition::Overdue;
 
@@ -422,6 +424,9 @@ pub struct HostDetail {
     /// Whose certificates are its own; none until it has enrolled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<Identity>,
+    /// What operators want it to do with what it has and nothing is desired of, until it has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub orders: BTreeMap<Uuid, LeftoverAction>,
 }
 
 impl HostDetail {

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rempart_api::fleet::Virtualization;
+use rempart_api::fleet::{HostReport, Virtualization};
 use rempart_api::{Kind, Urn};
 use rempart_identity::Certificate;
 use rempart_model::{Command, DesiredObject, Detail, HostSeen, Object, ReportCommand, State};
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
-    Acknowledged, AgentMessage, ControllerMessage, Desired, Hello, NotLeader, Observed, Stamp, Welcome,
+    Acknowledged, AgentMessage, ControllerMessage, Desired, Hello, LeftoverOrders, NotLeader, Observed,
+    Stamp, Welcome,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -67,15 +68,18 @@ async fn serve(
         let words = format!("the credential is for host {host:?}, the Hello for {:?}", hello.host);
         return Err(Status::permission_denied(words));
     }
-    let before =
+    let (before, leftovers) =
         match fleet.inner.replica.state().get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
-            Some(Detail::Host(detail)) => detail.report.virtualization.clone(),
-            _ => Virtualization {
-                reason: "not known yet: the hypervisor has not answered".to_owned(),
-                ..Virtualization::default()
-            },
+            Some(Detail::Host(detail)) => {
+                (detail.report.virtualization.clone(), detail.report.leftovers.clone())
+            }
+            _ => {
+                let reason = "not known yet: the hypervisor has not answered".to_owned();
+                (Virtualization { reason, ..Virtualization::default() }, Vec::new())
+            }
         };
-    let mut known = wire::host_report(&hello, &before)?;
+    // What it had it has until it says otherwise: orders about it stand.
+    let mut known = HostReport { leftovers, ..wire::host_report(&hello, &before)? };
     see(fleet, &hello, shown, known.clone()).await?;
     tracing::info!(boot_id = hello.boot_id, "host in touch");
 
@@ -85,7 +89,9 @@ async fn serve(
     let cluster_id = state.core().cluster_id.map(|id| id.to_string()).unwrap_or_default();
     let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(2);
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
-    send(outgoing, ControllerSays::Desired(whole(fleet, &state, host)?)).await?;
+    let mut ordered = orders(&state, host);
+    let first = Desired { orders: Some(ordered.clone()), ..whole(fleet, &state, host)? };
+    send(outgoing, ControllerSays::Desired(first)).await?;
 
     let mut leadership = fleet.inner.node.leadership();
     let mut last_word = Instant::now();
@@ -107,8 +113,13 @@ async fn serve(
                 let state = fleet.inner.replica.state();
                 // A host that was revoked, or enrolled anew elsewhere, changed: its bell has rung.
                 crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
-                let desired = difference(fleet, &state, &changes.take())?;
-                if !desired.volumes.is_empty() || !desired.instances.is_empty() {
+                let mut desired = difference(fleet, &state, &changes.take())?;
+                let now_ordered = orders(&state, host);
+                if now_ordered != ordered {
+                    desired.orders = Some(now_ordered.clone());
+                    ordered = now_ordered;
+                }
+                if !desired.volumes.is_empty() || !desired.instances.is_empty() || desired.orders.is_some() {
                     log_requests(&desired);
                     send(outgoing, ControllerSays::Desired(desired)).await?;
                 }
@@ -180,6 +191,9 @@ async fn take(
     if let Some(unexpected) = &observed.unexpected {
         report.unexpected_domains = wire::unexpected(unexpected);
     }
+    if let Some(leftovers) = observed.leftovers.clone() {
+        report.leftovers = wire::leftovers(leftovers);
+    }
     if report != *known {
         see(fleet, hello, shown, report.clone()).await?;
         *known = report;
@@ -196,6 +210,14 @@ async fn take(
         }
     }
     send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
+}
+
+/// What operators ordered of the host, beside what is desired of it.
+fn orders(state: &State, host: &str) -> LeftoverOrders {
+    match state.get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
+        Some(Detail::Host(detail)) => wire::orders(&detail.orders),
+        _ => LeftoverOrders::default(),
+    }
 }
 
 fn stamp(state: &State) -> Stamp {
@@ -222,8 +244,13 @@ fn compile<'a>(
     whole: bool,
     objects: impl Iterator<Item = &'a Arc<Object>>,
 ) -> Result<Desired, Status> {
-    let mut desired =
-        Desired { stamp: Some(stamp(state)), whole, volumes: Vec::new(), instances: Vec::new() };
+    let mut desired = Desired {
+        stamp: Some(stamp(state)),
+        whole,
+        volumes: Vec::new(),
+        instances: Vec::new(),
+        orders: None,
+    };
     for object in objects {
         let object =
             fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;

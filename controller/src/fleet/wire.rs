@@ -1,10 +1,15 @@
 //! Between the model's vocabulary and the agents' (`proto/agent/v1`).
 
+use std::collections::BTreeMap;
+
 use rempart_api::Timestamp;
-use rempart_api::fleet::{Acceleration, HostReport, HypervisorHealth, UnexpectedDomain, Virtualization};
+use rempart_api::fleet::{
+    Acceleration, HostReport, HypervisorHealth, Leftover, LeftoverPart, UnexpectedDomain, Virtualization,
+};
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_model::{
-    DesiredInstance, DesiredVolume, Failure, InstanceReport, ObjectReport, OffCause, VolumeReport,
+    DesiredInstance, DesiredVolume, Failure, InstanceReport, LeftoverAction, ObjectReport, OffCause,
+    VolumeReport,
 };
 use rempart_proto::agent::v1 as proto;
 use tonic::Status;
@@ -25,6 +30,7 @@ pub(super) fn host_report(hello: &proto::Hello, known: &Virtualization) -> Resul
         agent_version: hello.agent_version.clone(),
         hypervisor: health(hypervisor),
         unexpected_domains: Vec::new(),
+        leftovers: Vec::new(),
     })
 }
 
@@ -58,6 +64,41 @@ pub(super) fn unexpected(unexpected: &proto::UnexpectedDomains) -> Vec<Unexpecte
         running: domain.running,
     };
     unexpected.domains.iter().take(100).map(domain).collect()
+}
+
+/// What is no uid is no leftover of ours; words are bounded before they are kept.
+pub(super) fn leftovers(leftovers: proto::Leftovers) -> Vec<Leftover> {
+    let part = |part: proto::LeftoverPart| match part {
+        proto::LeftoverPart::Unspecified => None,
+        proto::LeftoverPart::Domain => Some(LeftoverPart::Domain),
+        proto::LeftoverPart::Volume => Some(LeftoverPart::Volume),
+        proto::LeftoverPart::Seed => Some(LeftoverPart::Seed),
+        proto::LeftoverPart::GuestDirectory => Some(LeftoverPart::GuestDirectory),
+        proto::LeftoverPart::Capture => Some(LeftoverPart::Capture),
+        proto::LeftoverPart::Quarantined => Some(LeftoverPart::Quarantined),
+    };
+    let known = |left: proto::Leftover| {
+        let mut parts: Vec<_> = left.parts().filter_map(part).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        let trouble = left.trouble.chars().take(512).collect();
+        let uid = Uuid::parse_str(&left.uid).ok()?;
+        Some(Leftover { uid, parts, bytes: left.bytes, running: left.running, trouble })
+    };
+    leftovers.leftovers.into_iter().filter_map(known).take(100).collect()
+}
+
+/// What operators ordered about them.
+pub(super) fn orders(orders: &BTreeMap<Uuid, LeftoverAction>) -> proto::LeftoverOrders {
+    let order = |(uid, action): (&Uuid, &LeftoverAction)| proto::LeftoverOrder {
+        uid: uid.to_string(),
+        action: match action {
+            LeftoverAction::Quarantine => proto::LeftoverAction::Quarantine,
+            LeftoverAction::Remove => proto::LeftoverAction::Remove,
+        }
+        .into(),
+    };
+    proto::LeftoverOrders { orders: orders.iter().map(order).collect() }
 }
 
 pub(super) fn volume(volume: DesiredVolume) -> proto::Volume {

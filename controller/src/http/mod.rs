@@ -127,6 +127,9 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
             Call::List { from, page }
         }
         Target::Get(urn) => Call::Get { urn },
+        Target::Explain(urn) => Call::Explain { urn },
+        Target::Orphans(hosts) => Call::Orphans { hosts },
+        Target::Repair(host, uid, repair) => Call::Repair { host, uid, repair },
         Target::Delete(urn) => Call::Delete { urn, if_unmodified_since: version },
         Target::Power(urn, action) => Call::Power { urn, if_unmodified_since: version, action },
         Target::Host(urn, action) => Call::Host { urn, if_unmodified_since: version, action },
@@ -157,7 +160,9 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
             let location = format!("{}{}", settings.public_url, head.uri.path());
             (StatusCode::CREATED, [(header::LOCATION, location)], json(view)).into_response()
         }
-        Reply::Resource { view: text, .. } | Reply::List(text) => json(text).into_response(),
+        Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text) => {
+            json(text).into_response()
+        }
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
 }

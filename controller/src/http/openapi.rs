@@ -4,13 +4,16 @@
 //! What the types do not say (references that must exist, what may change) is in the descriptions of their fields and in
 //! `docs/seca.md`.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use rempart_api::compute::InstanceStatus;
 use rempart_api::console::{ConsoleAccess, MAX_LOG_BYTES};
+use rempart_api::fleet::Orphans;
 use rempart_api::network::{
     NetworkStatus, NicStatus, PublicIpStatus, RouteTableStatus, SecurityGroupStatus, SubnetStatus,
 };
+use rempart_api::standing::Standing;
 use rempart_api::storage::{BlobSpec, BlockStorageStatus, ImageStatus};
 use rempart_api::tenancy::{Countable, Usage};
 use rempart_api::workspace::WorkspaceStatus;
@@ -257,6 +260,59 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
         "default": { "$ref": "#/components/responses/Problem" },
     });
     paths.insert(console::LOG.to_owned(), json!({ "parameters": instance(), "get": log }));
+    let standing = schemas.subschema_for::<Standing>().to_value();
+    for (scope, segments) in
+        [Scope::Global, Scope::Tenant, Scope::Workspace, Scope::Network].map(|scope| (scope, segments(scope)))
+    {
+        let providers: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
+        let mut path = "/providers/rempart.explain/v1/{provider}".to_owned();
+        let mut parameters = vec![
+            json!({ "name": "provider", "in": "path", "required": true, "schema": { "enum": providers } }),
+        ];
+        for (collection, parameter) in segments {
+            path.push_str(&format!("/{collection}/{{{parameter}}}"));
+            parameters.push(text(parameter, 64));
+        }
+        path.push_str("/{collection}/{name}");
+        let rows = Kind::table().iter().filter(|row| row.scope == scope);
+        let collections: BTreeSet<_> = rows.map(|row| row.collection).collect();
+        parameters.push(
+            json!({ "name": "collection", "in": "path", "required": true, "schema": { "enum": collections } }),
+        );
+        parameters.push(text("name", 128));
+        let operation = json!({
+            "operationId": format!("explain{scope:?}"),
+            "tags": ["rempart.explain"],
+            "summary": "Where a resource stands, what it waits for, by when, and what happens next",
+            "responses": {
+                "200": { "description": "As it is now", "content": { "application/json": { "schema": standing } } },
+                "default": { "$ref": "#/components/responses/Problem" },
+            },
+        });
+        paths.insert(path, json!({ "parameters": parameters, "get": operation }));
+    }
+    let orphans = schemas.subschema_for::<Orphans>().to_value();
+    let fleet = |operation: &str, summary: &str| json!({ "operationId": operation, "tags": ["rempart.fleet"], "summary": summary });
+    let mut all =
+        fleet("listOrphans", "What exists on hosts without a row, and rows without their thing (operators)");
+    all["responses"] = json!({
+        "200": { "description": "As hosts have said", "content": { "application/json": { "schema": orphans } } },
+        "default": { "$ref": "#/components/responses/Problem" },
+    });
+    paths.insert("/providers/rempart.fleet/v1/orphans".to_owned(), json!({ "get": all }));
+    let id = json!({ "name": "id", "in": "path", "required": true, "schema": {
+        "type": "string", "pattern": "^[a-z0-9.-]+:[0-9a-f-]{36}$",
+    } });
+    let repair = json!({ "name": "repair", "in": "path", "required": true, "schema": {
+        "enum": ["quarantine", "remove", "release"],
+    } });
+    let mut order =
+        fleet("repairOrphan", "Have one moved aside, removed, or released from a revoked host (operators)");
+    order["responses"] = responses(&[("202", "Accepted", None)]);
+    paths.insert(
+        "/providers/rempart.fleet/v1/orphans/{id}/{repair}".to_owned(),
+        json!({ "parameters": [id, repair], "post": order }),
+    );
     let mut fill = json!({
         "operationId": "putBlockStorageContent",
         "tags": ["seca.storage"],

@@ -1,8 +1,10 @@
 //! Paths and methods, from the table of kinds.
 
 use axum::http::Method;
+use rempart_api::fleet::Repair;
 use rempart_api::{Kind, Provider, Urn, Verbs};
 use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
+use uuid::Uuid;
 
 use super::problem::Failure;
 use super::query;
@@ -18,6 +20,9 @@ pub(super) struct Route {
 pub(super) enum Target {
     List(Urn),
     Get(Urn),
+    Explain(Urn),
+    Orphans(Urn),
+    Repair(Urn, Uuid, Repair),
     Put(Urn),
     Delete(Urn),
     Power(Urn, PowerAction),
@@ -37,6 +42,16 @@ impl Route {
             segments.push(decode(segment)?);
         }
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if let ["rempart.explain", "v1", of, ref rest @ ..] = segments[..] {
+            // The path of any resource, behind the provider that has it.
+            let urn =
+                Provider::from_name(of).and_then(|of| Urn::from_segments(of, rest)).ok_or_else(no_route)?;
+            allow(method, &Method::GET)?;
+            return Ok(Route { target: Target::Explain(canonical(urn)) });
+        }
+        if let ["rempart.fleet", "v1", "orphans", ref rest @ ..] = segments[..] {
+            return orphans(method, rest);
+        }
         let (provider, rest) = match segments[..] {
             [provider, "v1", ref rest @ ..] => (Provider::from_name(provider).ok_or_else(no_route)?, rest),
             _ => return Err(no_route()),
@@ -64,6 +79,26 @@ impl Route {
         };
         Ok(Route { target, alias })
     }
+}
+
+/// What exists without a row: all of it, or a repair of one, named `HOST:UID`.
+fn orphans(method: &Method, rest: &[&str]) -> Result<Route, Failure> {
+    let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
+    let target = match rest {
+        [] => {
+            allow(method, &Method::GET)?;
+            Target::Orphans(Urn::global(Kind::Host, ""))
+        }
+        [id, repair] => {
+            let repair = Repair::from_name(repair).ok_or_else(no_route)?;
+            let (host, uid) = id.split_once(':').ok_or_else(no_route)?;
+            let uid = Uuid::try_parse(uid).map_err(|_| no_route())?;
+            allow(method, &Method::POST)?;
+            Target::Repair(Urn::global(Kind::Host, host), uid, repair)
+        }
+        _ => return Err(no_route()),
+    };
+    Ok(Route { target })
 }
 
 fn collection(
@@ -169,6 +204,9 @@ mod tests {
                 Target::Power(urn, action) => format!("{action:?} {urn}"),
                 Target::Host(urn, action) => format!("{action:?} {urn}"),
                 Target::Fill(urn) => format!("fill {urn}"),
+                Target::Explain(urn) => format!("explain {urn}"),
+                Target::Orphans(_) => "orphans".to_owned(),
+                Target::Repair(host, uid, repair) => format!("{} {uid} {host}", repair.name()),
             },
             Err(Failure::Method(allowed)) => format!("405 {allowed}"),
             Err(_) => "404".to_owned(),
@@ -188,6 +226,29 @@ mod tests {
             let writable = row.verbs == Verbs::All;
             assert_eq!(put, if writable { format!("put {urn}") } else { "405 GET".to_owned() });
             assert!(check(Method::PATCH, &path).starts_with("405"));
+            let explain = format!("/providers/rempart.explain/v1/{}/{}", row.provider.name(), urn.path());
+            assert_eq!(check(Method::GET, &explain), format!("explain {urn}"));
+            assert_eq!(check(Method::PUT, &explain), "405 GET");
+            assert_eq!(check(Method::GET, explain.strip_suffix("/x").unwrap()), "404");
+        }
+    }
+
+    #[test]
+    fn orphans_are_listed_and_repaired() {
+        let all = "/providers/rempart.fleet/v1/orphans";
+        let uid = Uuid::from_u128(7);
+        assert_eq!(check(Method::GET, all), "orphans");
+        assert_eq!(check(Method::PUT, all), "405 GET");
+        for repair in [Repair::Quarantine, Repair::Remove, Repair::Release] {
+            let path = format!("{all}/h1:{uid}/{}", repair.name());
+            assert_eq!(
+                check(Method::POST, &path),
+                format!("{} {uid} rempart.fleet/v1/hosts/h1", repair.name())
+            );
+            assert_eq!(check(Method::GET, &path), "405 POST");
+        }
+        for odd in ["/h1", "/h1/remove", "/h1:x/remove", &format!("/h1:{uid}/adopt"), &format!("/h1:{uid}")] {
+            assert_eq!(check(Method::POST, &format!("{all}{odd}")), "404", "{odd}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! time has passed), reads State, and proposes what is missing. So it does not matter what woke it, how often, or what
 //! happened before.
 
+mod deadlines;
 mod founding;
 mod hosts;
 mod placement;
@@ -19,7 +20,7 @@ use crate::replica::Replica;
 pub use founding::Founding;
 
 /// Runs every concern whenever this replica leads, until the task is dropped.
-pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding) {
+pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding, deadline_percent: u64) {
     let mut leadership = node.leadership();
     loop {
         if leadership.wait_for(|leadership| leadership.is_me).await.is_err() {
@@ -34,6 +35,7 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding)
             () = hosts::run(&node, &replica, &fleet) => {}
             () = tenants::run(&node, &replica) => return,
             () = replicas::run(&node, &replica) => return,
+            () = deadlines::run(&node, &replica, deadline_percent) => {}
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");

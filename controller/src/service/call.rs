@@ -1,5 +1,6 @@
 //! A call as the service sees it: authenticated, parsed, and free of HTTP. Also what a follower passes to the leader.
 
+use rempart_api::fleet::Repair;
 use rempart_api::storage::BlobSpec;
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{StringMap, Urn};
@@ -41,6 +42,25 @@ pub enum Call {
     Get {
         /// Which.
         urn: Urn,
+    },
+    /// Where a resource stands. Whoever may read it may ask, and operators: it shows nothing of its content.
+    Explain {
+        /// Which.
+        urn: Urn,
+    },
+    /// What exists without a row, or is a row without its thing. Operators only.
+    Orphans {
+        /// All hosts: a host without a name.
+        hosts: Urn,
+    },
+    /// What to do about one of those. Operators only.
+    Repair {
+        /// On which host.
+        host: Urn,
+        /// Which incarnation.
+        uid: Uuid,
+        /// What to do.
+        repair: Repair,
     },
     /// A page of a collection.
     List {
@@ -99,20 +119,20 @@ pub enum Call {
 impl Call {
     /// Changes something.
     pub fn is_write(&self) -> bool {
-        !matches!(self, Call::Get { .. } | Call::List { .. })
+        !matches!(self, Call::Get { .. } | Call::Explain { .. } | Call::Orphans { .. } | Call::List { .. })
     }
 
     /// The verbs of SECA's permissions that it takes.
     pub(super) fn verbs(&self) -> VerbSet {
         match self {
-            Call::List { .. } => VerbSet::LIST,
-            Call::Get { .. } => VerbSet::GET,
+            Call::List { .. } | Call::Orphans { .. } => VerbSet::LIST,
+            Call::Get { .. } | Call::Explain { .. } => VerbSet::GET,
             Call::Put { .. } | Call::Fill { .. } => VerbSet::PUT,
             Call::Delete { .. } => VerbSet::DELETE,
             Call::Power { action: PowerAction::Start, .. } => VerbSet::START,
             Call::Power { action: PowerAction::Stop, .. } => VerbSet::STOP,
             Call::Power { action: PowerAction::Restart, .. } => VerbSet::RESTART,
-            Call::Host { .. } => VerbSet::ACT,
+            Call::Host { .. } | Call::Repair { .. } => VerbSet::ACT,
         }
     }
 
@@ -121,6 +141,9 @@ impl Call {
         match self {
             Call::List { from: urn, .. }
             | Call::Get { urn }
+            | Call::Explain { urn }
+            | Call::Orphans { hosts: urn }
+            | Call::Repair { host: urn, .. }
             | Call::Put { urn, .. }
             | Call::Delete { urn, .. }
             | Call::Power { urn, .. }
@@ -210,6 +233,8 @@ pub enum Reply {
     },
     /// A page: a [`rempart_api::ResourceList`].
     List(Json),
+    /// Anything else: its type is the call's.
+    Document(Json),
     /// Accepted, nothing to show.
     Accepted,
 }

@@ -22,10 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rempart_api::fleet::Repair;
 use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
-    PutCommand, State, circumstances, view_in,
+    Answer, Audience, Command, DeleteCommand, Envelope, FillCommand, HostCommand, LeftoverAction,
+    LeftoverCommand, Outcome, PowerCommand, Presentation, PutCommand, ReleaseCommand, State, circumstances,
+    orphans, standing, view, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -98,6 +100,8 @@ pub struct Settings {
     pub public_url: String,
     /// Subjects who operate the installation.
     pub operators: Vec<String>,
+    /// How long what is on its way may take, in percent.
+    pub deadline_percent: u64,
 }
 
 impl Service {
@@ -346,6 +350,13 @@ impl Service {
                 let view = self.inner.shown.text(state, object, tenant, show, &self.inner.sealer)?;
                 Ok(Reply::Resource { created: false, view })
             }
+            Call::Explain { urn } => {
+                let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
+                let deadline_percent = self.inner.settings.deadline_percent;
+                let audience = Audience { operator, deadline_percent };
+                Ok(Reply::Document(Json::of(&standing(&state, object, urn, audience))?))
+            }
+            Call::Orphans { .. } => Ok(Reply::Document(Json::of(&orphans(&state))?)),
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
@@ -455,10 +466,20 @@ impl Service {
                 if_unmodified_since: *if_unmodified_since,
                 action: *action,
             }),
+            Call::Repair { host, uid, repair } => {
+                let (host, uid) = (host.name.clone(), *uid);
+                let leftover =
+                    |action| Command::Leftover(LeftoverCommand { host: host.clone(), uid, action });
+                match repair {
+                    Repair::Quarantine => leftover(LeftoverAction::Quarantine),
+                    Repair::Remove => leftover(LeftoverAction::Remove),
+                    Repair::Release => Command::Release(ReleaseCommand { host, uid }),
+                }
+            }
             Call::Fill { urn, content, .. } => {
                 Command::Fill(FillCommand { urn: urn.clone(), content: content.clone() })
             }
-            Call::Get { .. } | Call::List { .. } => {
+            Call::Get { .. } | Call::Explain { .. } | Call::Orphans { .. } | Call::List { .. } => {
                 return Err(ServiceError::Fault(Fault::Internal("a read was taken for a write".to_owned())));
             }
         })

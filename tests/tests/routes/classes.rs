@@ -74,7 +74,8 @@ enum Class {
 
 /// By what follows the version; none if nobody said.
 fn class(operation: &Operation) -> Option<Class> {
-    let path = operation.path.as_str();
+    let explained = operation.explains();
+    let path = explained.as_deref().unwrap_or(&operation.path);
     if !path.starts_with("/providers/") {
         let known =
             ["/.wellknown/secapi", "/.well-known/secapi", "/healthz", "/readyz", "/openapi.json", "/docs"];
@@ -94,6 +95,7 @@ fn class(operation: &Operation) -> Option<Class> {
         ("rempart.console", true, "instances", "{instance}/{kind}" | "{instance}/serial/log") => Class::Power,
         ("seca.region", false, "regions", "") => Class::Subjects,
         ("rempart.fleet", false, "hosts", "" | "/cordon" | "/uncordon" | "/revoke") => Class::Operators,
+        ("rempart.fleet", false, "orphans", "" | "{id}/{repair}") => Class::Operators,
         ("rempart.cluster", false, "replicas", "" | "{id}" | "{id}/lead") => Class::Operators,
         ("rempart.identity", false, "token-revocations", "") => Class::Operators,
         ("rempart.catalogue", false, "address-pools", "") => Class::Operators,
@@ -151,5 +153,7 @@ pub(crate) fn rights(operation: &Operation, caller: Caller) -> (bool, bool) {
         Class::Inside => administers,
         Class::Power => administers || caller == C::Editor,
     };
+    // Who has to mend what does not go on has to see where it stands.
+    let may = may || (caller == C::Operator && operation.explains().is_some());
     (caller != C::Nobody, caller != C::Nobody && may)
 }

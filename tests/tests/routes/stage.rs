@@ -18,6 +18,17 @@ pub(crate) struct Operation {
     pub(crate) open: bool,
 }
 
+/// What explains where a resource stands: behind it, the resource's own path without its version.
+const EXPLAIN: &str = "/providers/rempart.explain/v1/";
+
+impl Operation {
+    /// The path of the resource that it explains, if it does that.
+    pub(crate) fn explains(&self) -> Option<String> {
+        let (provider, rest) = self.path.strip_prefix(EXPLAIN)?.split_once('/')?;
+        Some(format!("/providers/{provider}/v1/{rest}"))
+    }
+}
+
 /// What the parameters of a path are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -210,7 +221,8 @@ pub(crate) fn filled(path: &str, place: &Place) -> String {
         .replace("{instance}", instance)
         .replace("{kind}", "serial")
         .replace("{name}", item)
-        // There is no such controller.
+        // There is no such controller, and no such thing on a host.
+        .replace("{id}/{repair}", "h:01900000-0000-7000-8000-000000000001/quarantine")
         .replace("{id}", "99")
 }
 
@@ -221,12 +233,22 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
-            if method != "parameters" {
+            // Of each kind below, rather than by a pattern.
+            if method != "parameters" && !path.starts_with(EXPLAIN) {
                 let open = operation["security"] == json!([]);
                 operations.push(Operation { method: method.clone(), path: path.clone(), open });
             }
         }
     }
+    let resources = operations.iter().filter(|one| one.method == "get" && one.path.ends_with("/{name}"));
+    let explained: Vec<Operation> = resources
+        .map(|one| Operation {
+            method: "get".to_owned(),
+            path: format!("{EXPLAIN}{}", one.path.trim_start_matches("/providers/").replacen("/v1/", "/", 1)),
+            open: false,
+        })
+        .collect();
+    operations.extend(explained);
     for provider in ["seca.compute", "seca.storage", "seca.network"] {
         for method in ["put", "delete"] {
             let path = format!("/providers/{provider}/v1/tenants/public/skus/{{name}}");

@@ -4,6 +4,7 @@ fn sound() -> wire::Desired {
     let volume = Uuid::from_u128(1).to_string();
     wire::Desired {
         stamp: Some(wire::Stamp { cluster_id: "c".into(), incarnation: 1, applied_index: 2 }),
+        orders: None,
         whole: true,
         volumes: vec![wire::Volume {
             uid: volume.clone(),

@@ -225,3 +225,31 @@ fn a_copy_of_before_is_not_taken_for_the_one_that_is_asked_for() {
     stage.drive();
     assert!(stage.world.captures.is_empty() && stage.world.volumes.is_empty());
 }
+
+#[test]
+fn a_disk_that_is_gone_is_not_made_anew() {
+    let mut stage = Stage::settled();
+    stage.world.volumes.clear();
+    check(&stage, &[]);
+    assert_eq!(obstacle(&stage, Object::Volume(VOLUME)), Some(Obstacle::VolumeLost));
+    // Nor while nobody can tell: it may have been there.
+    stage.world.domains = None;
+    assert_eq!(stage.plan()[&Object::Volume(VOLUME)].progress, Progress::Unknown);
+    check(&stage, &[]);
+}
+
+#[test]
+fn a_disk_that_was_never_there_is_made_also_for_a_guest_that_is_defined() {
+    let mut stage = Stage::settled();
+    stage.power(false, 2, false);
+    stage.drive();
+    let volume = Volume { uid: OTHER, source: None, ..volume() };
+    stage.ledger.volumes.insert(OTHER, Arc::new(VolumeRecord { stamp: stamp(), listed: true, volume }));
+    stage.want(|instance| {
+        let disk = Disk { volume: OTHER, slot: 1, serial: "data".into() };
+        instance.hardware.as_mut().unwrap().disks.push(disk);
+    });
+    let plans = stage.plan();
+    let names: Vec<_> = plans[&Object::Volume(OTHER)].actions.iter().map(Action::name).collect();
+    assert_eq!(names, ["create volume"]);
+}

@@ -9,6 +9,7 @@ use rempart_api::fleet::HostSpec;
 use rempart_api::region::RegionSpec;
 use rempart_api::{Kind, Phase, Status, StringMap, Urn};
 
+use super::orphans::is_open;
 use super::{Tx, check_version, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{Founding, HostAction, HostCommand, HostName, HostSeen};
@@ -113,6 +114,8 @@ impl Tx {
         }
         host.reachable = true;
         host.report = seen.report.clone();
+        let left = &host.report.leftovers;
+        host.orders.retain(|uid, action| is_open(left, *uid, *action));
         host.reported_at = seen.at.or(host.reported_at);
         match object.status.state {
             Phase::Active => {}

@@ -11,6 +11,7 @@ mod check;
 mod delete;
 mod expire;
 mod hosts;
+mod orphans;
 mod place;
 mod power;
 mod put;
@@ -195,6 +196,8 @@ impl Tx {
             Command::WindDown(command) => self.wind_down(command),
             Command::Replica(command) => self.replica(command),
             Command::Expire(command) => self.expire(command),
+            Command::Leftover(command) => self.leftover(command),
+            Command::Release(command) => self.release_from_host(command),
         }
     }
 

@@ -4,7 +4,8 @@ use rempart_api::authorization::{Permission, RoleAssignmentSpec, RoleScope, Role
 use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec, VolumeBus, VolumeReference};
 use rempart_api::fleet::{
-    Acceleration, HostReport, HostSpec, HypervisorHealth, Overcommit, UnexpectedDomain, Virtualization,
+    Acceleration, HostReport, HostSpec, HypervisorHealth, Leftover, LeftoverPart, Overcommit,
+    UnexpectedDomain, Virtualization,
 };
 use rempart_api::identity::{AccountKey, ServiceAccountSpec, TokenRevocationSpec};
 use rempart_api::network::{
@@ -22,8 +23,9 @@ use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
     CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
     Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
-    ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
-    ReplicaCommand, ReplicaIntent, ReportCommand, STEPS, Spec, TokenUse, VolumeReport, WindDownCommand,
+    LeftoverAction, LeftoverCommand, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand,
+    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, STEPS, Spec,
+    TokenUse, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -46,6 +48,8 @@ labels!(command_label, COMMANDS, Command {
     WindDown => "wind-down",
     Replica => "replica",
     Expire => "expire",
+    Leftover => "leftover",
+    Release => "release",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -190,6 +194,25 @@ fn samples() -> Vec<Envelope> {
     // What came later stands at the end: the files before it keep their numbers.
     let later = [
         Command::WindDown(WindDownCommand { tenant: "t1".into() }),
+        Command::Leftover(LeftoverCommand {
+            host: "h1".into(),
+            uid: uuid(2),
+            action: LeftoverAction::Quarantine,
+        }),
+        Command::Leftover(LeftoverCommand {
+            host: "h1".into(),
+            uid: uuid(2),
+            action: LeftoverAction::Remove,
+        }),
+        Command::HostSeen(Box::new(HostSeen {
+            host: "h1".into(),
+            uid: uuid(4),
+            zone: "a".into(),
+            report: untidy_report(),
+            at: None,
+            key_sha256: None,
+        })),
+        Command::Release(ReleaseCommand { host: "h1".into(), uid: uuid(2) }),
         // Every step there is, and once without what may be left out.
         Command::Expire(ExpireCommand {
             objects: STEPS
@@ -300,7 +323,21 @@ pub(crate) fn host_report() -> HostReport {
             name: "by-hand".into(),
             running: true,
         }],
+        leftovers: Vec::new(),
     }
+}
+
+/// The same, of a host that has every sort of leftover.
+pub(crate) fn untidy_report() -> HostReport {
+    use LeftoverPart::{Capture, Domain, GuestDirectory, Quarantined, Seed, Volume};
+    let leftover = Leftover {
+        uid: uuid(77),
+        parts: vec![Domain, Volume, Seed, GuestDirectory, Capture, Quarantined],
+        bytes: 4096,
+        running: true,
+        trouble: "Read-only file system".into(),
+    };
+    HostReport { leftovers: vec![leftover], ..host_report() }
 }
 
 fn tenant() -> Spec {

@@ -1,5 +1,6 @@
 //! What is stored of a State: a row of every kind, with every sort of detail, answers, and the core.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rempart_api::compute::PowerState;
@@ -8,11 +9,11 @@ use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
     BlocksDetail, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
-    NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail, Realised, Recorded, Refusal,
-    RefusalClass, ReplicaIntent, Step, VolumeDetail,
+    LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail, Realised,
+    Recorded, Refusal, RefusalClass, ReplicaIntent, Step, VolumeDetail,
 };
 
-use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs};
+use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs, untidy_report};
 use crate::{labels, map, time, uuid};
 
 labels!(detail_label, DETAILS, Detail {
@@ -154,6 +155,7 @@ fn objects() -> Vec<Object> {
                         enrolled_at: time(1),
                         revoked_at: Some(time(4)),
                     }),
+                    orders: BTreeMap::new(),
                 })),
                 Kind::Nic => Detail::Nic(Box::new(NicDetail {
                     subnet: Arc::new(Urn::network(Kind::Subnet, "t1", "w1", "n1", "s")),
@@ -215,6 +217,12 @@ fn objects() -> Vec<Object> {
         host_generation: 7,
     }));
     objects.push(late);
+    let mut host = objects.iter().find(|object| object.spec.kind() == Kind::Host).unwrap().clone();
+    if let Detail::Host(detail) = &mut host.detail {
+        detail.report = untidy_report();
+        detail.orders = [(uuid(77), LeftoverAction::Quarantine), (uuid(78), LeftoverAction::Remove)].into();
+    }
+    objects.push(host);
     objects
 }
 

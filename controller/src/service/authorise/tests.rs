@@ -50,6 +50,7 @@ const PLACES: [&str; 4] = ["acme", "acme/v", "nowhere", SHARED_TENANT];
 enum Deed {
     List,
     Get,
+    Explain,
     Put,
     Delete,
     Action(&'static str),
@@ -60,7 +61,7 @@ enum Deed {
 }
 
 fn deeds(kind: Kind) -> Vec<Deed> {
-    let mut deeds = vec![Deed::List, Deed::Get, Deed::Put, Deed::Delete];
+    let mut deeds = vec![Deed::List, Deed::Get, Deed::Explain, Deed::Put, Deed::Delete];
     deeds.extend(kind.info().actions.iter().copied().map(Deed::Action));
     if kind == Kind::BlockStorage {
         deeds.extend([Deed::Fill { uploaded: true }, Deed::Fill { uploaded: false }]);
@@ -70,8 +71,11 @@ fn deeds(kind: Kind) -> Vec<Deed> {
 
 /// Who may, said once more and in another way. A kind without a line here does not compile.
 fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
-    let read = matches!(deed, Deed::List | Deed::Get);
     let operates = caller == OPERATOR;
+    if deed == Deed::Explain {
+        return operates || should(caller, kind, place, Deed::Get);
+    }
+    let read = matches!(deed, Deed::List | Deed::Get);
     let (acme, in_w) = (place.starts_with("acme"), place == "acme");
     let shared = place == SHARED_TENANT;
     // A digest in place of the bytes is nobody's.
@@ -145,6 +149,7 @@ fn call(kind: Kind, place: &str, deed: Deed) -> Call {
             Call::List { from, page: Page::default() }
         }
         Deed::Get => Call::Get { urn },
+        Deed::Explain => Call::Explain { urn },
         Deed::Put => Call::Put { urn, if_unmodified_since, body: Box::new(Body::nothing()) },
         Deed::Delete => Call::Delete { urn, if_unmodified_since },
         Deed::Fill { uploaded } => {
@@ -320,7 +325,7 @@ fn a_suspended_tenant_can_only_be_read() {
     for kind in Kind::table().iter().map(|row| row.kind).filter(|kind| kind.info().scope != Scope::Global) {
         for deed in deeds(kind) {
             let may = ours(&state, OWNER, &call(kind, "acme", deed));
-            assert_eq!(may, matches!(deed, Deed::List | Deed::Get), "{deed:?} {kind}");
+            assert_eq!(may, matches!(deed, Deed::List | Deed::Get | Deed::Explain), "{deed:?} {kind}");
         }
     }
     let told = |subject: &str| {
@@ -328,4 +333,18 @@ fn a_suspended_tenant_can_only_be_read() {
     };
     assert!(told(OWNER).to_string().contains("suspended"), "{}", told(OWNER));
     assert!(matches!(told(NOBODY), ServiceError::Forbidden), "it is nobody else's business");
+}
+
+#[test]
+fn orphans_are_the_operators() {
+    let state = state();
+    let hosts = Urn::global(Kind::Host, "");
+    let repair = rempart_api::fleet::Repair::Release;
+    let calls = [
+        Call::Orphans { hosts },
+        Call::Repair { host: Urn::global(Kind::Host, "h1"), uid: Uuid::nil(), repair },
+    ];
+    for (caller, call) in CALLERS.iter().flat_map(|caller| calls.iter().map(move |call| (caller, call))) {
+        assert_eq!(ours(&state, caller, call), *caller == OPERATOR, "{caller}: {call:?}");
+    }
 }
