@@ -16,7 +16,7 @@ use std::{
     io,
     sync::{Arc, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt};
@@ -38,6 +38,9 @@ use super::{
 
 /// How many entries a run of `apply` has at most: its proposers wait for its end.
 const RUN_ENTRIES: usize = 256;
+
+/// How long to wait after a snapshot could not be made.
+const BUILD_AGAIN: Duration = Duration::from_secs(5);
 
 /// What openraft drives.
 pub(crate) struct StateMachine {
@@ -251,10 +254,18 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         let Some((position, frozen)) = std::mem::replace(&mut self.frozen, Ok(None))? else {
             return Err(io::Error::other("there is nothing to make a snapshot of"));
         };
-        let snapshots = Arc::clone(&self.snapshots);
         let begun = Instant::now();
-        let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
-        let snapshot = building.await.map_err(io::Error::other)??;
+        let frozen: Arc<dyn Frozen> = frozen.into();
+        let snapshot = loop {
+            let (snapshots, position, frozen) = (Arc::clone(&self.snapshots), position.clone(), frozen.clone());
+            let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
+            match building.await.map_err(io::Error::other)? {
+                Ok(snapshot) => break snapshot,
+                // The disk is full, perhaps. An error would stop this replica, and all it lacks is a shorter log.
+                Err(error) => tracing::error!(%error, "a snapshot could not be made; trying again"),
+            }
+            tokio::time::sleep(BUILD_AGAIN).await;
+        };
         let (index, bytes) = (snapshot.position().index(), snapshot.bytes());
         tracing::info!(index, bytes, ms = begun.elapsed().as_millis(), "made a snapshot");
         to_openraft(snapshot)
