@@ -51,6 +51,18 @@ pub(super) fn version(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     })
 }
 
+/// What a reader asks for: `linearizable`, as if the header were not there, or `stale`.
+const CONSISTENCY: &str = "rempart-consistency";
+
+/// Whether the caller takes an answer that may be old.
+pub(super) fn may_be_stale(headers: &HeaderMap) -> Result<bool, Failure> {
+    match headers.get(CONSISTENCY).map(|value| value.as_bytes()) {
+        None | Some(b"linearizable") => Ok(false),
+        Some(b"stale") => Ok(true),
+        Some(_) => Err(Failure::BadRequest(format!("{CONSISTENCY} is \"linearizable\" or \"stale\""))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,8 +47,6 @@ use route::{Route, Target};
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What a reader asks for: `linearizable`, as if the header were not there, or `stale`.
-const CONSISTENCY: &str = "rempart-consistency";
 /// Up to which entry of the log a stale answer is.
 const APPLIED_INDEX: &str = "rempart-applied-index";
 
@@ -117,8 +115,9 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
     let caller = caller(settings, &asked, &head.headers).await?;
     let Route { target, alias } = Route::parse(&head.method, head.uri.path())?;
     let service = &settings.service;
-    let asked = headers::check_accept(&head.headers).and_then(|()| headers::version(&head.headers));
-    let version = rights_first(service, id, &caller, || target.right(), asked).await?;
+    let asked = headers::check_accept(&head.headers)
+        .and_then(|()| Ok((headers::version(&head.headers)?, headers::may_be_stale(&head.headers)?)));
+    let (version, may_be_stale) = rights_first(service, id, &caller, || target.right(), asked).await?;
     let call = match target {
         Target::List(from) => {
             let page = query::page(head.uri.query().unwrap_or_default(), &head.headers);
@@ -147,9 +146,9 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
     tracing::debug!(trace, "trace");
     let request = Request { id, trace: Some(trace), caller, call, alias };
     let put = head.method == Method::PUT;
-    if may_be_stale(&head.headers)? && !request.call.is_write() {
+    if may_be_stale && !request.call.is_write() {
         let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
-        let (Reply::Resource { view: text, .. } | Reply::List(text)) = reply else {
+        let (Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text)) = reply else {
             return Err(Failure::internal());
         };
         return Ok(([(APPLIED_INDEX, index.to_string())], json(text)).into_response());
@@ -165,15 +164,6 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
         }
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
-}
-
-/// Whether the caller takes an answer that may be old.
-fn may_be_stale(headers: &HeaderMap) -> Result<bool, Failure> {
-    match headers.get(CONSISTENCY).map(|value| value.as_bytes()) {
-        None | Some(b"linearizable") => Ok(false),
-        Some(b"stale") => Ok(true),
-        Some(_) => Err(Failure::BadRequest(format!("{CONSISTENCY} is \"linearizable\" or \"stale\""))),
-    }
 }
 
 fn json(text: Json) -> impl IntoResponse {
@@ -224,6 +214,9 @@ impl Target {
         match self.clone() {
             Target::List(from) => Call::List { from, page: Page::default() },
             Target::Get(urn) => Call::Get { urn },
+            Target::Explain(urn) => Call::Explain { urn },
+            Target::Orphans(hosts) => Call::Orphans { hosts },
+            Target::Repair(host, uid, repair) => Call::Repair { host, uid, repair },
             Target::Put(urn) => put_nothing(urn),
             Target::Delete(urn) => Call::Delete { urn, if_unmodified_since },
             Target::Power(urn, action) => Call::Power { urn, if_unmodified_since, action },

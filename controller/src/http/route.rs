@@ -47,7 +47,7 @@ impl Route {
             let urn =
                 Provider::from_name(of).and_then(|of| Urn::from_segments(of, rest)).ok_or_else(no_route)?;
             allow(method, &Method::GET)?;
-            return Ok(Route { target: Target::Explain(canonical(urn)) });
+            return Ok(Route { target: Target::Explain(canonical(urn)), alias: None });
         }
         if let ["rempart.fleet", "v1", "orphans", ref rest @ ..] = segments[..] {
             return orphans(method, rest);
@@ -98,7 +98,7 @@ fn orphans(method: &Method, rest: &[&str]) -> Result<Route, Failure> {
         }
         _ => return Err(no_route()),
     };
-    Ok(Route { target })
+    Ok(Route { target, alias: None })
 }
 
 fn collection(

@@ -257,7 +257,8 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         let begun = Instant::now();
         let frozen: Arc<dyn Frozen> = frozen.into();
         let snapshot = loop {
-            let (snapshots, position, frozen) = (Arc::clone(&self.snapshots), position.clone(), frozen.clone());
+            let (snapshots, position, frozen) =
+                (Arc::clone(&self.snapshots), position.clone(), frozen.clone());
             let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
             match building.await.map_err(io::Error::other)? {
                 Ok(snapshot) => break snapshot,

@@ -27,7 +27,7 @@ use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
     Answer, Audience, Command, DeleteCommand, Envelope, FillCommand, HostCommand, LeftoverAction,
     LeftoverCommand, Outcome, PowerCommand, Presentation, PutCommand, ReleaseCommand, State, circumstances,
-    orphans, standing, view, view_in,
+    orphans, standing, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};

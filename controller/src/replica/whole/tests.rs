@@ -28,8 +28,12 @@ fn some_state() -> State {
         zones: vec!["a".to_owned()],
         catalogue: Vec::new(),
     };
-    let tenant =
-        Spec::Tenant(TenantSpec { owners: vec!["alice".to_owned()], suspended: false, quota: [].into() });
+    let tenant = Spec::Tenant(TenantSpec {
+        owners: vec!["alice".to_owned()],
+        suspended: false,
+        quota: [].into(),
+        subjects: None,
+    });
     let workspace = |name: &str| {
         put(Urn::tenant(Kind::Workspace, "acme", name), Spec::Workspace(WorkspaceSpec::default()))
     };
