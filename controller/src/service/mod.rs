@@ -15,6 +15,7 @@ mod forward;
 mod list;
 mod rounds;
 mod shown;
+mod told;
 mod trace;
 mod upload;
 
@@ -22,12 +23,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rempart_api::fleet::Repair;
 use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
-    Answer, Audience, Command, DeleteCommand, Envelope, FillCommand, HostCommand, LeftoverAction,
-    LeftoverCommand, Outcome, PowerCommand, Presentation, PutCommand, ReleaseCommand, State, circumstances,
-    orphans, standing, view_in,
+    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
+    PutCommand, State, circumstances, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -351,12 +350,9 @@ impl Service {
                 Ok(Reply::Resource { created: false, view })
             }
             Call::Explain { urn } => {
-                let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
-                let deadline_percent = self.inner.settings.deadline_percent;
-                let audience = Audience { operator, deadline_percent };
-                Ok(Reply::Document(Json::of(&standing(&state, object, urn, audience))?))
+                told::standing(&state, urn, operator, self.inner.settings.deadline_percent)
             }
-            Call::Orphans { .. } => Ok(Reply::Document(Json::of(&orphans(&state))?)),
+            Call::Orphans { .. } => told::orphans(&state),
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
@@ -466,16 +462,7 @@ impl Service {
                 if_unmodified_since: *if_unmodified_since,
                 action: *action,
             }),
-            Call::Repair { host, uid, repair } => {
-                let (host, uid) = (host.name.clone(), *uid);
-                let leftover =
-                    |action| Command::Leftover(LeftoverCommand { host: host.clone(), uid, action });
-                match repair {
-                    Repair::Quarantine => leftover(LeftoverAction::Quarantine),
-                    Repair::Remove => leftover(LeftoverAction::Remove),
-                    Repair::Release => Command::Release(ReleaseCommand { host, uid }),
-                }
-            }
+            Call::Repair { host, uid, repair } => told::repair(&host.name, *uid, *repair),
             Call::Fill { urn, content, .. } => {
                 Command::Fill(FillCommand { urn: urn.clone(), content: content.clone() })
             }

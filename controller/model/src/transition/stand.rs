@@ -56,11 +56,16 @@ pub fn overdue<'a>(state: &State, object: &'a Object) -> Option<&'a Overdue> {
 
 /// Whether that still holds. What failed by its deadline stays so until a request, or until it has succeeded.
 pub(crate) fn is_current(state: &State, object: &Object, overdue: &Overdue) -> bool {
-    let same = overdue.resource_version == object.resource_version
-        && overdue.host_generation == object.host_generation();
-    let Some(now) = stand(state, object).filter(|_| same) else { return false };
+    if overdue.resource_version != object.resource_version {
+        return false;
+    }
+    let Some(now) = stand(state, object) else { return false };
     let failed = object.status.state == Phase::Error && overdue.step.fails();
-    failed || (now.step == overdue.step && now.since == overdue.since)
+    // What a host has to do changes without a request, too: a volume is to be copied as well.
+    let same = overdue.host_generation == object.host_generation()
+        && overdue.step == now.step
+        && overdue.since == now.since;
+    failed || same
 }
 
 /// How long `object` may be in `step`, in seconds.

@@ -349,6 +349,20 @@ fn a_copy_and_a_growth_that_were_late_end_well() {
     assert!(world.history(&image).starts_with("active creating error"), "{}", world.history(&image));
 }
 
+/// What its host has to do changes without a request, and what failed by its deadline has failed all the same.
+#[test]
+fn a_growth_that_failed_has_failed_also_while_the_volume_is_to_be_copied() {
+    let (mut world, boot) = brought_to(Step::GrowingVolume);
+    expire(&mut world, &boot);
+    let before = world.get(&boot).host_generation();
+    world.created(&image(), image_of_boot("amd64"));
+    assert!(world.get(&boot).host_generation() > before);
+    assert!(world.history(&boot).starts_with("error updating"), "{}", world.history(&boot));
+    assert!(told(&world, &boot, TENANT).1.overdue);
+    world.report("h1");
+    assert!(world.history(&boot).starts_with("active updating error"), "{}", world.history(&boot));
+}
+
 #[test]
 fn a_deletion_ends_with_the_hosts_word_however_late() {
     for step in [Step::RemovingGuest, Step::RemovingVolume] {

@@ -97,6 +97,10 @@ pub(crate) enum Operation {
     Judge { which: u8 },
     /// It says so, of all that it has seen; meanwhile they may have moved on.
     Expire,
+    /// An operator says that something on a host is gone; a revoked host's, mostly.
+    Release { which: u8 },
+    /// An operator orders a host to deal with something, whether it has a row or not.
+    OrderLeftover { host: u8, which: u8, remove: bool },
     /// A new leader's first entry.
     Blank,
     /// Time passes, or a new leader's clock is behind.
@@ -202,6 +206,9 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
         8 => any::<u8>().prop_map(|which| Operation::Judge { which }),
         4 => Just(Operation::Expire),
+        4 => any::<u8>().prop_map(|which| Operation::Release { which }),
+        2 => (host(), any::<u8>(), any::<bool>())
+            .prop_map(|(host, which, remove)| Operation::OrderLeftover { host, which, remove }),
         4 => Just(Operation::WindDown),
         2 => (-5_000..5_000i32).prop_map(|milliseconds| Operation::Clock { milliseconds }),
     ]

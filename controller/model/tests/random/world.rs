@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rempart_api::fleet::{HostReport, HypervisorHealth, Virtualization};
+use rempart_api::fleet::{HostReport, HypervisorHealth, Leftover, LeftoverPart, Virtualization};
 use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
     CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, Failure, FillCommand,
-    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, Object, ObjectReport, OffCause,
-    Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReplicaCommand,
-    ReplicaIntent, ReportCommand, Spec, TokenUse, VolumeReport, WindDownCommand, placement, stand,
+    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
+    Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand,
+    RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, Spec, Then, TokenUse,
+    VolumeReport, WindDownCommand, placement, stand,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -223,6 +224,15 @@ impl World {
                 let objects = std::mem::take(&mut self.judged);
                 self.propose(Command::Expire(ExpireCommand { objects })).unwrap();
             }
+            Operation::Release { which } => self.release(which),
+            Operation::OrderLeftover { host, which, remove } => {
+                let object = self.any_object(which).map(|object| object.uid).filter(|_| which % 4 == 0);
+                let uid = object.unwrap_or_else(|| stray(which));
+                let action = if remove { LeftoverAction::Remove } else { LeftoverAction::Quarantine };
+                let host = name_of_host(host);
+                let outcome = self.propose(Command::Leftover(LeftoverCommand { host, uid, action }));
+                assert!(object.is_none() || outcome.is_err(), "something with a row is touched");
+            }
             Operation::Blank => self.log.skip(),
             Operation::Clock { milliseconds } => self.log.pass(i64::from(milliseconds)),
         }
@@ -316,6 +326,7 @@ impl World {
             disk_mib: u64::from(size) << 9,
             virtualization: Virtualization { uefi: true, ..Virtualization::default() },
             hypervisor: HypervisorHealth { available: healthy, ..HypervisorHealth::default() },
+            leftovers: leftovers(size),
             ..HostReport::default()
         };
         let uid = self.mint();
@@ -330,11 +341,32 @@ impl World {
         let _ = self.propose(Command::HostSeen(Box::new(seen)));
     }
 
+    fn release(&mut self, which: u8) {
+        let state = &self.log.state;
+        let bound = state.objects().filter_map(|object| Some((object, object.placement()?)));
+        let revoked =
+            |host: &str| state.host_identity(host).is_some_and(|identity| identity.revoked_at.is_some());
+        let mut bound: Vec<_> = bound.collect();
+        // Those first for whom it may be right.
+        bound.sort_by_key(|(object, placement)| !(object.is_deleting() && revoked(&placement.host)));
+        let Some((object, placement)) = bound.get(usize::from(which % 3) % bound.len().max(1)) else {
+            return;
+        };
+        let (deleting, host, uid) = (object.is_deleting(), placement.host.clone(), object.uid);
+        let may = deleting && revoked(&host);
+        let outcome = self.propose(Command::Release(ReleaseCommand { host, uid }));
+        assert!(may || outcome.is_err(), "released against the rules");
+    }
+
     fn judge(&mut self, which: u8) {
         let state = &self.log.state;
-        let stood: Vec<_> =
-            state.under_way().filter_map(|object| Some((object, stand(state, object)?))).collect();
-        let Some((object, stand)) = stood.get(usize::from(which) % stood.len().max(1)) else { return };
+        let stood = state.under_way().filter_map(|object| Some((object, stand(state, object)?)));
+        let mut stood: Vec<_> = stood.collect();
+        if which.is_multiple_of(2) {
+            // Those first of whom more follows than words.
+            stood.sort_by_key(|(_, stand)| stand.step.info().then != Then::Fails);
+        }
+        let Some((object, stand)) = stood.get(usize::from(which / 2) % stood.len().max(1)) else { return };
         self.judged.push(Expired {
             uid: object.uid,
             resource_version: object.resource_version,
@@ -392,4 +424,21 @@ impl World {
         };
         self.say(ReportCommand { host: name_of_host(host), objects: vec![report] });
     }
+}
+
+/// Something that nobody knows.
+fn stray(which: u8) -> Uuid {
+    Uuid::from_u128(u128::from(which % 3) + (9 << 100))
+}
+
+/// What a host of this size has lying about: some have nothing.
+fn leftovers(size: u32) -> Vec<Leftover> {
+    let left = |number: u32| Leftover {
+        uid: stray(number as u8),
+        parts: vec![if number.is_multiple_of(2) { LeftoverPart::Volume } else { LeftoverPart::Quarantined }],
+        bytes: 1,
+        running: false,
+        trouble: String::new(),
+    };
+    (0..size % 5).map(left).collect()
 }
