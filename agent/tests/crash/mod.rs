@@ -257,6 +257,7 @@ impl Stage {
             volumes: volumes.collect(),
             instances: vec![instance],
             invalid: vec![],
+            orders: None,
         };
         Ledger::open(&host(&self.directory).data.ledger_dir()).unwrap().accept(desired).unwrap();
     }
