@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 /// How fast it went.
 pub(crate) struct Speed {
+    pub(crate) count: usize,
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -46,7 +47,7 @@ where
     let seconds = begin.elapsed().as_secs_f64();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    Speed { per_second: times.len() as f64 / seconds, p50_ms: at(50), p99_ms: at(99) }
+    Speed { count: times.len(), per_second: times.len() as f64 / seconds, p50_ms: at(50), p99_ms: at(99) }
 }
 
 /// Reads one answer to its end, which its length tells.

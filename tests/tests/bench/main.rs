@@ -1,5 +1,6 @@
 //! Figures, for `make bench`. Nothing is asserted about time: the machine is shared.
 
+mod cpu;
 mod load;
 mod rest;
 
@@ -10,35 +11,10 @@ use rempart_api::{Kind, Urn};
 use rempart_tests::{Cluster, Lab, console, sha256_of, until_some};
 use serde_json::json;
 
+use cpu::{cpu_ms, family};
+
 /// One bench at a time.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// A process and all below it.
-fn family(root: u32) -> Vec<u32> {
-    let mut family = vec![root];
-    let mut position = 0;
-    while position < family.len() {
-        // Children belong to the thread that started them.
-        let tasks = fs::read_dir(format!("/proc/{}/task", family[position])).into_iter().flatten().flatten();
-        for task in tasks {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        position += 1;
-    }
-    family
-}
-
-/// CPU time of processes in milliseconds (proc(5): utime and stime, in ticks of 10 ms).
-fn cpu_ms(pids: &[u32]) -> u64 {
-    let ticks = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest = stat.rsplit(')').next().unwrap_or_default().to_owned();
-        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0)
-    };
-    pids.iter().map(ticks).sum::<u64>() * 10
-}
 
 /// Proportional share of memory in KiB: shared pages count once among those who share them.
 fn pss_kib(pids: &[u32]) -> u64 {

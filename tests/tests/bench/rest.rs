@@ -9,16 +9,21 @@ use rempart_api::{Kind, Urn};
 use rempart_tests::Cluster;
 use serde_json::json;
 
+use super::cpu::Clock;
 use super::load::{self, Speed};
 
-/// `BENCH_CONNECTIONS=8,32` measures with these instead.
-fn connections() -> Vec<usize> {
-    let given = std::env::var("BENCH_CONNECTIONS").unwrap_or_else(|_| "1,8,32,256".to_owned());
-    given.split(',').map(|count| count.trim().parse().expect("BENCH_CONNECTIONS: numbers")).collect()
+/// What is measured: `BENCH_CONNECTIONS=8,32`, `BENCH_REPLICAS=1`, `BENCH_SECONDS=30` (each figure), and
+/// `BENCH_WHAT=GET,PUT` (the beginnings of names) ask for less, or for longer under a profiler.
+fn numbers(name: &str, default: &str) -> Vec<usize> {
+    let given = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let number = |text: &str| text.trim().parse().unwrap_or_else(|_| panic!("{name}: numbers"));
+    given.split(',').map(number).collect()
 }
 
-/// One figure lasts so long.
-const LASTS: Duration = Duration::from_secs(3);
+fn wanted(what: &str) -> bool {
+    let given = std::env::var("BENCH_WHAT").unwrap_or_default();
+    given.is_empty() || given.split(',').any(|beginning| what.starts_with(beginning))
+}
 
 fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     format!(
@@ -29,10 +34,29 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn show(what: &str, connections: usize, speed: &Speed) {
+/// Others that took more than this of the machine, in percent, make a figure void.
+const VOID_PERCENT: f64 = 5.0;
+
+async fn measure<F>(what: &str, cluster: &Cluster, address: &str, connections: usize, request: F)
+where
+    F: Fn(usize, usize) -> Vec<u8> + Clone + Send + 'static,
+{
+    if !wanted(what) {
+        return;
+    }
+    let lasts = Duration::from_secs(numbers("BENCH_SECONDS", "3")[0] as u64);
+    let roots: Vec<u32> = cluster.controllers.iter().map(|controller| controller.daemon.pid()).collect();
+    let clock = Clock::start(&roots);
+    let Speed { count, per_second, p50_ms, p99_ms } = load::run(address, connections, lasts, request).await;
+    let taken = clock.stop();
+    let each_us = |ms: u64| ms as f64 * 1000.0 / count as f64;
     println!(
-        "  {what:<28} {connections:>4} connections {:>9.0}/s  p50 {:>7.3} ms  p99 {:>8.3} ms",
-        speed.per_second, speed.p50_ms, speed.p99_ms
+        "  {what:<14} {connections:>4} connections {per_second:>8.0}/s  p50 {p50_ms:>7.3} ms  p99 {p99_ms:>8.3} ms  \
+         CPU each {:>6.1} us and Postgres {:>6.1} us  others {:>3.0} %{}",
+        each_us(taken.controllers_ms),
+        each_us(taken.postgres_ms),
+        taken.others_percent,
+        if taken.others_percent > VOID_PERCENT { " (void)" } else { "" },
     );
 }
 
@@ -56,23 +80,19 @@ async fn figures(cluster: &Cluster, replicas: usize, round: &str) {
     let address = cluster.layout.url(replicas).trim_start_matches("http://").to_owned();
     let token = cluster.layout.token("alice").expect("a token").trim().to_owned();
     let base = "/providers/seca.workspace/v1/tenants/acme/workspaces";
-    for connections in connections() {
+    for connections in numbers("BENCH_CONNECTIONS", "1,8,32,256") {
         let fixed = request("GET", "/healthz", &token, "");
-        let speed = load::run(&address, connections, LASTS, move |_, _| fixed.clone()).await;
-        show("static answer", connections, &speed);
+        measure("static answer", cluster, &address, connections, move |_, _| fixed.clone()).await;
         let item = request("GET", &format!("{base}/w"), &token, "");
-        let speed = load::run(&address, connections, LASTS, move |_, _| item.clone()).await;
-        show("GET", connections, &speed);
+        measure("GET", cluster, &address, connections, move |_, _| item.clone()).await;
         let page = request("GET", &format!("{base}?limit=100"), &token, "");
-        let speed = load::run(&address, connections, LASTS, move |_, _| page.clone()).await;
-        show("list(100)", connections, &speed);
+        measure("list(100)", cluster, &address, connections, move |_, _| page.clone()).await;
         let (token, round) = (token.clone(), round.to_owned());
-        let speed = load::run(&address, connections, LASTS, move |connection, turn| {
+        measure("PUT workspace", cluster, &address, connections, move |connection, turn| {
             let path = format!("{base}/p{round}-{connections}-{connection}-{turn}");
             request("PUT", &path, &token, "{}")
         })
         .await;
-        show("PUT workspace", connections, &speed);
     }
 }
 
@@ -110,11 +130,10 @@ async fn fill(cluster: &Cluster, count: usize) {
 #[ignore = "figures, not a test: make bench"]
 async fn rest() {
     let _alone = super::ALONE.lock().await;
-    let objects =
-        std::env::var("BENCH_OBJECTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000);
+    let objects = numbers("BENCH_OBJECTS", "1000000")[0];
     let dir = tempfile::Builder::new().prefix("rb").tempdir_in("/tmp").expect("a temporary directory");
     println!("fsync of 512 bytes: p50 {:.3} ms\n", fsync_ms(dir.path()));
-    for replicas in [1, 3] {
+    for replicas in numbers("BENCH_REPLICAS", "1,3") {
         println!("{replicas} replica(s), few objects");
         let settings = [("REMPART_LOG", "warn")];
         let cluster = Cluster::start_with(&dir.path().join(replicas.to_string()), replicas, &settings).await;

@@ -1,0 +1,97 @@
+//! Who takes the processors: on a machine that is shared, time per request tells more than requests per time.
+
+use std::fs;
+use std::time::Instant;
+
+/// A process and all below it.
+pub(crate) fn family(root: u32) -> Vec<u32> {
+    let mut family = vec![root];
+    let mut position = 0;
+    while position < family.len() {
+        // Children belong to the thread that started them.
+        let tasks = fs::read_dir(format!("/proc/{}/task", family[position])).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        position += 1;
+    }
+    family
+}
+
+/// CPU time of processes in milliseconds (proc(5): utime and stime, in ticks of 10 ms).
+pub(crate) fn cpu_ms(pids: &[u32]) -> u64 {
+    let ticks = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit(')').next().unwrap_or_default().to_owned();
+        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        fields.get(11).unwrap_or(&0) + fields.get(12).unwrap_or(&0)
+    };
+    pids.iter().map(ticks).sum::<u64>() * 10
+}
+
+/// CPU time of all processes in milliseconds, the kernel's own and what the machine's host took among them.
+fn busy_ms() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let all = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks: Vec<u64> = all.map(|field| field.parse().unwrap_or(0)).collect();
+    // user nice system idle iowait irq softirq steal; guests are in user already.
+    let idle = ticks.iter().skip(3).take(2).sum::<u64>();
+    (ticks.iter().take(8).sum::<u64>() - idle) * 10
+}
+
+/// CPU time so far.
+pub(crate) struct Clock {
+    controllers: Vec<u32>,
+    postgres: Vec<u32>,
+    since: Instant,
+    controllers_ms: u64,
+    postgres_ms: u64,
+    own_ms: u64,
+    busy_ms: u64,
+}
+
+/// CPU time of a while.
+pub(crate) struct Taken {
+    /// Of the controllers, in milliseconds.
+    pub(crate) controllers_ms: u64,
+    /// Of their Postgres, in milliseconds.
+    pub(crate) postgres_ms: u64,
+    /// What neither they nor this process took, in percent of what the machine has.
+    pub(crate) others_percent: f64,
+}
+
+impl Clock {
+    /// Of controllers, by pid, and what is below them.
+    pub(crate) fn start(controllers: &[u32]) -> Clock {
+        let postgres = controllers.iter().flat_map(|root| family(*root).split_off(1)).collect();
+        let mut clock = Clock {
+            controllers: controllers.to_vec(),
+            postgres,
+            since: Instant::now(),
+            controllers_ms: 0,
+            postgres_ms: 0,
+            own_ms: 0,
+            busy_ms: 0,
+        };
+        let ms = clock.read();
+        (clock.controllers_ms, clock.postgres_ms, clock.own_ms, clock.busy_ms) = ms;
+        clock
+    }
+
+    fn read(&self) -> (u64, u64, u64, u64) {
+        let own = cpu_ms(&[std::process::id()]);
+        (cpu_ms(&self.controllers), cpu_ms(&self.postgres), own, busy_ms())
+    }
+
+    /// What was taken since the start.
+    pub(crate) fn stop(self) -> Taken {
+        let (controllers, postgres, own, busy) = self.read();
+        let (controllers_ms, postgres_ms) = (controllers - self.controllers_ms, postgres - self.postgres_ms);
+        let known_ms = controllers_ms + postgres_ms + own - self.own_ms;
+        let others_ms = (busy - self.busy_ms).saturating_sub(known_ms);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let whole_ms = self.since.elapsed().as_secs_f64() * 1000.0 * processors as f64;
+        Taken { controllers_ms, postgres_ms, others_percent: others_ms as f64 * 100.0 / whole_ms }
+    }
+}
