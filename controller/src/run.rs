@@ -73,8 +73,12 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     };
     let internal_listener = listen(settings.internal_listen, "peers and agents", "--internal-listen").await?;
 
-    let metrics_listener = match settings.metrics_listen.0 {
-        Some(address) => Some(listen(address, "metrics", "--metrics-listen").await?),
+    let metrics = match settings.metrics_listen.0 {
+        // Kept from here on: who counts before is not heard later either.
+        Some(address) => Some((
+            listen(address, "metrics", "--metrics-listen").await?,
+            rempart_daemon::metrics::keep("rempart-controller", env!("CARGO_PKG_VERSION"))?,
+        )),
         None => None,
     };
 
@@ -206,7 +210,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
             serve_rest(listener, "operators", Interface::Operators),
         ),
     };
-    if let Some(listener) = metrics_listener {
+    if let Some((listener, handle)) = metrics {
         let telemetry = Telemetry {
             node: node.clone(),
             replica: replica.clone(),
@@ -214,7 +218,6 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
             fleet: fleet.clone(),
             counted: std::sync::Mutex::default(),
         };
-        let handle = rempart_daemon::metrics::keep("rempart-controller", env!("CARGO_PKG_VERSION"))?;
         let look = move || telemetry.look();
         tokio::spawn(rempart_daemon::metrics::serve(listener, handle, look, stopping.clone()));
     }

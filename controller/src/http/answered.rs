@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use axum::http::Request as HttpRequest;
+use axum::http::{HeaderName, HeaderValue, Request as HttpRequest};
 use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::audit::Refused;
 use super::measure::Measure;
 use super::problem::{Failure, StatusTable};
+use super::route::Form;
 use super::{Interface, Settings};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request that is being answered. Cheap to clone.
 #[derive(Clone)]
@@ -19,22 +22,24 @@ pub(super) struct Asked {
     pub(super) id: Uuid,
     /// Where.
     pub(super) interface: Interface,
-    subject: Arc<OnceLock<String>>,
+    subject: Arc<OnceLock<Arc<str>>>,
 }
 
 impl Asked {
     /// It is known now who asks.
-    pub(super) fn by(&self, subject: &str) {
-        tracing::Span::current().record("subject", subject);
+    pub(super) fn by(&self, subject: &Arc<str>) {
+        tracing::Span::current().record("subject", &**subject);
         // A request has one caller: whoever was named first stays.
-        let _ = self.subject.set(subject.to_owned());
+        let _ = self.subject.set(subject.clone());
     }
 }
 
-/// Answers within a span, with a request id, and every failure as a problem.
+/// Answers within a span, with a request id, and every failure as a problem. `form` is what its path names, if it is of
+/// the table.
 pub(super) async fn answered<F>(
     settings: &Settings,
     statuses: StatusTable,
+    form: Option<Form>,
     request: HttpRequest<Body>,
     answer: impl FnOnce(Asked, HttpRequest<Body>) -> F,
 ) -> Response
@@ -45,7 +50,7 @@ where
     let interface = request.extensions().get().copied().unwrap_or(Interface::Tenants);
     let asked = Asked { id: Uuid::now_v7(), interface, subject: Arc::default() };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let measure = Measure::begin(&method, &path);
+    let measure = Measure::begin(&method, form);
     let span = tracing::info_span!(
         "request", request_id = %asked.id, %method, path = %path, subject = tracing::field::Empty
     );
@@ -56,7 +61,7 @@ where
             let class = failure.refusal();
             let response = failure.into_response(&path, statuses);
             if let Some(class) = class {
-                let subject = asked.subject.get().map_or("", String::as_str);
+                let subject = asked.subject.get().map_or("", |subject| subject);
                 let status = response.status().as_u16();
                 let request_id = asked.id;
                 let refused =
@@ -67,8 +72,9 @@ where
         }),
     };
     span.in_scope(|| measure.end(response.status()));
-    if let Ok(value) = asked.id.to_string().parse() {
-        response.headers_mut().insert("x-request-id", value);
+    let mut id = Uuid::encode_buffer();
+    if let Ok(value) = HeaderValue::from_str(asked.id.hyphenated().encode_lower(&mut id)) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
     }
     response
 }

@@ -67,7 +67,7 @@ fn number(id: Id) -> Result<u64, Failure> {
 
 async fn list(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         match ask(settings, &asked, request.headers(), Ok(ClusterCall::List)).await? {
             ClusterReply::Replicas(list) => Ok(axum::Json(list).into_response()),
             ClusterReply::Accepted => Err(Failure::internal()),
@@ -78,7 +78,7 @@ async fn list(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body
 
 async fn show(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let reply = ask(settings, &asked, request.headers(), Ok(ClusterCall::List)).await?;
         let (id, ClusterReply::Replicas(list)) = (number(id)?, reply) else {
             return Err(Failure::internal());
@@ -94,7 +94,7 @@ async fn show(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequ
 
 async fn join(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let (head, body) = request.into_parts();
         let call = async {
             let replica_id = number(id)?;
@@ -117,7 +117,7 @@ async fn join(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequ
 
 async fn leave(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let call = number(id).map(|replica_id| ClusterCall::Leave { replica_id });
         ask(settings, &asked, request.headers(), call).await?;
         Ok(StatusCode::ACCEPTED.into_response())
@@ -127,7 +127,7 @@ async fn leave(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpReq
 
 async fn hand_over(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let call = number(id).map(|replica_id| ClusterCall::Lead { replica_id });
         ask(settings, &asked, request.headers(), call).await?;
         Ok(StatusCode::ACCEPTED.into_response())

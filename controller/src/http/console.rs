@@ -83,7 +83,7 @@ async fn ask(
 ) -> Response {
     let settings = &*settings;
     // Rempart's own provider: statuses are what they say.
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let (urn, kind) = target(names)?;
         let caller = caller(settings, &asked, request.headers()).await?;
         let subject = caller.subject.clone();
@@ -101,7 +101,7 @@ async fn open(
     request: HttpRequest<Body>,
 ) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let (urn, kind) = target(names)?;
         let (mut head, _) = request.into_parts();
         let token = shown(&head.headers, head.uri.query().unwrap_or_default()).ok_or_else(|| {
@@ -133,7 +133,7 @@ async fn read_log(
     request: HttpRequest<Body>,
 ) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, request, |asked, request| async move {
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
         let names = names.map(|Path((tenant, workspace, instance))| {
             Path((tenant, workspace, instance, ConsoleKind::Serial.to_string()))
         });

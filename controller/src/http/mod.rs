@@ -42,7 +42,7 @@ use crate::service::{
 };
 use answered::{Asked, answered};
 use problem::Failure;
-use route::{Route, Target};
+use route::{Route, Target, no_route};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -106,14 +106,25 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 async fn resource(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
-    answered(&settings, settings.statuses, request, |asked, request| answer(&settings, asked, request)).await
+    let route = Route::parse(request.uri().path());
+    let form = route.as_ref().map(|route| route.place.form());
+    answered(&settings, settings.statuses, form, request, |asked, request| {
+        answer(&settings, asked, route, request)
+    })
+    .await
 }
 
-async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -> Result<Response, Failure> {
+async fn answer(
+    settings: &Settings,
+    asked: Asked,
+    route: Option<Route>,
+    request: HttpRequest<Body>,
+) -> Result<Response, Failure> {
     let id = asked.id;
     let (head, body) = request.into_parts();
     let caller = caller(settings, &asked, &head.headers).await?;
-    let Route { target, alias } = Route::parse(&head.method, head.uri.path())?;
+    let Route { place, alias } = route.ok_or_else(no_route)?;
+    let target = place.target(&head.method)?;
     let service = &settings.service;
     let asked = headers::check_accept(&head.headers)
         .and_then(|()| Ok((headers::version(&head.headers)?, headers::may_be_stale(&head.headers)?)));
@@ -142,9 +153,10 @@ async fn answer(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -
         Target::Fill(urn) => return upload::answer(settings, id, caller, urn, &head, body).await,
     };
     let offered = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let trace = traceparent(offered, id);
-    tracing::debug!(trace, "trace");
-    let request = Request { id, trace: Some(trace), caller, call, alias };
+    tracing::debug!(trace = traceparent(offered, id), "trace");
+    // What is only read leaves no trace.
+    let trace = call.is_write().then(|| traceparent(offered, id));
+    let request = Request { id, trace, caller, call, alias };
     let put = head.method == Method::PUT;
     if may_be_stale && !request.call.is_write() {
         let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;

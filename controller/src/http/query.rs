@@ -3,6 +3,8 @@
 //! Parameters that are not known are passed over, as newer clients may send them; one that is given twice is refused, as it
 //! is anybody's guess which one counts.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, header};
 
 use super::problem::Failure;
@@ -33,7 +35,7 @@ pub(super) fn page(query: &str, headers: &HeaderMap) -> Result<Page, Failure> {
                 page.limit =
                     limit.ok_or_else(|| refuse(format!("must be an integer from 1 to {MAX_LIMIT}")))?;
             }
-            "skipToken" if !value.is_empty() => page.skip_token = Some(value),
+            "skipToken" if !value.is_empty() => page.skip_token = Some(value.into_owned()),
             "labels" if !value.is_empty() => {
                 page.selector = Some(Selector::parse(&value).map_err(|error| refuse(error.to_string()))?);
             }
@@ -67,7 +69,10 @@ fn deleted(headers: &HeaderMap) -> Result<Deleted, Failure> {
 }
 
 /// Percent-decoding; in a query, `+` is a space. None for what is not UTF-8, or not percent-encoding.
-pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
+pub(super) fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+        return Some(Cow::Borrowed(text));
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -81,7 +86,7 @@ pub(super) fn decode(text: &str, is_query: bool) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

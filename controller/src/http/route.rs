@@ -1,26 +1,102 @@
 //! Paths and methods, from the table of kinds.
+//!
+//! A path is parsed once: it names a [`Place`], by which the request is counted, and which says with the method what is
+//! asked for.
+
+use std::borrow::Cow;
 
 use axum::http::Method;
 use rempart_api::fleet::Repair;
-use rempart_api::{Kind, Provider, Urn, Verbs};
+use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
 use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
+
 use uuid::Uuid;
 
 use super::problem::Failure;
 use super::query;
 
-/// What a request is about.
+/// A path.
 pub(super) struct Route {
-    pub(super) target: Target,
+    pub(super) place: Place,
     /// Name of the shared tenant, if it is the one that it is not stored by.
     pub(super) alias: Option<String>,
 }
 
+/// What a path names.
+pub(super) enum Place {
+    Item(Urn),
+    /// Kind and scope; its name is empty.
+    Collection(Urn),
+    /// What stands beneath a resource by a word of its own: its actions in the table, and a volume's content.
+    Beneath(Urn, Word),
+    /// Where a resource stands.
+    Explain(Urn),
+    /// What exists without a row.
+    Orphans,
+    /// A repair of one of those: the host, and the incarnation.
+    Repair(Urn, Uuid, Repair),
+}
+
+/// A [`Place`] with its names left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    Item(Kind),
+    Collection(Kind),
+    Beneath(Kind, Word),
+    Explain,
+    Orphans,
+    Repair,
+}
+
+/// A word beneath a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    Start,
+    Stop,
+    Restart,
+    Cordon,
+    Uncordon,
+    Revoke,
+    Content,
+}
+
+impl Word {
+    const ALL: [Word; 7] =
+        [Word::Start, Word::Stop, Word::Restart, Word::Cordon, Word::Uncordon, Word::Revoke, Word::Content];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Word::Start => "start",
+            Word::Stop => "stop",
+            Word::Restart => "restart",
+            Word::Cordon => "cordon",
+            Word::Uncordon => "uncordon",
+            Word::Revoke => "revoke",
+            Word::Content => "content",
+        }
+    }
+
+    fn of(kind: Kind, text: &str) -> Option<Word> {
+        Word::ALL.into_iter().find(|word| word.as_str() == text && word.kind() == kind)
+    }
+
+    /// The kind it stands beneath.
+    fn kind(self) -> Kind {
+        match self {
+            Word::Start | Word::Stop | Word::Restart => Kind::Instance,
+            Word::Cordon | Word::Uncordon | Word::Revoke => Kind::Host,
+            Word::Content => Kind::BlockStorage,
+        }
+    }
+}
+
+/// What a request is about.
 #[derive(Clone)]
 pub(super) enum Target {
     List(Urn),
     Get(Urn),
     Explain(Urn),
+    /// Of all hosts: a host without a name.
     Orphans(Urn),
     Repair(Urn, Uuid, Repair),
     Put(Urn),
@@ -33,102 +109,160 @@ pub(super) enum Target {
 const NO_ROUTE: &str =
     "no such path; see the region document for the providers, and SECA for their collections";
 
+/// The failure of a path that names no place.
+pub(super) fn no_route() -> Failure {
+    Failure::NoRoute(NO_ROUTE.to_owned())
+}
+
 impl Route {
-    pub(super) fn parse(method: &Method, path: &str) -> Result<Route, Failure> {
-        let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
-        let rest = path.strip_prefix("/providers/").ok_or_else(no_route)?;
-        let mut segments = Vec::new();
-        for segment in rest.trim_end_matches('/').split('/') {
-            segments.push(decode(segment)?);
-        }
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if let ["rempart.explain", "v1", of, ref rest @ ..] = segments[..] {
-            // The path of any resource, behind the provider that has it.
-            let urn =
-                Provider::from_name(of).and_then(|of| Urn::from_segments(of, rest)).ok_or_else(no_route)?;
-            allow(method, &Method::GET)?;
-            return Ok(Route { target: Target::Explain(canonical(urn)), alias: None });
-        }
-        if let ["rempart.fleet", "v1", "orphans", ref rest @ ..] = segments[..] {
-            return orphans(method, rest);
-        }
+    pub(super) fn parse(path: &str) -> Option<Route> {
+        let rest = path.strip_prefix("/providers/")?.trim_end_matches('/');
+        let segments: Vec<Cow<'_, str>> = rest.split('/').map(decode).collect::<Option<_>>()?;
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         let (provider, rest) = match segments[..] {
-            [provider, "v1", ref rest @ ..] => (Provider::from_name(provider).ok_or_else(no_route)?, rest),
-            _ => return Err(no_route()),
+            // The path of any resource, behind the provider that has it.
+            ["rempart.explain", "v1", of, ref rest @ ..] => {
+                let urn = Urn::from_segments(Provider::from_name(of)?, rest)?;
+                return Some(Route { place: Place::Explain(canonical(urn)), alias: None });
+            }
+            ["rempart.fleet", "v1", "orphans", ref rest @ ..] => {
+                return Some(Route { place: orphans(rest)?, alias: None });
+            }
+            [provider, "v1", ref rest @ ..] => (Provider::from_name(provider)?, rest),
+            _ => return None,
         };
         let alias = match rest {
             ["tenants", tenant, _, ..] if canonical_tenant(tenant) != *tenant => Some((*tenant).to_owned()),
             _ => None,
         };
-        if let ([of @ .., word], 1) = (rest, rest.len() % 2) {
-            let beneath = Urn::from_segments(provider, of).and_then(|urn| beneath(canonical(urn), word));
-            let Some((takes, target)) = beneath else { return collection(method, provider, rest, alias) };
-            allow(method, &takes)?;
-            return Ok(Route { target, alias });
-        }
-        let urn = canonical(Urn::from_segments(provider, rest).ok_or_else(no_route)?);
-        let info = urn.kind.info();
-        // Shared SKUs are written by operators under the shared tenant; for everyone else they are read-only.
-        let writable = info.verbs == Verbs::All || (info.catalogue && urn.tenant == SHARED_TENANT);
-        let target = match (method, writable) {
-            (&Method::GET, _) => Target::Get(urn),
-            (&Method::PUT, true) => Target::Put(urn),
-            (&Method::DELETE, true) => Target::Delete(urn),
-            (_, true) => return Err(Failure::Method("GET, PUT, DELETE")),
-            (_, false) => return Err(Failure::Method("GET")),
-        };
-        Ok(Route { target, alias })
+        Some(Route { place: Place::of(provider, rest)?, alias })
     }
 }
 
 /// What exists without a row: all of it, or a repair of one, named `HOST:UID`.
-fn orphans(method: &Method, rest: &[&str]) -> Result<Route, Failure> {
-    let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
-    let target = match rest {
-        [] => {
-            allow(method, &Method::GET)?;
-            Target::Orphans(Urn::global(Kind::Host, ""))
-        }
+fn orphans(rest: &[&str]) -> Option<Place> {
+    match rest {
+        [] => Some(Place::Orphans),
         [id, repair] => {
-            let repair = Repair::from_name(repair).ok_or_else(no_route)?;
-            let (host, uid) = id.split_once(':').ok_or_else(no_route)?;
-            let uid = Uuid::try_parse(uid).map_err(|_| no_route())?;
-            allow(method, &Method::POST)?;
-            Target::Repair(Urn::global(Kind::Host, host), uid, repair)
+            let (host, uid) = id.split_once(':')?;
+            let uid = Uuid::try_parse(uid).ok()?;
+            Some(Place::Repair(Urn::global(Kind::Host, host), uid, Repair::from_name(repair)?))
         }
-        _ => return Err(no_route()),
-    };
-    Ok(Route { target, alias: None })
+        _ => None,
+    }
 }
 
-fn collection(
-    method: &Method,
-    provider: Provider,
-    segments: &[&str],
-    alias: Option<String>,
-) -> Result<Route, Failure> {
-    let no_route = || Failure::NoRoute(NO_ROUTE.to_owned());
-    // A collection is an item's path without the name: any name will do to parse it.
-    let with_name: Vec<&str> = segments.iter().copied().chain(["x"]).collect();
-    let mut from = canonical(Urn::from_segments(provider, &with_name).ok_or_else(no_route)?);
-    from.name.clear();
-    allow(method, &Method::GET)?;
-    Ok(Route { target: Target::List(from), alias })
+impl Place {
+    /// By the segments behind the provider's version.
+    fn of(provider: Provider, rest: &[&str]) -> Option<Place> {
+        let item = |segments: &[&str]| Urn::from_segments(provider, segments).map(canonical);
+        if rest.len().is_multiple_of(2) {
+            return item(rest).map(Place::Item);
+        }
+        if let [of @ .., word] = rest
+            && let Some(urn) = item(of)
+            && let Some(word) = Word::of(urn.kind, word)
+        {
+            return Some(Place::Beneath(urn, word));
+        }
+        // A collection is an item's path without the name: any name will do to parse it.
+        let with_name: Vec<&str> = rest.iter().copied().chain(["x"]).collect();
+        let mut from = item(&with_name)?;
+        from.name.clear();
+        Some(Place::Collection(from))
+    }
+
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Place::Item(urn) => Form::Item(urn.kind),
+            Place::Collection(urn) => Form::Collection(urn.kind),
+            Place::Beneath(urn, word) => Form::Beneath(urn.kind, *word),
+            Place::Explain(_) => Form::Explain,
+            Place::Orphans => Form::Orphans,
+            Place::Repair(..) => Form::Repair,
+        }
+    }
+
+    pub(super) fn target(self, method: &Method) -> Result<Target, Failure> {
+        let (urn, word) = match self {
+            Place::Item(urn) => return item(method, urn),
+            Place::Collection(from) => {
+                allow(method, &Method::GET)?;
+                return Ok(Target::List(from));
+            }
+            Place::Beneath(urn, word) => (urn, word),
+            Place::Explain(urn) => {
+                allow(method, &Method::GET)?;
+                return Ok(Target::Explain(urn));
+            }
+            Place::Orphans => {
+                allow(method, &Method::GET)?;
+                return Ok(Target::Orphans(Urn::global(Kind::Host, "")));
+            }
+            Place::Repair(host, uid, repair) => {
+                allow(method, &Method::POST)?;
+                return Ok(Target::Repair(host, uid, repair));
+            }
+        };
+        allow(method, if word == Word::Content { &Method::PUT } else { &Method::POST })?;
+        Ok(match word {
+            Word::Start => Target::Power(urn, PowerAction::Start),
+            Word::Stop => Target::Power(urn, PowerAction::Stop),
+            Word::Restart => Target::Power(urn, PowerAction::Restart),
+            Word::Cordon => Target::Host(urn, HostAction::Cordon),
+            Word::Uncordon => Target::Host(urn, HostAction::Uncordon),
+            Word::Revoke => Target::Host(urn, HostAction::Revoke),
+            Word::Content => Target::Fill(urn),
+        })
+    }
 }
 
-/// What stands beneath a resource by a word of its own: its actions in the table, and a volume's content.
-fn beneath(urn: Urn, word: &str) -> Option<(Method, Target)> {
-    let target = match (urn.kind, word) {
-        (Kind::Instance, "start") => Target::Power(urn, PowerAction::Start),
-        (Kind::Instance, "stop") => Target::Power(urn, PowerAction::Stop),
-        (Kind::Instance, "restart") => Target::Power(urn, PowerAction::Restart),
-        (Kind::Host, "cordon") => Target::Host(urn, HostAction::Cordon),
-        (Kind::Host, "uncordon") => Target::Host(urn, HostAction::Uncordon),
-        (Kind::Host, "revoke") => Target::Host(urn, HostAction::Revoke),
-        (Kind::BlockStorage, "content") => return Some((Method::PUT, Target::Fill(urn))),
-        _ => return None,
-    };
-    Some((Method::POST, target))
+impl Form {
+    /// All that the table of kinds makes.
+    pub(super) fn all() -> impl Iterator<Item = Form> {
+        let kinds = Kind::table().iter().flat_map(|row| [Form::Item(row.kind), Form::Collection(row.kind)]);
+        let words = Word::ALL.into_iter().map(|word| Form::Beneath(word.kind(), word));
+        kinds.chain(words).chain([Form::Explain, Form::Orphans, Form::Repair])
+    }
+
+    /// As metrics show it: `workspaces/-/instances/-`.
+    pub(super) fn template(self) -> String {
+        let kind = match self {
+            Form::Item(kind) | Form::Collection(kind) | Form::Beneath(kind, _) => kind,
+            Form::Explain => return "explain/-".to_owned(),
+            Form::Orphans => return "orphans".to_owned(),
+            Form::Repair => return "orphans/-/repair".to_owned(),
+        };
+        let mut template = match kind.info().scope {
+            Scope::Global => String::new(),
+            Scope::Tenant => "tenants/-/".to_owned(),
+            Scope::Workspace => "tenants/-/workspaces/-/".to_owned(),
+            Scope::Network => "tenants/-/workspaces/-/networks/-/".to_owned(),
+        };
+        template.push_str(kind.info().collection);
+        match self {
+            Form::Collection(_) | Form::Explain | Form::Orphans | Form::Repair => {}
+            Form::Item(_) => template.push_str("/-"),
+            Form::Beneath(_, word) => {
+                template.push_str("/-/");
+                template.push_str(word.as_str());
+            }
+        }
+        template
+    }
+}
+
+fn item(method: &Method, urn: Urn) -> Result<Target, Failure> {
+    let info = urn.kind.info();
+    // Shared SKUs are written by operators under the shared tenant; for everyone else they are read-only.
+    let writable = info.verbs == Verbs::All || (info.catalogue && urn.tenant == SHARED_TENANT);
+    match (method, writable) {
+        (&Method::GET, _) => Ok(Target::Get(urn)),
+        (&Method::PUT, true) => Ok(Target::Put(urn)),
+        (&Method::DELETE, true) => Ok(Target::Delete(urn)),
+        (_, true) => Err(Failure::Method("GET, PUT, DELETE")),
+        (_, false) => Err(Failure::Method("GET")),
+    }
 }
 
 fn allow(method: &Method, allowed: &Method) -> Result<(), Failure> {
@@ -143,35 +277,16 @@ fn allow(method: &Method, allowed: &Method) -> Result<(), Failure> {
 /// The shared tenant has two names.
 fn canonical(mut urn: Urn) -> Urn {
     let name = if urn.kind == Kind::Tenant { &mut urn.name } else { &mut urn.tenant };
-    *name = canonical_tenant(name).to_owned();
+    let spelling = canonical_tenant(name);
+    if spelling != name {
+        *name = spelling.to_owned();
+    }
     urn
 }
 
 /// Percent-decoding of one segment. What decodes to a slash is part of no name here.
-fn decode(segment: &str) -> Result<String, Failure> {
-    let bad = || Failure::NoRoute(NO_ROUTE.to_owned());
-    let text = query::decode(segment, false).ok_or_else(bad)?;
-    if text.is_empty() || text.contains('/') { Err(bad()) } else { Ok(text) }
-}
-
-/// A path with its names left out: `workspaces/-/instances/-`. `other` for what is no path of ours.
-pub(super) fn template(path: &str) -> String {
-    let known = [Method::GET, Method::PUT, Method::POST]
-        .iter()
-        .any(|method| !matches!(Route::parse(method, path), Err(Failure::NoRoute(_) | Failure::Method(_))));
-    let Some((_, rest)) = path.strip_prefix("/providers/").and_then(|rest| rest.split_once("/v1/")) else {
-        return "other".to_owned();
-    };
-    if !known {
-        return "other".to_owned();
-    }
-    let segments = rest.trim_end_matches('/').split('/').enumerate();
-    // The table has no collection that is written in two ways, but a percent sign would make one.
-    let named = segments.map(|(position, segment)| match decode(segment) {
-        Ok(collection) if position % 2 == 0 => collection,
-        _ => "-".to_owned(),
-    });
-    named.collect::<Vec<_>>().join("/")
+fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    query::decode(segment, false).filter(|text| !text.is_empty() && !text.contains('/'))
 }
 
 #[test]
@@ -186,7 +301,9 @@ fn templates_are_those_of_the_table() {
         (format!("{tenant}/secrets/w"), "other"),
         ("/etc/passwd".to_owned(), "other"),
     ] {
-        assert_eq!(template(&path), expected, "{path}");
+        let route = Route::parse(&path);
+        let template = route.map_or("other".to_owned(), |route| route.place.form().template());
+        assert_eq!(template, expected, "{path}");
     }
 }
 
@@ -195,8 +312,8 @@ mod tests {
     use super::*;
 
     fn check(method: Method, path: &str) -> String {
-        match Route::parse(&method, path) {
-            Ok(Route { target, .. }) => match target {
+        match Route::parse(path).ok_or_else(no_route).and_then(|route| route.place.target(&method)) {
+            Ok(target) => match target {
                 Target::List(urn) => format!("list {} {}", urn.kind, urn.tenant),
                 Target::Get(urn) => format!("get {urn}"),
                 Target::Put(urn) => format!("put {urn}"),
@@ -277,8 +394,8 @@ mod tests {
         for (tenant, alias) in [("t", None), ("public", None), ("seca", Some("seca"))] {
             for path in ["skus", "skus/x"] {
                 let path = format!("/providers/seca.compute/v1/tenants/{tenant}/{path}");
-                let route = Route::parse(&Method::GET, &path);
-                assert_eq!(route.ok().expect("a route").alias.as_deref(), alias, "{path}");
+                let route = Route::parse(&path);
+                assert_eq!(route.expect("a route").alias.as_deref(), alias, "{path}");
             }
         }
         for odd in [
