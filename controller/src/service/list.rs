@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rempart_api::{ListMetadata, Urn};
 use rempart_model::placement::Verdicts;
 use rempart_model::{Object, Presentation, SHARED_TENANT, Seen, State, system_roles};
@@ -101,13 +102,12 @@ impl Lists {
             slice(state, query, &mut found);
             tokio::task::yield_now().await;
         }
-        let mut text = br#"{"items":["#.to_vec();
+        let mut items = Vec::with_capacity(found.objects.len());
         for (round, objects) in found.objects.chunks(VIEWS).enumerate() {
             if round > 0 {
-                text.push(b',');
                 tokio::task::yield_now().await;
             }
-            self.write(state, query.tenant, objects, show(), sealer, &mut text)?;
+            self.show(state, query.tenant, objects, show(), sealer, &mut items)?;
         }
         let info = from.kind.info();
         let resource = match from.network.as_str() {
@@ -120,30 +120,37 @@ impl Lists {
             verb: show().verb.to_owned(),
             skip_token: found.more.then(|| token::write(sealer, from, page, &found.seen)),
         })?;
+        let metadata = metadata.bytes();
+        let bytes = items.iter().map(|item| item.len() + 1).sum::<usize>() + metadata.len() + 32;
+        let mut text = Vec::with_capacity(bytes);
+        text.extend_from_slice(br#"{"items":["#);
+        for (position, item) in items.iter().enumerate() {
+            if position > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(item);
+        }
         text.extend_from_slice(br#"],"metadata":"#);
-        text.extend_from_slice(&metadata.bytes());
+        text.extend_from_slice(&metadata);
         text.push(b'}');
         Ok(Json::written(text))
     }
 
-    /// Writes objects of one State, as a reader in `tenant` sees them.
-    fn write(
+    /// The texts of objects of one State, as a reader in `tenant` sees them.
+    fn show(
         &self,
         state: &State,
         tenant: &str,
         objects: &[Arc<Object>],
         show: Presentation<'_>,
         sealer: &Sealer,
-        text: &mut Vec<u8>,
+        items: &mut Vec<Bytes>,
     ) -> Result<(), ServiceError> {
         // Many that wait for the same are explained at the cost of one.
         let verdicts = Verdicts::default();
         let show = Presentation { verdicts: Some(&verdicts), ..show };
-        for (position, object) in objects.iter().enumerate() {
-            if position > 0 {
-                text.push(b',');
-            }
-            text.extend_from_slice(&self.shown.text(state, object, tenant, show, sealer)?.bytes());
+        for object in objects {
+            items.push(self.shown.text(state, object, tenant, show, sealer)?.bytes());
         }
         Ok(())
     }

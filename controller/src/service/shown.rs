@@ -9,9 +9,9 @@
 //! circumstances, and from what is fixed for a replica. So a text that is kept is never out of date, and nobody has to
 //! tell when it would be.
 //!
-//! A text has one place, by the uid of its object; another one of that place takes it. So no more is kept than there are
-//! places, however much is listed. Not kept: what holds a secret in clear, what is long, what somebody sees
-//! under a name of their own.
+//! A text belongs on one shelf, by the uid of its object, and the oldest there makes room for it. So no more is kept than
+//! the shelves hold, however much is listed; and as a shelf holds several, those of a page do not take each other's place.
+//! Not kept: what holds a secret in clear, what is long, what somebody sees under a name of their own.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,9 +26,10 @@ use serde_json::value::RawValue;
 use super::error::{Fault, ServiceError};
 use crate::pki::Sealer;
 
-/// Texts that are kept.
-const PLACES: usize = 16_384;
-/// Longest text that is kept: with all places taken by such, 64 MiB.
+/// Texts that are kept: so many shelves, and so many on each.
+const SHELVES: usize = 4096;
+const SHELF: usize = 4;
+/// Longest text that is kept: with all shelves full of such, 64 MiB.
 const LONGEST_BYTES: usize = 4096;
 
 /// JSON text, made here. Cheap to clone.
@@ -74,12 +75,34 @@ struct Kept {
     text: Bytes,
 }
 
+/// Texts whose objects' uids share a remainder, the youngest first.
+#[derive(Default)]
+struct Shelf([Option<Kept>; SHELF]);
+
+impl Shelf {
+    fn find(&self, object: &Arc<Object>, circumstances: &Circumstances) -> Option<Bytes> {
+        let mut all = self.0.iter().flatten();
+        let kept =
+            all.find(|kept| Arc::ptr_eq(&kept.object, object) && kept.circumstances == *circumstances)?;
+        Some(kept.text.clone())
+    }
+
+    /// In the place of what was kept of the same resource, or of the oldest.
+    fn keep(&mut self, kept: Kept) {
+        let same =
+            |place: &Option<Kept>| place.as_ref().is_some_and(|other| other.object.uid == kept.object.uid);
+        let place = self.0.iter().position(same).unwrap_or(SHELF - 1);
+        self.0[..=place].rotate_right(1);
+        self.0[0] = Some(kept);
+    }
+}
+
 /// The texts of a replica.
-pub(super) struct Shown(Box<[Mutex<Option<Kept>>]>);
+pub(super) struct Shown(Box<[Mutex<Shelf>]>);
 
 impl Shown {
     pub(super) fn new() -> Shown {
-        Shown((0..PLACES).map(|_| Mutex::default()).collect())
+        Shown((0..SHELVES).map(|_| Mutex::default()).collect())
     }
 
     /// `object` of `state` as a reader in `tenant` sees it: the shared catalogue appears under their own.
@@ -92,29 +115,25 @@ impl Shown {
         sealer: &Sealer,
     ) -> Result<Json, ServiceError> {
         let circumstances = circumstances(state, object, show);
-        let mut place = None;
+        let mut shelf = None;
         if object.urn.tenant == tenant {
-            let index = object.uid.as_u128() as usize % PLACES;
-            let kept = self.0[index].lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(kept) = &*kept
-                && Arc::ptr_eq(&kept.object, object)
-                && kept.circumstances == circumstances
-            {
-                return Ok(Json(kept.text.clone()));
+            let own = &self.0[object.uid.as_u128() as usize % SHELVES];
+            let own = || own.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(text) = own().find(object, &circumstances) {
+                return Ok(Json(text));
             }
-            place = Some(index);
+            shelf = Some(own);
         }
-        let asked = match place {
+        let asked = match shelf {
             Some(_) => Cow::Borrowed(&*object.urn),
             None => Cow::Owned(Urn { tenant: tenant.to_owned(), ..(*object.urn).clone() }),
         };
         let opened = opened(sealer, object)?;
         let json = Json::of(&view_in(state, &opened, &asked, show, circumstances.clone()))?;
-        if let (Some(index), Cow::Borrowed(_)) = (place, opened)
+        if let (Some(shelf), Cow::Borrowed(_)) = (shelf, opened)
             && json.0.len() <= LONGEST_BYTES
         {
-            let kept = Kept { object: object.clone(), circumstances, text: json.0.clone() };
-            *self.0[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+            shelf().keep(Kept { object: object.clone(), circumstances, text: json.0.clone() });
         }
         Ok(json)
     }

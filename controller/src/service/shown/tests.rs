@@ -83,7 +83,7 @@ impl Reader {
     }
 
     fn kept(&self) -> usize {
-        self.shown.0.iter().filter(|place| place.lock().unwrap().is_some()).count()
+        self.shown.0.iter().map(|shelf| shelf.lock().unwrap().0.iter().flatten().count()).sum()
     }
 }
 
@@ -110,6 +110,29 @@ fn what_was_shown_before_is_shown_again_until_it_or_what_is_around_it_changes() 
     let before = usage(&state);
     put(&mut state, &Urn::tenant(Kind::Workspace, "acme", "v"), "one");
     assert_ne!(usage(&state), before);
+}
+
+#[test]
+fn those_of_one_shelf_do_not_take_each_others_place_until_it_is_full() {
+    let (state, reader) = (founded(), Reader::new());
+    let pattern = state.get(&Urn::global(Kind::Tenant, "acme")).unwrap();
+    let urns: Vec<_> = (0..=SHELF).map(|number| Urn::global(Kind::Tenant, &format!("t{number}"))).collect();
+    let of = |(number, urn): (usize, &Urn)| Object {
+        urn: Arc::new(urn.clone()),
+        uid: Uuid::from_u128((number * SHELVES) as u128),
+        ..(**pattern).clone()
+    };
+    let state = State::load(Core::default(), 1, urns.iter().enumerate().map(of), []);
+    let text = |urn: &Urn| {
+        let object = state.get(urn).unwrap();
+        reader.shown.text(&state, object, "", SHOW, &reader.sealer).unwrap().bytes().as_ptr()
+    };
+    let (last, all) = urns.split_last().unwrap();
+    let first: Vec<_> = all.iter().map(text).collect();
+    assert_eq!(all.iter().map(text).collect::<Vec<_>>(), first, "not made again");
+    text(last);
+    assert_eq!(text(&all[1]), first[1], "the oldest made room");
+    assert_eq!(reader.kept(), SHELF);
 }
 
 #[test]
