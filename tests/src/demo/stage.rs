@@ -41,7 +41,8 @@ impl Stage {
         let incomplete =
             || format!("the demo in {} has not come far enough; begin anew: make demo", dir.display());
         let text = fs::read(dir.join(STAGE_FILE)).with_context(incomplete)?;
-        let (ports, libvirt_uris) = serde_json::from_slice(&text).with_context(incomplete)?;
+        let (ports, libvirt_uris): (Vec<(u16, u16)>, _) =
+            serde_json::from_slice(&text).with_context(incomplete)?;
         Ok(Stage { layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports }, libvirt_uris })
     }
 }
