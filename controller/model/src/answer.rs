@@ -37,7 +37,7 @@ pub enum Recorded {
         /// See [`Answer::Put`].
         created: bool,
         /// Which resource.
-        urn: Urn,
+        urn: Arc<Urn>,
         /// Which incarnation of it.
         uid: Uuid,
     },
@@ -51,7 +51,7 @@ impl Recorded {
     pub(crate) fn of(outcome: &Outcome) -> Option<Recorded> {
         match outcome {
             Ok(Answer::Put { created, object }) => {
-                Some(Recorded::Put { created: *created, urn: (*object.urn).clone(), uid: object.uid })
+                Some(Recorded::Put { created: *created, urn: object.urn.clone(), uid: object.uid })
             }
             Ok(Answer::Accepted) => Some(Recorded::Accepted),
             Ok(Answer::Done) => None,

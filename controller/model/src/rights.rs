@@ -281,6 +281,9 @@ impl State {
     /// Whether `subject` holds in a workspace all that `role` gives.
     pub(crate) fn holds_role(&self, subject: &str, workspace: &Urn, role: &str) -> bool {
         let tenant = workspace.tenant.as_str();
+        if self.owns(tenant, subject) {
+            return true;
+        }
         let rights = self.role_rights(tenant, role);
         self.not_held(subject, tenant, &[Some(&workspace.name)], rights).is_none()
     }

@@ -79,24 +79,8 @@ impl State {
                 repeated: true,
             };
         }
-        let now = self.core.clock.max(envelope.time);
-        // Entries of the control plane itself have no trace, nor have those of before this was kept: the State that an
-        // old log leads to stays what it was.
-        let request_id = envelope.trace.as_ref().map(|_| envelope.request_id);
-        let mut tx = Tx {
-            state: self.clone(),
-            index,
-            now,
-            before: BTreeMap::new(),
-            request_id,
-            actor: envelope.actor.clone(),
-        };
-        let mut outcome = tx.run(&envelope.command);
-        if let (Command::Put(put), Ok(_)) = (&envelope.command, &outcome)
-            && let Err(refusal) = tx.state.check_quota(self, &put.urn)
-        {
-            outcome = Err(refusal);
-        }
+        let (mut tx, outcome) = self.decide(index, envelope);
+        let now = tx.now;
         let mut changes = Vec::new();
         if outcome.is_ok() {
             changes = tx.changes();
@@ -120,7 +104,32 @@ impl State {
 
     /// What the entry would answer now. Nothing changes.
     pub fn admit(&self, envelope: &Envelope) -> Outcome {
-        self.clone().apply(self.applied_index + 1, envelope).outcome
+        match self.answers.get(&envelope.request_id) {
+            Some((_, recorded)) => self.repeat(recorded),
+            None => self.decide(self.applied_index + 1, envelope).1,
+        }
+    }
+
+    /// What the entry at `index` makes of a copy, and what it answers.
+    fn decide(&self, index: u64, envelope: &Envelope) -> (Tx, Outcome) {
+        // Entries of the control plane itself have no trace, nor have those of before this was kept: the State that an
+        // old log leads to stays what it was.
+        let request_id = envelope.trace.as_ref().map(|_| envelope.request_id);
+        let mut tx = Tx {
+            state: State { applied_index: index, ..self.clone() },
+            index,
+            now: self.core.clock.max(envelope.time),
+            before: BTreeMap::new(),
+            request_id,
+            actor: envelope.actor.clone(),
+        };
+        let mut outcome = tx.run(&envelope.command);
+        if let (Command::Put(put), Ok(_)) = (&envelope.command, &outcome)
+            && let Err(refusal) = tx.state.check_quota(self, &put.urn)
+        {
+            outcome = Err(refusal);
+        }
+        (tx, outcome)
     }
 
     /// Whether the report tells anything that this State does not have yet. What does not needs no entry.
