@@ -25,21 +25,34 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As it is written. Every object, entry and answer has several of these.
+    fn text(self) -> Option<[u8; 24]> {
+        let moment = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).ok()?;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (place, number) in [
+            (0..4, moment.year().unsigned_abs()),
+            (5..7, u8::from(moment.month()).into()),
+            (8..10, moment.day().into()),
+            (11..13, moment.hour().into()),
+            (14..16, moment.minute().into()),
+            (17..19, moment.second().into()),
+            (20..23, u32::try_from(self.0.rem_euclid(1000)).ok()?),
+        ] {
+            let mut number = number;
+            for digit in text[place].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        Some(text)
+    }
+}
+
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .map_err(|_| std::fmt::Error)?;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            moment.year(),
-            u8::from(moment.month()),
-            moment.day(),
-            moment.hour(),
-            moment.minute(),
-            moment.second(),
-            moment.millisecond()
-        )
+        let text = self.text().ok_or(std::fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }
 
@@ -80,6 +93,8 @@ mod tests {
     fn writes_milliseconds_and_reads_what_others_write() {
         let moment = Timestamp::from_unix_ms(1_795_464_912_045);
         assert_eq!(moment.to_string(), "2026-11-23T20:15:12.045Z");
+        assert_eq!(Timestamp::default().to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
         let back: Timestamp = serde_json::from_str("\"2026-11-23T21:15:12.045999+01:00\"").unwrap();
         assert_eq!(back, moment);
         assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());

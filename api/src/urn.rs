@@ -90,27 +90,33 @@ impl Urn {
 
     /// Path under the provider's `/v1/`, which is also what stands behind the provider in the URN.
     pub fn path(&self) -> String {
-        let mut path = String::new();
+        let mut path = String::with_capacity(128);
+        // A String takes all that is written.
+        let _ = self.write_path(&mut path);
+        path
+    }
+
+    fn write_path(&self, to: &mut impl fmt::Write) -> fmt::Result {
         for (segment, value) in
-            [("tenants", &self.tenant), ("workspaces", &self.workspace), ("networks", &self.network)]
+            [("tenants/", &self.tenant), ("workspaces/", &self.workspace), ("networks/", &self.network)]
         {
             if !value.is_empty() {
-                path.push_str(segment);
-                path.push('/');
-                path.push_str(value);
-                path.push('/');
+                to.write_str(segment)?;
+                to.write_str(value)?;
+                to.write_char('/')?;
             }
         }
-        path.push_str(self.kind.info().collection);
-        path.push('/');
-        path.push_str(&self.name);
-        path
+        to.write_str(self.kind.info().collection)?;
+        to.write_char('/')?;
+        to.write_str(&self.name)
     }
 }
 
 impl fmt::Display for Urn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind.info().provider.id(), self.path())
+        f.write_str(self.kind.info().provider.id())?;
+        f.write_str("/")?;
+        self.write_path(f)
     }
 }
 
