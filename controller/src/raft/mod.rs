@@ -1,7 +1,7 @@
 //! Consensus between controller replicas: openraft behind a thin adapter, and the only code that names it.
 //!
 //! ```text
-//!   propose(bytes) --> Node --> openraft ---- LogStore ----> "raft-log" thread --> rempart-wal (one fsync a group)
+//!   propose(bytes) --> gather --> openraft -- LogStore ----> "raft-log" thread --> rempart-wal (one fsync a group)
 //!                                 |  ^ \
 //!                                 |  |  +---- Network ------> peers' RaftService (gRPC, one Payload each way)
 //!                                 |  +------ RaftService <--- peers
@@ -32,6 +32,7 @@
 mod bootstrap;
 mod engine;
 mod error;
+mod gather;
 mod leadership;
 mod log_store;
 mod log_tail;

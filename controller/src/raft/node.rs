@@ -19,7 +19,7 @@ use openraft::{
 use rempart_identity::Credentials;
 use rempart_model::Outcome;
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -28,6 +28,7 @@ use super::{
     bootstrap,
     engine::{Raft, Reply, Types},
     error::{ProposeError, SeeError, StartError, TransferError, WaitError},
+    gather::{self, Proposed},
     leadership,
     log_store::{LogStore, WriterThread},
     log_tail::{Durable, LogTail},
@@ -47,6 +48,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     settings: Settings,
     raft: Raft,
+    proposals: mpsc::UnboundedSender<Proposed>,
     log: Arc<LogTail>,
     snapshots: Arc<SnapshotDir>,
     incoming: Incoming,
@@ -127,6 +129,7 @@ impl Node {
         let room = Arc::new(Semaphore::new(settings.limits.in_flight_bytes / ROOM_BYTES));
         let node = Self(Arc::new(Inner {
             settings,
+            proposals: gather::start(raft.clone()),
             raft,
             log: tail,
             incoming: Incoming::new(Arc::clone(&snapshots)),
@@ -203,7 +206,10 @@ impl Node {
 
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + self.0.settings.timing.propose_timeout;
-        let asked = self.0.raft.client_write_ff(proposal, Some(Reply::new(answer, room))).await;
+        if self.has_left() || self.0.failed.borrow().is_some() {
+            return Err(ProposeError::Stopped);
+        }
+        let asked = self.0.proposals.send((proposal, Reply::new(answer, room)));
         asked.map_err(|_| ProposeError::Stopped)?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(Ok(written))) => {
@@ -217,7 +223,8 @@ impl Node {
                 })
             }
             Ok(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Err(not_leader(forward)),
-            // Discarded entries, of which another leader may have a copy; a stop before the answer; too long a wait.
+            // Discarded entries, of which another leader may have a copy; a stop before the answer, perhaps before openraft
+            // had seen it; too long a wait.
             Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(ProposeError::Unknown),
         }
     }
