@@ -14,6 +14,10 @@ use rempart_daemon::settings::{self, Asked, Sources};
 use rempart_daemon::{files, log};
 use rempart_identity::{Identity, JoinToken};
 
+/// Most of what is allocated here is small and soon freed, often by another thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long the certificate that `init` makes holds; `run` replaces it when it starts.
 const FIRST_CERTIFICATE: Duration = Duration::from_secs(86_400);
 
