@@ -209,5 +209,5 @@ fn of_tenant(state: &State, object: &Object) -> Option<Stand> {
         return Some(Stand { step: Step::WindingDownTenant, ..held(object) });
     }
     let on = state.is_suspended(&object.urn.name) && state.sums(&object.urn.name, "").on > 0;
-    on.then(|| Stand { step: Step::SuspendingTenant, since: object.modified_at })
+    on.then_some(Stand { step: Step::SuspendingTenant, since: object.modified_at })
 }

@@ -433,12 +433,12 @@ fn stray(which: u8) -> Uuid {
 
 /// What a host of this size has lying about: some have nothing.
 fn leftovers(size: u32) -> Vec<Leftover> {
-    let left = |number: u32| Leftover {
-        uid: stray(number as u8),
+    let left = |number: u8| Leftover {
+        uid: stray(number),
         parts: vec![if number.is_multiple_of(2) { LeftoverPart::Volume } else { LeftoverPart::Quarantined }],
         bytes: 1,
         running: false,
         trouble: String::new(),
     };
-    (0..size % 5).map(left).collect()
+    (0..3).filter(|number| u32::from(*number) < size % 5).map(left).collect()
 }
