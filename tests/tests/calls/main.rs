@@ -135,6 +135,12 @@ fn beginning(key: &str) -> Vec<Call> {
         deed: Deed::Put(json!({ "spec": spec }).to_string()),
         version: None,
     };
+    let list = |who| Call {
+        who,
+        urn: Urn::tenant(Kind::Workspace, "acme", "w"),
+        deed: Deed::List { limit: 1, labels: "" },
+        version: None,
+    };
     let assigned = |name: &str, role: &str, subject: &str, scope: serde_json::Value| {
         let spec = json!({ "roles": [role], "subs": [subject], "scopes": [scope] });
         put(OWNER, Urn::tenant(Kind::RoleAssignment, "acme", name), spec)
@@ -149,6 +155,7 @@ fn beginning(key: &str) -> Vec<Call> {
         put(OPERATOR, Urn::global(Kind::Tenant, "globex"), json!({ "owners": [people::NEIGHBOUR] })),
         put(OPERATOR, Urn::global(Kind::AddressPool, "a1"), json!({ "blocks": ["203.0.113.0/31"] })),
         put(OWNER, Urn::tenant(Kind::Workspace, "acme", "w"), json!({})),
+        put(OWNER, Urn::tenant(Kind::Workspace, "acme", "v"), json!({})),
         put(people::NEIGHBOUR, Urn::tenant(Kind::Workspace, "globex", "w"), json!({})),
         put(
             OWNER,
@@ -163,6 +170,10 @@ fn beginning(key: &str) -> Vec<Call> {
         assigned("vic", "seca.workspace-viewer", people::VIEWER, json!({ "workspaces": ["w"] })),
         assigned("robot", "seca.region-admin", people::ROBOT, json!({})),
         assigned("rita", "seca.admin", people::REVOKED, json!({})),
+        // Of two workspaces they see the one that is theirs.
+        list(people::EDITOR),
+        list(people::VIEWER),
+        list(OWNER),
     ]
 }
 

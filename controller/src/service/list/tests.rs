@@ -253,33 +253,31 @@ async fn a_page_of_a_hundred_thousand_is_no_more_work_than_one_of_a_thousand() {
     assert_eq!(looked_at(&large, &page(1, None, None), Some(7)), (1, 1));
 
     let from = Urn::global(Kind::Tenant, "");
-    let token = |number: usize| Some(token::write(&sealer(), &from, &asked, &name(number)));
-    let show =
-        || Presentation { public_url: "", providers: &[], verb: "GET", operator: false, verdicts: None };
-    let text = async |state: &State, number: usize| {
-        let page = Page { skip_token: token(number), ..asked.clone() };
+    let places = [(&small, 400), (&large, 400), (&large, LARGE / 2), (&large, LARGE - 500)];
+    let mut bytes = BTreeSet::new();
+    for (state, number) in places {
+        let page =
+            Page { skip_token: Some(token::write(&sealer(), &from, &asked, &name(number))), ..asked.clone() };
         let lists = Lists::new(Arc::new(Shown::new()));
-        let start = std::time::Instant::now();
+        let show =
+            || Presentation { public_url: "", providers: &[], verb: "GET", operator: false, verdicts: None };
         let soon = Instant::now() + Duration::from_secs(60);
         let text = lists.list(state, &all(&from, &page), &show, &sealer(), soon).await.unwrap().bytes();
-        (text.len(), start.elapsed())
-    };
-    // Names of one length make pages of one length.
-    let places = [(&small, 400), (&large, 400), (&large, LARGE / 2), (&large, LARGE - 500)];
-    let mut least = [Duration::MAX; 4];
-    let mut bytes = BTreeSet::new();
-    for _ in 0..20 {
-        for (least, (state, number)) in least.iter_mut().zip(places) {
-            let (length, took) = text(state, number).await;
-            // The number is in a label as it is.
-            bytes.insert(length - 100 * (number.to_string().len() - 3));
-            *least = (*least).min(took);
-        }
+        // The number of each is in a label as it is.
+        bytes.insert(text.len() - 100 * (number.to_string().len() - 3));
     }
     assert_eq!(bytes.len(), 1, "{bytes:?}");
-    // A page that came by a walk from the beginning would have taken some hundred times as long.
+    // Of finding them alone, the least of many times: a walk from the beginning takes some hundred times as long.
+    let mut least = [Duration::MAX; 4];
+    for _ in 0..50 {
+        for (least, (state, number)) in least.iter_mut().zip(places) {
+            let start = std::time::Instant::now();
+            looked_at(state, &asked, Some(number));
+            *least = (*least).min(start.elapsed());
+        }
+    }
     for took in least {
-        assert!(took < least[0] * 8, "{least:?}");
+        assert!(took < least[0] * 10, "{least:?}");
     }
 }
 
