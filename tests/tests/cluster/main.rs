@@ -137,7 +137,7 @@ async fn the_same_errors_everywhere(bench: &Bench) {
 /// A peer of another cluster. (Hosts, join tokens and expiry: `tests/identity.rs`.)
 async fn strangers_are_refused(bench: &Bench) {
     let layout = &bench.cluster.layout;
-    let foreign = Layout { dir: bench.dir.path().join("foreign"), ports: layout.ports.clone() };
+    let foreign = Layout { dir: bench.dir.path().join("foreign"), ..layout.clone() };
     std::fs::create_dir_all(&foreign.dir).expect("a directory");
     foreign.init().expect("another cluster");
     let mut peer = RaftClient::new(channel(layout, 1));

@@ -75,7 +75,7 @@ async fn a_controller_that_must_not_run_says_why() {
     })
     .await;
 
-    let foreign = Layout { dir: dir.path().join("foreign"), ports: layout.ports.clone() };
+    let foreign = Layout { dir: dir.path().join("foreign"), ..layout.clone() };
     std::fs::create_dir_all(&foreign.dir).expect("a directory");
     foreign.init().expect("another cluster");
     let foreign_dir = foreign.cluster_dir().display().to_string();
