@@ -15,19 +15,20 @@ use super::PAUSE;
 use crate::raft::Node;
 use crate::replica::{Replica, propose_as_system};
 
-/// How often it looks. The shortest deadline is minutes; a look costs what is under way, not what there is.
-const TICK: Duration = Duration::from_secs(1);
+/// Pause between two looks, at least. The shortest deadline is minutes; a look costs what is under way, not what there is.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// A look that took long is followed by a pause this many times as long.
+const PAUSE_PER_WORK: u32 = 50;
 /// Most objects that one entry speaks of.
 const PER_ENTRY: usize = 256;
 
 /// Says of everything that is late that it is.
 pub(super) async fn run(node: &Node, replica: &Replica, percent: u64) {
     let mut watch = Watch::new(percent);
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
-        let late = watch.look(&replica.state(), Instant::now());
+        let begun = Instant::now();
+        let late = watch.look(&replica.state(), begun);
+        let pause = LEAST_PAUSE.max(begun.elapsed() * PAUSE_PER_WORK);
         for objects in late.chunks(PER_ENTRY) {
             for late in objects {
                 tracing::warn!(uid = %late.uid, step = late.step.info().name, after_s = late.after_s, "overdue");
@@ -40,6 +41,7 @@ pub(super) async fn run(node: &Node, replica: &Replica, percent: u64) {
                 break;
             }
         }
+        tokio::time::sleep(pause).await;
     }
 }
 
