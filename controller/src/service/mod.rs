@@ -13,6 +13,7 @@ mod cluster;
 mod error;
 mod forward;
 mod list;
+mod reading;
 mod rounds;
 mod shown;
 mod told;
@@ -20,7 +21,7 @@ mod trace;
 mod upload;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, Urn};
@@ -45,7 +46,6 @@ use crate::pki::{Peers, Sealer};
 use crate::raft::{Node, Proposal, ProposeError, SeeError};
 use crate::replica::{Pressure, Replica, now};
 use forward::Forwarder;
-use futures_util::FutureExt as _;
 use rounds::Rounds;
 use shown::{Shown, opened};
 
@@ -64,9 +64,6 @@ const ADVERTISED: [Provider; 9] = [
 
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// A read that may be old is no older than this.
-const STALE_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The API's logic on one replica. Cheap to clone.
 #[derive(Clone)]
@@ -184,22 +181,6 @@ impl Service {
         }
     }
 
-    /// Answers a read with what this replica knows, and says up to which entry of the log that is. Asks nobody; but who has
-    /// heard nothing for long says nothing, for a right that was taken away meanwhile would count for ever.
-    ///
-    /// # Errors
-    /// As [`Service::call`].
-    pub async fn read_stale(&self, request: &Request) -> Result<(u64, Reply), ServiceError> {
-        let caught_up = *self.inner.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = caught_up.is_some_and(|at| at.elapsed() <= STALE_AT_MOST);
-        if !lately && self.inner.node.leads_alone().is_none() {
-            return Err(ServiceError::Fault(Fault::Behind));
-        }
-        let state = self.inner.replica.state();
-        let reply = self.read(&state, request, Instant::now() + PATIENCE).await?;
-        Ok((state.applied_index(), reply))
-    }
-
     /// Whether a subject is one of the operators.
     pub fn is_operator(&self, subject: &str) -> bool {
         self.inner.settings.operators.iter().any(|operator| operator == subject)
@@ -245,57 +226,6 @@ impl Service {
     /// The index a linearizable read has to wait for; only the leader knows.
     pub(crate) async fn read_index_as_leader(&self) -> Result<u64, ServiceError> {
         Ok(self.inner.node.read_index().await?)
-    }
-
-    /// Returns once everything acknowledged before this call is in this replica's State.
-    pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
-        let alone = self.inner.node.leads_alone();
-        if alone.is_some_and(|term| self.inner.caught_up_term.load(Ordering::Acquire) == term) {
-            return Ok(());
-        }
-        self.ask_and_catch_up(deadline).await?;
-        if let Some(term) = alone {
-            self.inner.caught_up_term.store(term, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    async fn ask_and_catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
-        loop {
-            let attempt = self.inner.read_indexes.join(|| {
-                let service = self.clone();
-                async move { service.read_index().await }.boxed()
-            });
-            match timeout_at(deadline, attempt).await {
-                Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
-                Ok(Ok(index)) => {
-                    let caught_up = self.inner.node.wait_applied(index, deadline).await;
-                    caught_up.map_err(|_| ServiceError::Fault(Fault::Behind))?;
-                    let mut at = self.inner.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
-                    *at = Some(Instant::now());
-                    return Ok(());
-                }
-                Ok(Err(ServiceError::Fault(fault)))
-                    if fault.helps_to_retry() && Instant::now() < deadline =>
-                {
-                    let mut leadership = self.inner.node.leadership();
-                    let pause = Duration::from_millis(100);
-                    let _ = tokio::time::timeout(pause, leadership.changed()).await;
-                }
-                Ok(Err(error)) => return Err(error),
-            }
-        }
-    }
-
-    /// The index a linearizable read has to wait for, from the leader, whoever that is now.
-    async fn read_index(&self) -> Result<u64, ServiceError> {
-        if self.inner.node.is_leader() {
-            return self.read_index_as_leader().await;
-        }
-        let Some((leader, address)) = self.inner.node.leader() else {
-            return Err(ServiceError::Fault(Fault::NoLeader));
-        };
-        self.while_it_leads(leader, self.inner.forwarder.read_index(leader, &address)).await
     }
 
     /// What `leader` answers, unless another one takes over first: a machine that lost its power does not even hang up.

@@ -116,7 +116,8 @@ fn answers() -> Vec<Recorded> {
         Class::Forbidden,
     ];
     let urn = Urn::workspace(Kind::Instance, "t1", "w1", "vm");
-    let mut answers = vec![Recorded::Put { created: true, urn: urn.into(), uid: uuid(2) }, Recorded::Accepted];
+    let mut answers =
+        vec![Recorded::Put { created: true, urn: urn.into(), uid: uuid(2) }, Recorded::Accepted];
     answers.extend(classes.map(refused));
     answers
 }
