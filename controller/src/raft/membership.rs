@@ -1,4 +1,4 @@
-//! Changing who takes part, one at a time.
+//! Changing who takes part, one at a time, and who leads.
 //!
 //! ```text
 //!   nothing --add_learner--> learner --(has caught up) promote--> voter --remove--> nothing
@@ -15,10 +15,13 @@ use std::{
     time::Duration,
 };
 
-use openraft::{BasicNode, ChangeMembers, Instant as _, async_runtime::watch::WatchReceiver};
+use openraft::{BasicNode, ChangeMembers, Instant as _, ServerState, async_runtime::watch::WatchReceiver};
 use tokio::time::timeout;
 
-use super::{Node, error::ChangeError};
+use super::{
+    Node,
+    error::{ChangeError, TransferError},
+};
 
 /// How long one change may take.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,6 +101,53 @@ impl Node {
             return self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await;
         }
         self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await
+    }
+
+    /// Hands leadership to the voter that has most of the log, if one has all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub async fn transfer_leadership(&self) -> Result<(), TransferError> {
+        self.transfer_leadership_to(|_| true).await
+    }
+
+    /// As [`Node::transfer_leadership`], to one of those that are `wanted`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub async fn transfer_leadership_to(&self, wanted: impl Fn(u64) -> bool) -> Result<(), TransferError> {
+        let heir = self.heir(wanted)?;
+        let me = self.replica_id();
+        tracing::info!(replica = me, heir, "handing over leadership");
+        self.raft().trigger().transfer_leader(heir).await.map_err(|_| TransferError::NotLeader)?;
+        let mut leadership = self.leadership();
+        // No heartbeats are sent from now on, so after this time someone else campaigns in any case.
+        let wait = self.silence_max();
+        let taken_over = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
+        match timeout(wait, taken_over).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(TransferError::Late),
+        }
+    }
+
+    fn heir(&self, wanted: impl Fn(u64) -> bool) -> Result<u64, TransferError> {
+        let reports = self.raft().metrics();
+        let report = reports.borrow_watched();
+        let Some(matched) = report.replication.as_ref().filter(|_| report.state == ServerState::Leader)
+        else {
+            return Err(TransferError::NotLeader);
+        };
+        report
+            .membership_config
+            .voter_ids()
+            .filter(|voter| *voter != report.id && wanted(*voter))
+            .filter_map(|voter| Some((matched.get(&voter)?.as_ref().map(|id| id.index), voter)))
+            .filter(|(matched, _)| *matched >= report.local_committed.map(|id| id.index))
+            .max()
+            .map(|(_, voter)| voter)
+            .ok_or(TransferError::NoHeir)
     }
 
     async fn change(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), ChangeError> {

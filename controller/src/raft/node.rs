@@ -12,7 +12,7 @@ use std::{
 };
 
 use openraft::{
-    ReadPolicy, ServerState,
+    ReadPolicy,
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
 };
@@ -27,7 +27,7 @@ use super::{
     Leadership, MAX_PROPOSAL_BYTES, Machine, Members, Position, Proposal, Response, Settings, Status,
     bootstrap,
     engine::{Raft, Reply, Types},
-    error::{ProposeError, SeeError, StartError, TransferError, WaitError},
+    error::{ProposeError, SeeError, StartError, WaitError},
     gather::{self, Proposed},
     leadership,
     log_store::{LogStore, WriterThread},
@@ -360,53 +360,6 @@ impl Node {
         why.unwrap_or_else(|| "consensus stopped".to_owned())
     }
 
-    /// Hands leadership to the voter that has most of the log, if one has all of it.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferError`].
-    pub async fn transfer_leadership(&self) -> Result<(), TransferError> {
-        self.transfer_leadership_to(|_| true).await
-    }
-
-    /// As [`Node::transfer_leadership`], to one of those that are `wanted`.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferError`].
-    pub async fn transfer_leadership_to(&self, wanted: impl Fn(u64) -> bool) -> Result<(), TransferError> {
-        let heir = self.heir(wanted)?;
-        let me = self.replica_id();
-        tracing::info!(replica = me, heir, "handing over leadership");
-        self.0.raft.trigger().transfer_leader(heir).await.map_err(|_| TransferError::NotLeader)?;
-        let mut leadership = self.leadership();
-        // No heartbeats are sent from now on, so after this time someone else campaigns in any case.
-        let wait = self.0.settings.timing.silence_max;
-        let taken_over = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
-        match timeout(wait, taken_over).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(TransferError::Late),
-        }
-    }
-
-    fn heir(&self, wanted: impl Fn(u64) -> bool) -> Result<u64, TransferError> {
-        let reports = self.0.raft.metrics();
-        let report = reports.borrow_watched();
-        let Some(matched) = report.replication.as_ref().filter(|_| report.state == ServerState::Leader)
-        else {
-            return Err(TransferError::NotLeader);
-        };
-        report
-            .membership_config
-            .voter_ids()
-            .filter(|voter| *voter != report.id && wanted(*voter))
-            .filter_map(|voter| Some((matched.get(&voter)?.as_ref().map(|id| id.index), voter)))
-            .filter(|(matched, _)| *matched >= report.local_committed.map(|id| id.index))
-            .max()
-            .map(|(_, voter)| voter)
-            .ok_or(TransferError::NoHeir)
-    }
-
     /// Leaves consensus in good order: hands over leadership if it has it and someone can take it, then stops and closes
     /// the log. Proposals still under way answer [`ProposeError::Unknown`]. Takes a second or two at most, unless the
     /// machine or the disk hangs. Stop serving [`services`](super::services) after it, not before: the successor needs
@@ -485,6 +438,11 @@ impl Node {
 
     pub(super) fn heartbeat(&self) -> Duration {
         self.0.settings.timing.heartbeat
+    }
+
+    /// The longest silence of a leader after which somebody campaigns.
+    pub(super) fn silence_max(&self) -> Duration {
+        self.0.settings.timing.silence_max
     }
 }
 
