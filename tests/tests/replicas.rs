@@ -156,7 +156,9 @@ async fn controllers_come_and_go() {
     let on_four = client(&cluster, 4, "alice");
     let seen = on_four.list_all(&workspace(""), None).await.expect("a list");
     assert_eq!(seen.len(), 20);
-    assert!(seen.iter().all(|one| one.labels.get("round").is_some_and(|round| round == "two")));
+    let round =
+        |one: &rempart_api::ResourceView| one.labels.as_ref().and_then(|labels| labels.get("round").cloned());
+    assert!(seen.iter().all(|one| round(one).as_deref() == Some("two")));
     write_much(&on_four, "three").await;
     same_databases(&cluster.layout, &[alive[0], alive[1], 4]).await;
 
