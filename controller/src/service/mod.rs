@@ -13,6 +13,7 @@ mod cluster;
 mod error;
 mod forward;
 mod list;
+mod pressure;
 mod reading;
 mod rounds;
 mod shown;
@@ -280,9 +281,9 @@ impl Service {
                 Ok(Reply::Resource { created: false, view })
             }
             Call::Explain { urn } => {
-                told::standing(&state, urn, operator, self.inner.settings.deadline_percent)
+                told::standing(state, urn, operator, self.inner.settings.deadline_percent)
             }
-            Call::Orphans { .. } => told::orphans(&state),
+            Call::Orphans { .. } => told::orphans(state),
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;
@@ -296,13 +297,8 @@ impl Service {
     }
 
     async fn write(&self, request: &Request) -> Result<Reply, ServiceError> {
-        let pressure = *self.inner.pressure.borrow();
-        match pressure {
-            Pressure::Low => {}
-            // Rows wait for Postgres: those who write wait with them, so that the queue's hard bound is not reached.
-            Pressure::Soft => tokio::time::sleep(Duration::from_millis(20)).await,
-            Pressure::Hard => return Err(ServiceError::Fault(Fault::StoreBehind)),
-        }
+        // Rows wait for Postgres: those who write wait with them, so that the queue's hard bound is not reached.
+        pressure::ease(self.inner.pressure.clone()).await.map_err(ServiceError::Fault)?;
         self.catch_up_as_leader().await?;
         let admitted = match self.admit(request) {
             // No entry would show that a refusal was stale: this replica may have been replaced as the leader without

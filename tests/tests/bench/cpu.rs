@@ -1,7 +1,7 @@
 //! Who takes the processors: on a machine that is shared, time per request tells more than requests per time.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A process and all below it.
 pub(crate) fn family(root: u32) -> Vec<u32> {
@@ -39,6 +39,9 @@ fn busy_ms() -> u64 {
     let idle = ticks.iter().skip(3).take(2).sum::<u64>();
     (ticks.iter().take(8).sum::<u64>() - idle) * 10
 }
+
+/// Who took no time for so long has nothing to do.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// CPU time so far.
 pub(crate) struct Clock {
@@ -82,6 +85,19 @@ impl Clock {
     fn read(&self) -> (u64, u64, u64, u64) {
         let own = cpu_ms(&[std::process::id()]);
         (cpu_ms(&self.controllers), cpu_ms(&self.postgres), own, busy_ms())
+    }
+
+    /// Returns once Postgres has nothing to do: what was accepted is in memory and on its way there.
+    pub(crate) async fn settled(&self) {
+        let mut known = cpu_ms(&self.postgres);
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = cpu_ms(&self.postgres);
+            if now == known {
+                return;
+            }
+            known = now;
+        }
     }
 
     /// What was taken since the start.

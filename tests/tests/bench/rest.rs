@@ -48,13 +48,17 @@ where
     let roots: Vec<u32> = cluster.controllers.iter().map(|controller| controller.daemon.pid()).collect();
     let clock = Clock::start(&roots);
     let Speed { count, per_second, p50_ms, p99_ms } = load::run(address, connections, lasts, request).await;
+    let answered = Instant::now();
+    clock.settled().await;
+    let behind = answered.elapsed();
     let taken = clock.stop();
     let each_us = |ms: u64| ms as f64 * 1000.0 / count as f64;
     println!(
         "  {what:<14} {connections:>4} connections {per_second:>8.0}/s  p50 {p50_ms:>7.3} ms  p99 {p99_ms:>8.3} ms  \
-         CPU each {:>6.1} us and Postgres {:>6.1} us  others {:>3.0} %{}",
+         CPU each {:>6.1} us and Postgres {:>6.1} us, behind by {:>4.1} s  others {:>3.0} %{}",
         each_us(taken.controllers_ms),
         each_us(taken.postgres_ms),
+        behind.as_secs_f64(),
         taken.others_percent,
         if taken.others_percent > VOID_PERCENT { " (void)" } else { "" },
     );

@@ -30,7 +30,7 @@ fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
 #[test]
 fn what_is_written_is_read_back() {
     for length in [0, 1, 1000, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 3 << 20] {
-        let content: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
+        let content: Vec<u8> = (0..length).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
         assert_eq!(read(&written(&content)).unwrap(), content, "{length} bytes");
     }
 }
@@ -70,7 +70,7 @@ fn damage_anywhere_is_found_before_the_end_is_told() {
 #[test]
 fn frames_that_were_moved_or_left_out_are_found() {
     let size = 256 << 10;
-    let content: Vec<u8> = (0..3 * size).map(|at| (at / size) as u8).collect();
+    let content: Vec<u8> = (0..3 * size).map(|at| u8::try_from(at / size).unwrap()).collect();
     let bytes = written(&content);
     let frame = 9 + size;
     let begin = bytes.windows(4).position(|window| window == [2, 0, 0, 4]).unwrap();
