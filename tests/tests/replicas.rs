@@ -133,7 +133,6 @@ async fn controllers_come_and_go() {
     let alive: Vec<usize> = (1..=3).filter(|id| *id != dead).collect();
     cluster.kill(dead);
     let operator = client(&cluster, alive[0], "operator");
-    let alice = client(&cluster, alive[0], "alice");
     for id in &alive {
         refused(operator.remove_replica(*id as u64).await, 409, &format!("[{dead}] do not"));
     }
