@@ -181,6 +181,43 @@ async fn lay_out(operator: &Client, owner: &Client, all: &mut Done) {
     }
 }
 
+/// However it went, somebody refers to something in the end.
+async fn use_something(owner: &Client, all: &mut Done) {
+    let route = json!({ "destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/gw" });
+    let subnet = json!({ "cidr": { "ipv4": "10.0.1.0/29" }, "routeTableRef": "rt", "zone": "a" });
+    let instance = json!({
+        "skuRef": "skus/DXS", "zone": "a", "bootVolume": { "deviceRef": "v0" }, "primaryNicRef": "c0",
+    });
+    for (urn, spec) in [
+        (inside(Kind::RouteTable, "rt"), json!({ "routes": [route] })),
+        (inside(Kind::Subnet, "s"), subnet),
+        (here(Kind::Nic, "c0"), json!({ "subnetRef": "networks/n/subnets/s" })),
+        (here(Kind::BlockStorage, "v0"), json!({ "sizeGB": 1, "skuRef": "skus/LE500" })),
+        (here(Kind::Instance, "i0"), instance),
+    ] {
+        let answer = owner.put(&urn, &json!({ "spec": spec })).await;
+        all.put(&urn, answer);
+    }
+}
+
+/// What may be referred to, each once, beginning somewhere: nobody makes it again.
+async fn delete_what_is_used(client: Client, begin: usize) -> Done {
+    let mut done = Done::default();
+    let volumes = ["v0", "v1", "v2"].map(|name| here(Kind::BlockStorage, name));
+    let subnets = ["s", "t", "u"].map(|name| inside(Kind::Subnet, name));
+    let public = ["p0", "p1", "p2", "p3"].map(|name| here(Kind::PublicIp, name));
+    let nics = ["c0", "c1", "c2"].map(|name| here(Kind::Nic, name));
+    let mut all = [&volumes[..], &subnets, &public, &nics, &[inside(Kind::RouteTable, "rt")]].concat();
+    all.rotate_left(begin * 5);
+    for urn in all {
+        match client.delete(&urn).await {
+            Ok(()) => done.deleted += 1,
+            Err(error) => done.refuse(&urn, &error),
+        }
+    }
+    done
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_leave_nothing_lost_doubled_or_dangling() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -195,6 +232,14 @@ async fn many_at_once_leave_nothing_lost_doubled_or_dangling() {
         callers.spawn(caller(client, Dice::new(number as u64)));
     }
     for done in callers.join_all().await {
+        all.add(done);
+    }
+    use_something(&owners[0], &mut all).await;
+    let mut deleters = JoinSet::new();
+    for (number, owner) in owners.iter().cloned().enumerate() {
+        deleters.spawn(delete_what_is_used(owner, number));
+    }
+    for done in deleters.join_all().await {
         all.add(done);
     }
     check_versions(&all);
@@ -222,6 +267,10 @@ async fn many_at_once_leave_nothing_lost_doubled_or_dangling() {
     // Two that never met prove nothing.
     let contended = all.refused.get(&412).copied().unwrap_or_default();
     let made: usize = all.created.values().sum();
+    let of_kind = |kind| {
+        all.created.iter().filter(move |(urn, _)| urn.kind == kind).map(|(_, count)| count).sum::<usize>()
+    };
+    assert!(of_kind(Kind::Nic) > 5 && of_kind(Kind::Instance) > 0, "{:?}", all.created);
     assert!(contended > 20 && all.deleted > 20 && made > 20, "{:?}, {made}, {}", all.refused, all.deleted);
 }
 
@@ -252,14 +301,13 @@ fn check_counters(all: &Done, there: &BTreeMap<Urn, ResourceView>) {
     }
 }
 
-/// Every strong reference, by the field that holds it.
+/// Every strong reference, by the field that holds it. (That of a subnet to its route table is none: docs/seca.md.)
 fn check_references(there: &BTreeMap<Urn, ResourceView>) {
     let mut followed = 0;
     for (urn, view) in there {
         let fields: &[(&str, Kind)] = match urn.kind {
             Kind::Instance => &[("/bootVolume/deviceRef", Kind::BlockStorage), ("/primaryNicRef", Kind::Nic)],
             Kind::Nic => &[("/subnetRef", Kind::Subnet), ("/publicIpRefs/0", Kind::PublicIp)],
-            Kind::Subnet => &[("/routeTableRef", Kind::RouteTable)],
             _ => &[],
         };
         for (field, kind) in fields {
@@ -271,7 +319,7 @@ fn check_references(there: &BTreeMap<Urn, ResourceView>) {
             followed += 1;
         }
     }
-    assert!(followed > 3, "there were {followed} references in the end");
+    assert!(followed > 0, "there were no references in the end");
 }
 
 fn check_addresses(there: &BTreeMap<Urn, ResourceView>) {

@@ -149,6 +149,7 @@ fn beginning(key: &str) -> Vec<Call> {
     let inside = |kind, name: &str| Urn::network(kind, "acme", "w", "n", name);
     let route = json!({ "destinationCidrBlock": "0.0.0.0/0", "targetRef": "internet-gateways/gw" });
     let subnet = json!({ "cidr": { "ipv4": "10.0.1.0/29" }, "routeTableRef": "rt", "zone": "a" });
+    let instance = json!({ "skuRef": "skus/DXS", "zone": "a", "bootVolume": { "deviceRef": "v0" } });
     let account = json!({ "keys": [{ "kid": people::KEY, "kty": "OKP", "crv": "Ed25519", "x": key }] });
     vec![
         put(OPERATOR, Urn::global(Kind::Tenant, "acme"), json!({ "owners": [OWNER] })),
@@ -165,6 +166,10 @@ fn beginning(key: &str) -> Vec<Call> {
         put(OWNER, here(Kind::InternetGateway, "gw"), json!({})),
         put(OWNER, inside(Kind::RouteTable, "rt"), json!({ "routes": [route] })),
         put(OWNER, inside(Kind::Subnet, "s"), subnet),
+        put(OWNER, here(Kind::BlockStorage, "v0"), json!({ "sizeGB": 1, "skuRef": "skus/LE500" })),
+        put(OWNER, here(Kind::Instance, "i0"), instance.clone()),
+        put(OWNER, here(Kind::Instance, "i0"), instance),
+        Call { deed: Deed::Act("start"), ..put(OWNER, here(Kind::Instance, "i0"), json!({})) },
         put(OWNER, Urn::tenant(Kind::ServiceAccount, "acme", "robot"), account),
         assigned("ed", "seca.workspace-editor", people::EDITOR, json!({ "workspaces": ["w"] })),
         assigned("vic", "seca.workspace-viewer", people::VIEWER, json!({ "workspaces": ["w"] })),

@@ -76,7 +76,8 @@ pub(crate) fn next(dice: &mut Dice, state: &State, key: &str) -> Call {
     Call { who, urn, deed, version }
 }
 
-/// In the end all goes, users before what they use; a name of each kind is asked for once more.
+/// In the end all is written once more as it is, and goes, users before what they use; a name of each kind is asked for
+/// afterwards.
 pub(crate) fn ending(state: &State) -> Vec<Call> {
     const ORDER: [Kind; 23] = [
         Kind::Instance,
@@ -112,10 +113,13 @@ pub(crate) fn ending(state: &State) -> Vec<Call> {
     let call = |urn: &Urn, deed| Some(Call { who: owner(urn)?, urn: urn.clone(), deed, version: None });
     let mut calls = Vec::new();
     for kind in ORDER {
-        let there = state.of_kind(kind).map(|object| &*object.urn);
-        let there = there.filter(|urn| urn.name != "public" && may_go(state, urn));
-        let both = there.flat_map(|urn| [call(urn, Deed::Get), call(urn, Deed::Delete)]);
-        calls.extend(both.flatten());
+        for object in
+            state.of_kind(kind).filter(|object| object.urn.name != "public" && may_go(state, &object.urn))
+        {
+            let again = Deed::Put(json!({ "spec": object.spec.to_json() }).to_string());
+            let deeds = [Deed::Get, again, Deed::Delete];
+            calls.extend(deeds.into_iter().filter_map(|deed| call(&object.urn, deed)));
+        }
         let (tenant, name) = (if kind.info().catalogue { "public" } else { "acme" }, names(kind)[0]);
         let gone = Urn::network(kind, tenant, "w", "n", name).sibling(kind, name);
         calls.extend([Deed::Delete, Deed::Get].into_iter().filter_map(|deed| call(&gone, deed)));

@@ -31,7 +31,8 @@ pub(crate) fn of(dice: &mut Dice, urn: &Urn, key: &str) -> Value {
         Kind::Role => {
             let resources =
                 dice.pick(&["*", "instances/*", "nics/c0", "block-storages", "networks/n/subnets/*"]);
-            let provider = dice.pick(&["seca.compute", "seca.network", "seca.storage", "*"]);
+            let provider =
+                dice.weighed(&[(3, "seca.compute"), (2, "seca.network"), (2, "seca.storage"), (1, "*")]);
             let verbs = dice.pick(&[["get", "list"], ["get", "put"], ["*", "*"]]);
             json!({ "permissions": [{ "provider": provider, "resources": [resources], "verb": verbs }] })
         }
