@@ -9,7 +9,7 @@ use rempart_api::{Kind, ProblemType, Provider, StringMap, Timestamp, Urn, Verbs}
 use rempart_model::{
     Answer, Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Founding, HostAction, HostCommand, Object,
     Outcome, PowerAction, PowerCommand, Presentation, PutCommand, Refusal, RefusalClass, Seen, Spec, State,
-    VerbSet, circumstances, system_roles, view, view_in,
+    VerbSet, Wrong, circumstances, system_roles, view, view_in,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -349,7 +349,10 @@ fn read(urn: &Urn, text: &str) -> Result<Sent, No> {
         None if may_lack => json!({}),
         None => return Err(invalid("/spec")),
     };
-    let spec = Spec::parse(urn.kind, &spec).map_err(|error| malformed().at(&error.pointer))?;
+    let spec = Spec::parse(urn.kind, &spec).map_err(|error| match error.wrong {
+        Wrong::Type => malformed().at(&error.pointer),
+        Wrong::Value => invalid(&error.pointer),
+    })?;
     let map = |name: &str| {
         let empty = json!({});
         let members = body.get(name).filter(|map| !map.is_null()).unwrap_or(&empty).as_object();
