@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rempart_tests::until_some;
+
 /// A process and all below it.
 pub(crate) fn family(root: u32) -> Vec<u32> {
     let mut family = vec![root];
@@ -89,15 +91,16 @@ impl Clock {
 
     /// Returns once Postgres has nothing to do: what was accepted is in memory and on its way there.
     pub(crate) async fn settled(&self) {
-        let mut known = cpu_ms(&self.postgres);
-        loop {
-            tokio::time::sleep(QUIET).await;
+        let (mut known, mut since) = (cpu_ms(&self.postgres), Instant::now());
+        until_some("Postgres to have caught up", Duration::from_secs(300), || {
             let now = cpu_ms(&self.postgres);
-            if now == known {
-                return;
+            if now != known {
+                (known, since) = (now, Instant::now());
             }
-            known = now;
-        }
+            let quiet = since.elapsed() > QUIET;
+            async move { if quiet { Ok(()) } else { Err(format!("it has taken {now} ms")) } }
+        })
+        .await;
     }
 
     /// What was taken since the start.
