@@ -25,8 +25,6 @@ use super::{
 
 /// How long one change may take.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A replica that was heard within this time is at hand.
-const AT_HAND: Duration = Duration::from_secs(3);
 /// Entries that a learner may lack to be taken for one that has caught up: the rest arrives with the change itself.
 const NEAR: u64 = 1000;
 
@@ -73,16 +71,20 @@ impl Node {
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
     }
 
-    /// Whether consensus goes on without `id`: of those that stay, a majority was heard lately.
+    /// Members that were heard so lately that nobody would campaign for want of them.
+    #[must_use]
+    pub fn at_hand(&self) -> BTreeSet<u64> {
+        let lately = self.silence_max();
+        self.heard().into_iter().filter(|(_, since)| *since <= lately).map(|(id, _)| id).collect()
+    }
+
+    /// Whether consensus goes on without `id`: of those that stay, a majority is `at_hand`.
     ///
     /// # Errors
     ///
     /// Why not, in words.
-    pub fn check_goes_on_without(&self, id: u64) -> Result<(), String> {
-        let status = self.status();
-        let heard = self.heard();
-        let at_hand = |id: &u64| heard.get(id).is_some_and(|since| *since <= AT_HAND);
-        goes_on_without(&status.members.voters, &at_hand, id)
+    pub fn check_goes_on_without(&self, id: u64, at_hand: &BTreeSet<u64>) -> Result<(), String> {
+        goes_on_without(&self.status().members.voters, at_hand, id)
     }
 
     /// Takes a member out, whatever it is.
@@ -96,7 +98,7 @@ impl Node {
         }
         let is_voter = self.status().members.voters.iter().any(|voters| voters.contains(&id));
         if is_voter {
-            self.check_goes_on_without(id).map_err(ChangeError::Refused)?;
+            self.check_goes_on_without(id, &self.at_hand()).map_err(ChangeError::Refused)?;
             // Not kept as a learner.
             return self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await;
         }
@@ -161,7 +163,7 @@ impl Node {
 }
 
 /// See [`Node::check_goes_on_without`]. More than one set of voters: a change is under way, and each has to agree.
-fn goes_on_without(voters: &[BTreeSet<u64>], at_hand: &impl Fn(&u64) -> bool, id: u64) -> Result<(), String> {
+fn goes_on_without(voters: &[BTreeSet<u64>], at_hand: &BTreeSet<u64>, id: u64) -> Result<(), String> {
     let [voters] = voters else {
         return Err("another change of the members is under way; wait for its end".to_owned());
     };
@@ -169,7 +171,7 @@ fn goes_on_without(voters: &[BTreeSet<u64>], at_hand: &impl Fn(&u64) -> bool, id
     if stay.is_empty() {
         return Err(format!("controller {id} is the only one that votes"));
     }
-    let away: Vec<u64> = stay.iter().copied().filter(|voter| !at_hand(voter)).collect();
+    let away: Vec<u64> = stay.iter().copied().filter(|voter| !at_hand.contains(voter)).collect();
     let needed = stay.len() / 2 + 1;
     if stay.len() - away.len() < needed {
         return Err(format!(

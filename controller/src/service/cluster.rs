@@ -130,7 +130,7 @@ impl Service {
                 self.intend(request, *replica_id, intent).await
             }
             ClusterCall::Leave { replica_id } => {
-                self.check_leave(&state, *replica_id)?;
+                self.check_leave(&state, *replica_id).await?;
                 if *replica_id == self.inner.node.replica_id() {
                     // Who leaves does not lead: the one that takes over is asked next.
                     return Err(ServiceError::Fault(match self.inner.node.transfer_leadership().await {
@@ -184,7 +184,7 @@ impl Service {
         Ok(())
     }
 
-    fn check_leave(&self, state: &State, replica_id: u64) -> Result<(), ServiceError> {
+    async fn check_leave(&self, state: &State, replica_id: u64) -> Result<(), ServiceError> {
         let members = self.inner.node.members().borrow().clone();
         if !members.addresses.contains_key(&replica_id) && !state.core().replicas.contains_key(&replica_id) {
             return Err(ServiceError::Refused(Refusal {
@@ -203,7 +203,13 @@ impl Service {
         if let Some((other, _)) = leaving {
             return Err(conflict(format!("controller {other} is leaving; one after the other")));
         }
-        self.inner.node.check_goes_on_without(replica_id).map_err(conflict)
+        // Who died a moment ago was heard lately: they are asked.
+        let asked = members
+            .addresses
+            .iter()
+            .map(|(id, address)| async move { self.report_of(*id, address).await.map(|_| *id) });
+        let at_hand = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+        self.inner.node.check_goes_on_without(replica_id, &at_hand).map_err(conflict)
     }
 
     async fn lead(&self, replica_id: u64) -> Result<ClusterReply, ServiceError> {
@@ -274,7 +280,8 @@ impl Service {
                 Some(format!("it to take over the log: {has} of {all} entries, or a snapshot on its way"))
             }
             ReplicaRole::Leaving => {
-                let why = self.inner.node.check_goes_on_without(id).err();
+                let node = &self.inner.node;
+                let why = node.check_goes_on_without(id, &node.at_hand()).err();
                 Some(why.unwrap_or_else(|| "the leading controller to take it out".to_owned()))
             }
         }
