@@ -214,6 +214,7 @@ fn fault_words(fault: &Fault) -> (StatusCode, ProblemType, String) {
         Fault::NoLeader | Fault::LeadershipLost | Fault::LeaderUnreachable | Fault::Behind | Fault::Stopping => {
             busy("the control plane is changing its leading controller")
         }
+        Fault::Excluded(_) => busy("this controller takes no part in the control plane; ask another one"),
         Fault::NotFounded => busy("the control plane is not complete yet"),
         Fault::Overloaded | Fault::StoreBehind => busy("the control plane has too many writes under way"),
         Fault::ManySearches => {

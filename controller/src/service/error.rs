@@ -72,6 +72,9 @@ pub enum Fault {
         /// Its size.
         bytes: usize,
     },
+    /// The others do not take this replica's certificate: it was removed, or its certificate is not in force.
+    #[error("the leading controller does not take this one for one of the cluster: {0}")]
+    Excluded(String),
     /// This replica is going down.
     #[error("this controller is stopping")]
     Stopping,

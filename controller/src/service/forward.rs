@@ -90,9 +90,7 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
 fn fault_of(status: &Status) -> ServiceError {
     ServiceError::Fault(match status.code() {
         Code::FailedPrecondition => Fault::NoLeader,
-        Code::Unauthenticated => {
-            Fault::Internal(format!("the leader refused our credential: {}", status.message()))
-        }
+        Code::Unauthenticated | Code::PermissionDenied => Fault::Excluded(status.message().to_owned()),
         _ if was_refused(status) => Fault::NoLeader,
         _ => Fault::LeaderUnreachable,
     })
