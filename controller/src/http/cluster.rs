@@ -46,19 +46,38 @@ async fn no_method(request: HttpRequest<Body>, allowed: &'static str) -> Respons
     Failure::Method(allowed).into_response(request.uri().path(), StatusTable::default())
 }
 
-/// As everywhere: who asks, then what.
-async fn ask(
+/// As everywhere: who asks, and whether they may, before anything is read of what they ask.
+async fn ask<F>(
     settings: &Settings,
     asked: &Asked,
-    headers: &axum::http::HeaderMap,
-    call: Result<ClusterCall, Failure>,
-) -> Result<ClusterReply, Failure> {
-    let caller = caller(settings, asked, headers).await?;
+    request: HttpRequest<Body>,
+    call: impl FnOnce(HttpRequest<Body>) -> F,
+) -> Result<ClusterReply, Failure>
+where
+    F: Future<Output = Result<ClusterCall, Failure>>,
+{
+    let caller = caller(settings, asked, request.headers()).await?;
     if !caller.operates {
         return Err(Failure::Service(crate::service::ServiceError::Forbidden));
     }
-    let request = ClusterRequest { id: asked.id, caller, call: call? };
+    let request = ClusterRequest { id: asked.id, caller, call: call(request).await? };
     settings.service.cluster(request).await.map_err(Failure::Service)
+}
+
+/// Has a change written down.
+async fn change<F>(
+    settings: &Settings,
+    request: HttpRequest<Body>,
+    call: impl FnOnce(HttpRequest<Body>) -> F,
+) -> Response
+where
+    F: Future<Output = Result<ClusterCall, Failure>>,
+{
+    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
+        ask(settings, &asked, request, call).await?;
+        Ok(StatusCode::ACCEPTED.into_response())
+    })
+    .await
 }
 
 fn number(id: Id) -> Result<u64, Failure> {
@@ -68,7 +87,7 @@ fn number(id: Id) -> Result<u64, Failure> {
 async fn list(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
     answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
-        match ask(settings, &asked, request.headers(), Ok(ClusterCall::List)).await? {
+        match ask(settings, &asked, request, |_| async { Ok(ClusterCall::List) }).await? {
             ClusterReply::Replicas(list) => Ok(axum::Json(list).into_response()),
             ClusterReply::Accepted => Err(Failure::internal()),
         }
@@ -79,7 +98,7 @@ async fn list(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body
 async fn show(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
     answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
-        let reply = ask(settings, &asked, request.headers(), Ok(ClusterCall::List)).await?;
+        let reply = ask(settings, &asked, request, |_| async { Ok(ClusterCall::List) }).await?;
         let (id, ClusterReply::Replicas(list)) = (number(id)?, reply) else {
             return Err(Failure::internal());
         };
@@ -93,44 +112,26 @@ async fn show(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequ
 }
 
 async fn join(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
-    let settings = &*settings;
-    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
+    change(&settings, request, |request| async {
         let (head, body) = request.into_parts();
-        let call = async {
-            let replica_id = number(id)?;
-            let bytes = read(&head.headers, body).await?;
-            let sent: Sent = serde_json::from_slice(&bytes).map_err(|error| {
-                let at = ProblemSource { pointer: "/spec/address".to_owned(), parameter: String::new() };
-                Failure::Malformed(
-                    vec![at],
-                    format!("the body is {{\"spec\": {{\"address\": \"HOST:PORT\"}}}}: {error}"),
-                )
-            })?;
-            Ok(ClusterCall::Join { replica_id, address: sent.spec.address })
-        };
-        let call = call.await;
-        ask(settings, &asked, &head.headers, call).await?;
-        Ok(StatusCode::ACCEPTED.into_response())
+        let replica_id = number(id)?;
+        let bytes = read(&head.headers, body).await?;
+        let sent: Sent = serde_json::from_slice(&bytes).map_err(|error| {
+            let at = ProblemSource { pointer: "/spec/address".to_owned(), parameter: String::new() };
+            Failure::Malformed(
+                vec![at],
+                format!("the body is {{\"spec\": {{\"address\": \"HOST:PORT\"}}}}: {error}"),
+            )
+        })?;
+        Ok(ClusterCall::Join { replica_id, address: sent.spec.address })
     })
     .await
 }
 
 async fn leave(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
-    let settings = &*settings;
-    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
-        let call = number(id).map(|replica_id| ClusterCall::Leave { replica_id });
-        ask(settings, &asked, request.headers(), call).await?;
-        Ok(StatusCode::ACCEPTED.into_response())
-    })
-    .await
+    change(&settings, request, |_| async { Ok(ClusterCall::Leave { replica_id: number(id)? }) }).await
 }
 
 async fn hand_over(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
-    let settings = &*settings;
-    answered(settings, StatusTable::Spec, None, request, |asked, request| async move {
-        let call = number(id).map(|replica_id| ClusterCall::Lead { replica_id });
-        ask(settings, &asked, request.headers(), call).await?;
-        Ok(StatusCode::ACCEPTED.into_response())
-    })
-    .await
+    change(&settings, request, |_| async { Ok(ClusterCall::Lead { replica_id: number(id)? }) }).await
 }
