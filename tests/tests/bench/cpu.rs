@@ -106,7 +106,9 @@ impl Clock {
     /// What was taken since the start.
     pub(crate) fn stop(self) -> Taken {
         let (controllers, postgres, own, busy) = self.read();
-        let (controllers_ms, postgres_ms) = (controllers - self.controllers_ms, postgres - self.postgres_ms);
+        // A vacuum that ended takes its time with it.
+        let postgres_ms = postgres.saturating_sub(self.postgres_ms);
+        let controllers_ms = controllers - self.controllers_ms;
         let known_ms = controllers_ms + postgres_ms + own - self.own_ms;
         let others_ms = (busy - self.busy_ms).saturating_sub(known_ms);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
