@@ -82,6 +82,26 @@ pub struct ReplicaReport {
     pub snapshot_bytes: u64,
     /// Entries whose audit rows it has yet to fetch from others.
     pub missing_history: u64,
+    /// The newest cluster version that it can run at; 1 of a program from before there were versions.
+    #[serde(default = "first_version")]
+    pub newest_cluster_version: u32,
+    /// What it had when all of them noted it last; absent if that was before it was started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compared: Option<Compared>,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+/// A digest of a controller's state. Those of one index are equal, or one of the controllers is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    /// The entry of the log at which it was noted.
+    pub index: u64,
+    /// 32 hexadecimal digits.
+    pub digest: String,
 }
 
 /// A controller.
@@ -102,4 +122,7 @@ pub struct Replica {
 pub struct ReplicaList {
     /// Them.
     pub items: Vec<Replica>,
+    /// The cluster version: what of newer releases is in use. It goes up by itself once every controller knows the next.
+    #[serde(default = "first_version")]
+    pub cluster_version: u32,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use rempart_api::cluster::{Replica, ReplicaRole};
+use rempart_api::cluster::{Replica, ReplicaList, ReplicaRole};
 use tokio::time::{Instant, sleep};
 
 use crate::args::{Consent, Patience};
@@ -97,7 +97,8 @@ pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command
         return output::value(session.screen, format, &list);
     }
     if matches!(command, Command::Status) {
-        return session.screen.print(render(session.screen, &HEADINGS, &rows(&list.items)).trim_end());
+        session.screen.print(render(session.screen, &HEADINGS, &rows(&list.items)).trim_end())?;
+        return session.screen.print(&summary(&list));
     }
     Ok(())
 }
@@ -158,6 +159,30 @@ async fn until(
         work.say(&why);
         sleep(LOOK).await;
     }
+}
+
+/// What holds for all of them.
+fn summary(list: &ReplicaList) -> String {
+    let ids = |ids: Vec<u64>| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let now = list.cluster_version;
+    let mut text = format!("cluster version {now}");
+    let newest = |one: &Replica| one.status.own.as_ref().map_or(0, |own| own.newest_cluster_version);
+    if list.items.iter().any(|one| newest(one) > now) {
+        let behind = list.items.iter().filter(|one| newest(one) <= now).map(|one| one.id).collect();
+        text += &format!("; {} waits for controllers {}", now + 1, ids(behind));
+    }
+    let compared =
+        || list.items.iter().filter_map(|one| Some((one.id, one.status.own.as_ref()?.compared.as_ref()?)));
+    if let Some(last) = compared().map(|(_, compared)| compared.index).max() {
+        let at_last: Vec<_> = compared().filter(|(_, compared)| compared.index == last).collect();
+        let same = at_last.iter().all(|(_, compared)| compared.digest == at_last[0].1.digest);
+        let who = ids(at_last.iter().map(|(id, _)| *id).collect());
+        text += &match same {
+            true => format!("\ncontrollers {who} had the same state at entry {last}"),
+            false => format!("\ncontrollers {who} HAD DIFFERENT STATES at entry {last}: read their logs"),
+        };
+    }
+    text
 }
 
 const HEADINGS: [&str; 9] =

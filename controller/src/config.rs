@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use rempart_daemon::log::LogSettings;
 use rempart_daemon::metrics::MetricsListen;
 use rempart_daemon::settings::Program;
+use rempart_model::ClusterVersion;
 
 use crate::auth::Issuers;
 use crate::http::StatusTable;
@@ -135,6 +136,17 @@ pub struct Run {
         value_parser = clap::value_parser!(u64).range(1..=10_000)
     )]
     pub deadline_percent: u64,
+    /// How often the controllers compare what they have, in seconds.
+    #[arg(
+        long,
+        env = "REMPART_COMPARE_SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub compare_seconds: u64,
+    /// Keep the cluster version from going beyond this one; when absent, as far as all controllers know it.
+    #[arg(long, env = "REMPART_CLUSTER_VERSION_LIMIT", value_parser = cluster_version)]
+    pub cluster_version_limit: Option<ClusterVersion>,
     /// How long a console's token holds, in seconds.
     #[arg(
         long,
@@ -207,6 +219,12 @@ impl Run {
             ..crate::raft::Limits::default()
         }
     }
+}
+
+fn cluster_version(text: &str) -> Result<ClusterVersion, String> {
+    let known = || format!("a number from {} to {}", ClusterVersion::OLDEST, ClusterVersion::NEWEST);
+    let version = text.parse().map(ClusterVersion).map_err(|_| known())?;
+    version.check_known().map(|()| version).map_err(|_| known())
 }
 
 fn parse_peer(text: &str) -> Result<(u64, String), String> {

@@ -9,25 +9,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
-use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, ReplicaIntent, State};
+use rempart_model::{
+    Agreed, Applied, Command, CompareCommand, Core, Envelope, Object, Outcome, Recorded, State,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::raft::{Committed, Frozen, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
-use crate::store::{
-    AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Whole, Write, projection::Projection,
-};
+use crate::store::{Batch, Loaded, Mark, Whole, Write, projection::Projection};
 
 pub use crate::store::projection::Pressure;
 
+mod digest;
+mod quarantine;
+mod row;
 mod whole;
+
+pub use digest::{Digest, Noted};
+pub use quarantine::Quarantine;
+
+use digest::Notes;
+use row::{audit_row, key_of, row_of};
 
 /// A replica's State, as of the newest published entry. Cheap to clone.
 #[derive(Clone)]
 pub struct Replica {
     state: watch::Receiver<Arc<State>>,
     changes: Arc<Changes>,
+    noted: watch::Receiver<Option<Noted>>,
 }
 
 impl Replica {
@@ -39,6 +49,11 @@ impl Replica {
     /// Rings whenever State has changed.
     pub fn watch(&self) -> watch::Receiver<Arc<State>> {
         self.state.clone()
+    }
+
+    /// What this replica had when all of them noted it last; none if that was not in this life.
+    pub fn noted(&self) -> Option<Noted> {
+        *self.noted.borrow()
     }
 
     /// Rings when a host itself has changed: what it is, may and should do. Far rarer than changes of State.
@@ -166,6 +181,23 @@ pub enum LoadError {
         /// Why not.
         error: serde_json::Error,
     },
+    /// They were changed by somebody else, or a disk did.
+    #[error(
+        "the rows in Postgres are not those that this controller wrote: their digest is {found}, and was {written} at entry \
+         {index}; replace it by a controller of a new id, with its directories empty: `rempart cluster replace` \
+         (docs/operating/cluster.md)"
+    )]
+    Damaged {
+        /// Up to which entry they are.
+        index: u64,
+        /// Digest of what is there.
+        found: Digest,
+        /// Digest of what was written.
+        written: String,
+    },
+    /// Another program is needed.
+    #[error("{0}")]
+    Version(String),
 }
 
 /// Applies committed entries; the [`Machine`] behind Raft.
@@ -180,6 +212,11 @@ pub struct Applier {
     pending: Vec<Write>,
     pending_bytes: usize,
     position: Option<Position>,
+    /// Of the objects in `state`.
+    digest: Digest,
+    notes: Notes,
+    noted: watch::Sender<Option<Noted>>,
+    quarantine: Quarantine,
     /// To wait on, from the thread that applies.
     runtime: Handle,
 }
@@ -191,10 +228,15 @@ impl Applier {
     /// From what Postgres held.
     ///
     /// # Errors
-    /// When a row cannot be read.
-    pub fn new(loaded: Loaded, projection: Arc<Projection>) -> Result<(Applier, Replica), LoadError> {
+    /// When a row cannot be read, or they are not those that were written.
+    pub fn new(
+        loaded: Loaded,
+        projection: Arc<Projection>,
+        quarantine: Quarantine,
+    ) -> Result<(Applier, Replica), LoadError> {
         let read =
             |what: String, text: &str| Object::read(text).map_err(|error| LoadError::Object { what, error });
+        let digest = Digest::of(loaded.resources.iter().map(|row| row.body.as_str()));
         let mut objects = Vec::with_capacity(loaded.resources.len());
         for row in loaded.resources {
             objects.push(read(format!("{:?}", row.key), &row.body)?);
@@ -212,11 +254,20 @@ impl Applier {
             let unreadable = |error| LoadError::Row { what: "of the replica's mark".to_owned(), error };
             core = serde_json::from_value(mark.core).map_err(unreadable)?;
             resume = Some(serde_json::from_value(mark.position).map_err(unreadable)?);
+            let found = digest.with_core(&core);
+            // None was written before there were digests.
+            if let Some(written) = mark.digest
+                && written != found.to_string()
+            {
+                return Err(LoadError::Damaged { index: mark.applied_index, found, written });
+            }
         }
+        core.version.check_known().map_err(LoadError::Version)?;
         let state = State::load(core, after.unwrap_or(0), objects, answers);
         let (publisher, receiver) = watch::channel(Arc::new(state.clone()));
         let changes = Arc::new(Changes::default());
-        let replica = Replica { state: receiver, changes: changes.clone() };
+        let noted = watch::Sender::new(None);
+        let replica = Replica { state: receiver, changes: changes.clone(), noted: noted.subscribe() };
         let applier = Applier {
             state,
             publisher,
@@ -227,6 +278,10 @@ impl Applier {
             pending: Vec::new(),
             pending_bytes: 0,
             position: None,
+            digest,
+            notes: Notes::default(),
+            noted,
+            quarantine,
             runtime: Handle::current(),
         };
         Ok((applier, replica))
@@ -242,9 +297,13 @@ impl Applier {
             if let Some(object) = change.after.as_deref().or(change.before.as_deref()) {
                 self.changes.note(object);
             }
+            if let Some(object) = &change.before {
+                self.digest.remove(&to_text(&**object));
+            }
             match &change.after {
                 Some(object) => {
                     let row = row_of(object);
+                    self.digest.add(&row.body);
                     let bytes = row.body.len();
                     self.push(Write::PutResource(row), bytes);
                 }
@@ -266,6 +325,22 @@ impl Applier {
         }
     }
 
+    /// Notes what this replica has, and stops it if it had something else than the majority at an earlier such entry.
+    fn compare(&mut self, index: u64, command: &CompareCommand) -> io::Result<()> {
+        if let Some(Agreed { index: at, digest }) = &command.agreed
+            && let Some(own) = self.notes.at(*at)
+            && own.to_string() != *digest
+        {
+            return Err(self.quarantine.enter(format!(
+                "at entry {at} the digest of its state was {own}, and that of the majority {digest}"
+            )));
+        }
+        let noted = Noted { index, digest: self.digest.with_core(self.state.core()) };
+        self.notes.note(noted);
+        self.noted.send_replace(Some(noted));
+        Ok(())
+    }
+
     /// Hands what is pending to the projection. Waits while its queue is full: this holds up this replica alone.
     fn hand_over(&mut self) -> io::Result<()> {
         let Some(position) = self.position.take() else { return Ok(()) };
@@ -274,6 +349,7 @@ impl Applier {
             membership: serde_json::to_value(position.members())?,
             position: serde_json::to_value(&position)?,
             core: serde_json::to_value(self.state.core())?,
+            digest: Some(self.digest.with_core(self.state.core()).to_string()),
         };
         let index = mark.applied_index;
         let batch = Batch::new(self.after, mark, std::mem::take(&mut self.pending));
@@ -306,6 +382,15 @@ impl Machine for Applier {
                     "applied"
                 );
                 self.record(entry.index, &envelope, &applied);
+                if applied.outcome.is_ok() {
+                    match &envelope.command {
+                        Command::Compare(command) => self.compare(entry.index, command)?,
+                        Command::Upgrade(_) => {
+                            self.state.core().version.check_known().map_err(io::Error::other)?;
+                        }
+                        _ => {}
+                    }
+                }
                 Response(Some(Arc::new(applied.outcome)))
             }
         };
@@ -317,11 +402,13 @@ impl Machine for Applier {
     }
 
     fn freeze(&mut self) -> Box<dyn Frozen> {
-        Box::new(whole::Copy { state: self.state.clone(), flushed: self.projection.flushed() })
+        let flushed = self.projection.flushed();
+        Box::new(whole::Copy { state: self.state.clone(), digest: self.digest, flushed })
     }
 
     fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
-        let state = whole::read(content)?;
+        let (state, digest) = whole::read(content)?;
+        state.core().version.check_known().map_err(io::Error::other)?;
         if state.applied_index() != position.index() {
             let why =
                 format!("the snapshot of {} holds the state of {}", position.index(), state.applied_index());
@@ -332,6 +419,7 @@ impl Machine for Applier {
         let rows = Whole(Arc::new(whole::AsRows(state.clone())));
         self.pending = vec![Write::Replace(rows), Write::AuditGap { first, last: position.index() }];
         self.state = state;
+        self.digest = digest;
         self.position = Some(position.clone());
         self.hand_over()?;
         let mut flushed = self.projection.flushed();
@@ -374,94 +462,4 @@ pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<A
 
 fn to_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| unreachable!("stored types are plain data: {error}"))
-}
-
-fn key_of(urn: &Urn) -> ResourceKey {
-    ResourceKey {
-        kind: urn.kind.info().name.into(),
-        tenant: urn.tenant.clone(),
-        workspace: urn.workspace.clone(),
-        network: urn.network.clone(),
-        name: urn.name.clone(),
-    }
-}
-
-fn row_of(object: &Object) -> ResourceRow {
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    ResourceRow {
-        key: key_of(&object.urn),
-        uid: object.uid,
-        resource_version: signed(object.resource_version),
-        changed_index: signed(object.changed_index),
-        created_at_ms: object.created_at.unix_ms(),
-        modified_at_ms: object.modified_at.unix_ms(),
-        deleted_at_ms: object.deleted_at.map(|at| at.unix_ms()),
-        body: to_text(object),
-    }
-}
-
-/// Of the objects that one entry says to be overdue, how many the history names; each has it in its row.
-const EXPIRED_NAMED: usize = 16;
-
-/// The row of history an entry leaves. Routine reports of hosts leave none: they are observations, not acts.
-fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> Option<AuditRow> {
-    let (action, subject) = match &envelope.command {
-        Command::Found(founding) => ("found", founding.cluster_id.to_string()),
-        Command::Put(put) => ("put", put.urn.to_string()),
-        Command::Delete(delete) => ("delete", delete.urn.to_string()),
-        Command::Power(power) => match power.action {
-            rempart_model::PowerAction::Start => ("start", power.urn.to_string()),
-            rempart_model::PowerAction::Stop => ("stop", power.urn.to_string()),
-            rempart_model::PowerAction::Restart => ("restart", power.urn.to_string()),
-        },
-        Command::Fill(fill) => ("fill", fill.urn.to_string()),
-        Command::Enrol(enrol) => ("enrol", enrol.host.clone()),
-        Command::Redeem(redeem) => {
-            let what_for = redeem.urn.as_ref().map(|urn| format!(": {urn}")).unwrap_or_default();
-            ("redeem", format!("{}{what_for}", redeem.purpose))
-        }
-        Command::Host(host) => match host.action {
-            rempart_model::HostAction::Cordon => ("cordon", host.urn.to_string()),
-            rempart_model::HostAction::Uncordon => ("uncordon", host.urn.to_string()),
-            rempart_model::HostAction::Revoke => ("revoke", host.urn.to_string()),
-        },
-        Command::Place(place) => ("place", place.uid.to_string()),
-        Command::Capture(capture) => ("capture", capture.image.to_string()),
-        Command::WindDown(command) => ("wind-down", command.tenant.clone()),
-        Command::Replica(command) => {
-            let action = match &command.intent {
-                ReplicaIntent::Join { .. } => "join",
-                ReplicaIntent::Leave => "leave",
-            };
-            (action, format!("controller {}", command.replica_id))
-        }
-        Command::Leftover(order) => (order.action.name(), format!("{}/{}", order.host, order.uid)),
-        Command::Release(release) => ("release", format!("{}/{}", release.host, release.uid)),
-        Command::Expire(expire) => {
-            let some = expire
-                .objects
-                .iter()
-                .take(EXPIRED_NAMED)
-                .map(|one| format!("{} {}", one.step.info().name, one.uid));
-            let some = some.collect::<Vec<_>>().join(", ");
-            let more = expire.objects.len().saturating_sub(EXPIRED_NAMED);
-            ("expire", if more > 0 { format!("{some} and {more} more") } else { some })
-        }
-        Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
-        Command::HostSeen(_) | Command::Report(_) => return None,
-    };
-    let told = match outcome {
-        Ok(_) => serde_json::json!({ "accepted": true }),
-        Err(refusal) => serde_json::json!({ "accepted": false, "refusal": refusal }),
-    };
-    Some(AuditRow {
-        log_index: i64::try_from(index).unwrap_or(i64::MAX),
-        ordinal: 0,
-        at_ms,
-        request_id: envelope.request_id,
-        actor: envelope.actor.clone(),
-        action: action.to_owned(),
-        subject,
-        outcome: told.to_string(),
-    })
 }

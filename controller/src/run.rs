@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use rempart_daemon::http::TowerToHyperService;
 use rempart_daemon::{signals, systemd};
 use rempart_identity::{Accepted, WebTls, accept, peer};
+use rempart_model::ClusterVersion;
 use rempart_proto::raft::v1::history_server::HistoryServer;
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::net::TcpListener;
@@ -26,7 +27,7 @@ use crate::http::Interface;
 use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};
 use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
-use crate::replica::{Applier, Replica};
+use crate::replica::{Applier, Quarantine, Replica};
 use crate::service::{Keeping, Service, Settings as ServiceSettings};
 use crate::store::{self, Identity, Source, embedded, projection};
 use crate::telemetry::Telemetry;
@@ -55,6 +56,9 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let peers = Peers::new(settings.replica_id, members.clone(), keys.credentials.clone());
     fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("creating data directory {}", settings.data_dir.display()))?;
+
+    let quarantine = Quarantine::of(&settings.data_dir);
+    quarantine.check().map_err(|why| anyhow!(why))?;
 
     let issuers = settings.oidc_issuers.clone().unwrap_or_default();
     let authenticator = Authenticator::new(keys.issuer.clone(), issuers)?;
@@ -96,7 +100,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     tracing::info!(resources = loaded.resources.len(), applied_index = applied, "State loaded from Postgres");
     let projection =
         Arc::new(projection::Projection::start(store.clone(), applied, projection::Limits::default()));
-    let (applier, replica) = Applier::new(loaded, projection.clone())?;
+    let (applier, replica) = Applier::new(loaded, projection.clone(), quarantine)?;
 
     let raft_settings = raft::Settings {
         timing: settings.timing(),
@@ -112,6 +116,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     };
     let (missing, missing_history) = watch::channel(0);
     let following = tokio::spawn(follow_members(node.clone(), peers.clone()));
+    let cluster_version_limit = settings.cluster_version_limit.unwrap_or(ClusterVersion::NEWEST);
     let fleet = Fleet::new(node.clone(), replica.clone(), keys.sealer.clone());
     let scheme = if web_tls.is_some() { "https" } else { "http" };
     let public_url =
@@ -128,6 +133,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
             public_url: public_url.clone(),
             operators: settings.operators.clone(),
             deadline_percent: settings.deadline_percent,
+            cluster_version_limit,
         },
     );
 
@@ -233,8 +239,20 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let filling = tokio::spawn(history::fill(store.clone(), history_peers, missing));
     let keeping_keys = tokio::spawn(async move { authenticator.keep_keys().await });
     let renewing = tokio::spawn(pki::keep_certificate(cluster_dir, keys));
+    let ask: reconcile::AskReplicas = {
+        let service = service.clone();
+        Arc::new(move || {
+            let service = service.clone();
+            Box::pin(async move { service.reports().await })
+        })
+    };
+    let reconcile_settings = reconcile::Settings {
+        deadline_percent: settings.deadline_percent,
+        compare_every: Duration::from_secs(settings.compare_seconds),
+        cluster_version_limit,
+    };
     let reconciling =
-        tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding, settings.deadline_percent));
+        tokio::spawn(reconcile::run(node.clone(), replica, fleet, founding, ask, reconcile_settings));
     tracing::info!(replica_id = settings.replica_id, http = %settings.http_listen, internal = %settings.internal_listen, "serving");
 
     systemd::notify("READY=1");

@@ -21,6 +21,8 @@ pub struct Layout {
     pub ports: Vec<(u16, u16)>,
     /// How many of them found the cluster; the others may join it later.
     pub founders: usize,
+    /// Program of the controllers, where it is not this workspace's.
+    pub program: Option<PathBuf>,
 }
 
 impl Layout {
@@ -46,7 +48,11 @@ impl Layout {
             .map(|listener| Ok(listener.local_addr()?.port()))
             .collect::<std::io::Result<Vec<_>>>()?;
         let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-        Ok(Layout { dir: dir.to_owned(), ports, founders })
+        Ok(Layout { dir: dir.to_owned(), ports, founders, program: None })
+    }
+
+    fn controller_program(&self) -> anyhow::Result<PathBuf> {
+        self.program.clone().map_or_else(|| binary("rempart-controller"), Ok)
     }
 
     /// Directory with the first controller's keys, which `init` makes.
@@ -78,7 +84,7 @@ impl Layout {
         if self.cluster_dir().join("cluster.json").exists() {
             return Ok(());
         }
-        let output = Command::new(binary("rempart-controller")?)
+        let output = Command::new(self.controller_program()?)
             .args(["init", "--region", "local", "--zones", "a,b", "--dir"])
             .arg(self.cluster_dir())
             .output()?;
@@ -106,7 +112,7 @@ impl Layout {
     }
 
     fn mint(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(binary("rempart-controller")?);
+        let mut command = Command::new(self.controller_program()?);
         let output = command.args(arguments).arg("--cluster-dir").arg(self.cluster_dir()).output()?;
         if !output.status.success() {
             bail!("rempart-controller token failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -134,7 +140,7 @@ impl Layout {
         if self.identity_dir(id).exists() {
             return Ok(());
         }
-        let mut command = Command::new(binary("rempart-controller")?);
+        let mut command = Command::new(self.controller_program()?);
         command.arg("join").arg("--dir").arg(self.identity_dir(id));
         command.env("REMPART_JOIN_TOKEN", self.join_token(&["--controller", &id.to_string()])?);
         let output = command.output()?;
@@ -151,7 +157,7 @@ impl Layout {
     pub fn controller_command(&self, id: usize) -> anyhow::Result<Command> {
         let (http, internal) = self.ports[id - 1];
         self.join(id)?;
-        let mut command = Command::new(binary("rempart-controller")?);
+        let mut command = Command::new(self.controller_program()?);
         command.arg("run").arg("--cluster-dir").arg(self.identity_dir(id));
         let mut peers = self.peers();
         if id > self.founders {
@@ -254,6 +260,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// The process of replica `id`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn running(&self, id: usize) -> &Daemon {
+        &self.controllers.iter().find(|controller| controller.id == id).expect("it runs").daemon
+    }
+
     /// Takes replica `id` out of the running ones.
     ///
     /// # Panics
@@ -290,6 +304,20 @@ impl Cluster {
         })
         .await;
         Ok(())
+    }
+
+    /// What `sql` gives in the private Postgres of replica `id`, which runs.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn query(&self, id: usize, sql: &str) -> String {
+        let output = Command::new("psql")
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "rempart", "-d", "postgres", "-c", sql, "-h"])
+            .arg(self.layout.data_dir(id).join("postgres/socket"))
+            .output()
+            .expect("psql is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A client of replica `id` as `subject`.

@@ -1,7 +1,5 @@
 //! Controllers come and go, and logs are cut, while clients write.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rempart_api::client::{Client, ClientError};
@@ -64,34 +62,22 @@ async fn leader(operator: &Client) -> usize {
     usize::try_from(leader.id).expect("an id")
 }
 
-/// What `sql` gives in a controller's private Postgres.
-fn query(data_dir: &Path, sql: &str) -> String {
-    let output = Command::new("psql")
-        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "rempart", "-d", "postgres", "-c", sql, "-h"])
-        .arg(data_dir.join("postgres/socket"))
-        .output()
-        .expect("psql is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// All that two controllers' databases hold is the same, history from the first entry on among it.
-async fn same_databases(layout: &Layout, ids: &[usize]) {
+async fn same_databases(cluster: &Cluster, ids: &[usize]) {
     let everything = "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM";
     let tables = ["(SELECT * FROM audit) t", "(SELECT * FROM resource) t", "(SELECT * FROM answer) t"];
     until_some("the databases to be the same", Duration::from_secs(30), || async {
         let digests: Vec<Vec<String>> = ids
             .iter()
             .map(|id| {
-                let data_dir = layout.data_dir(*id);
-                tables.iter().map(|table| query(&data_dir, &format!("{everything} {table}"))).collect()
+                tables.iter().map(|table| cluster.query(*id, &format!("{everything} {table}"))).collect()
             })
             .collect();
         if digests.iter().all(|digest| *digest == digests[0]) { Ok(()) } else { Err(format!("{digests:?}")) }
     })
     .await;
     for id in ids {
-        assert_eq!(query(&layout.data_dir(*id), "SELECT count(*) FROM audit_gap").trim(), "0");
+        assert_eq!(cluster.query(*id, "SELECT count(*) FROM audit_gap").trim(), "0");
     }
 }
 
@@ -159,7 +145,7 @@ async fn controllers_come_and_go() {
         |one: &rempart_api::ResourceView| one.labels.as_ref().and_then(|labels| labels.get("round").cloned());
     assert!(seen.iter().all(|one| round(one).as_deref() == Some("two")));
     write_much(&on_four, "three").await;
-    same_databases(&cluster.layout, &[alive[0], alive[1], 4]).await;
+    same_databases(&cluster, &[alive[0], alive[1], 4]).await;
 
     // The leader itself may be asked to go.
     let leading = leader(&operator).await;
@@ -195,5 +181,5 @@ async fn controllers_come_and_go() {
     expected.sort_unstable();
     assert_eq!(members, expected);
     write_much(&client(&cluster, stay[0], "alice"), "five").await;
-    same_databases(&cluster.layout, &stay).await;
+    same_databases(&cluster, &stay).await;
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::kinds::Spec;
 use crate::object::{Failure, OffCause};
 use crate::transition::Step;
+use crate::version::ClusterVersion;
 
 /// A change of desired or observed state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,10 @@ pub enum Command {
     Leftover(LeftoverCommand),
     /// An operator says that what is being deleted is gone, though its host, which was revoked, has not said so.
     Release(ReleaseCommand),
+    /// From now on what the next cluster version brings may be written: every controller knows it.
+    Upgrade(UpgradeCommand),
+    /// Every replica notes a digest of its state here.
+    Compare(CompareCommand),
 }
 
 /// See [`Command::Found`].
@@ -423,4 +428,31 @@ pub struct InstanceReport {
     /// Why it is off.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub off_cause: Option<OffCause>,
+}
+
+/// See [`Command::Upgrade`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpgradeCommand {
+    /// The version from now on: the one after the present one.
+    pub version: ClusterVersion,
+}
+
+/// See [`Command::Compare`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompareCommand {
+    /// What a majority had at an earlier such entry. Who had something else there is wrong, and stops.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agreed: Option<Agreed>,
+}
+
+/// The digest that a majority had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Agreed {
+    /// Log index of the entry at which it was noted.
+    pub index: u64,
+    /// 32 hexadecimal digits.
+    pub digest: String,
 }

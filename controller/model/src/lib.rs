@@ -30,15 +30,17 @@ mod standing;
 mod state;
 mod transition;
 mod usage;
+mod version;
 mod view;
 
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, FillCommand, Founding,
-    HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
-    ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand,
-    ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, VolumeReport, WindDownCommand,
+    Agreed, CaptureCommand, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand, Expired,
+    FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction,
+    LeftoverCommand, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
+    ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, UpgradeCommand, VolumeReport,
+    WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
@@ -56,4 +58,5 @@ pub use rights::{Seen, VerbSet, system_roles};
 pub use standing::{Audience, scaled, standing};
 pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant};
 pub use transition::{Overdue, Owner, STEPS, Stand, Step, StepInfo, Then, limit_seconds, overdue, stand};
+pub use version::ClusterVersion;
 pub use view::{Circumstances, Presentation, circumstances, view, view_in};

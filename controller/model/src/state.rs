@@ -20,6 +20,7 @@ use crate::occupancy::{Allocation, Group, makes_room};
 use crate::rights::Rights;
 use crate::transition::may_be_under_way;
 use crate::usage::Sums;
+use crate::version::ClusterVersion;
 
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
@@ -53,6 +54,9 @@ pub struct Core {
     /// What operators want of controllers. Those of the founding are not in it until somebody wants something of them.
     #[serde(skip_serializing_if = "Replicas::is_empty", default)]
     pub replicas: Arc<Replicas>,
+    /// Which meanings may be written.
+    #[serde(skip_serializing_if = "ClusterVersion::is_first", default)]
+    pub version: ClusterVersion,
 }
 
 /// What is wanted of each controller.

@@ -104,7 +104,8 @@ pub trait Frozen: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Those of `out`, after which it may be tried again. `InvalidData` if it is not what was applied: this replica cannot go
+    /// on.
     fn write(&self, out: &mut dyn io::Write) -> io::Result<()>;
 
     /// Returns when the [`Machine`] would resume at this moment or later after a power cut: then the log up to there is

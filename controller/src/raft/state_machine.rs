@@ -262,6 +262,8 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
             let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
             match building.await.map_err(io::Error::other)? {
                 Ok(snapshot) => break snapshot,
+                // What is in memory is wrong, and stays so.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),
                 // The disk is full, perhaps. An error would stop this replica, and all it lacks is a shorter log.
                 Err(error) => tracing::error!(%error, "a snapshot could not be made; trying again"),
             }

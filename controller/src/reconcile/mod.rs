@@ -4,14 +4,21 @@
 //! time has passed), reads State, and proposes what is missing. So it does not matter what woke it, how often, or what
 //! happened before.
 
+mod compare;
 mod deadlines;
 mod founding;
 mod hosts;
 mod placement;
 mod replicas;
 mod tenants;
+mod upgrade;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rempart_api::cluster::ReplicaReport;
+use rempart_model::ClusterVersion;
 
 use crate::fleet::Fleet;
 use crate::raft::Node;
@@ -19,8 +26,28 @@ use crate::replica::Replica;
 
 pub use founding::Founding;
 
+/// Asks all members, and those that are to be members, how they are doing; none from who does not answer.
+pub type AskReplicas = Arc<dyn Fn() -> BoxFuture<'static, Vec<(u64, Option<ReplicaReport>)>> + Send + Sync>;
+
+/// What the installation decides.
+pub struct Settings {
+    /// How long what is on its way may take, in percent.
+    pub deadline_percent: u64,
+    /// How often replicas compare what they have.
+    pub compare_every: Duration,
+    /// How far the cluster version may go up.
+    pub cluster_version_limit: ClusterVersion,
+}
+
 /// Runs every concern whenever this replica leads, until the task is dropped.
-pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding, deadline_percent: u64) {
+pub async fn run(
+    node: Node,
+    replica: Replica,
+    fleet: Fleet,
+    founding: Founding,
+    ask: AskReplicas,
+    settings: Settings,
+) {
     let mut leadership = node.leadership();
     loop {
         if leadership.wait_for(|leadership| leadership.is_me).await.is_err() {
@@ -35,7 +62,9 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding,
             () = hosts::run(&node, &replica, &fleet) => {}
             () = tenants::run(&node, &replica) => return,
             () = replicas::run(&node, &replica) => return,
-            () = deadlines::run(&node, &replica, deadline_percent) => {}
+            () = deadlines::run(&node, &replica, settings.deadline_percent) => {}
+            () = compare::run(&node, &replica, &ask, settings.compare_every) => {}
+            () = upgrade::run(&node, &replica, &ask, settings.cluster_version_limit) => {}
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");

@@ -17,7 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{row_of, to_text};
+use super::row::row_of;
+use super::{Digest, to_text};
 use crate::raft::Frozen;
 use crate::store::{ResourceRow, Rows};
 
@@ -44,6 +45,8 @@ enum Line<'a> {
 /// A copy of State, which cost nothing to make.
 pub(super) struct Copy {
     pub(super) state: State,
+    /// Of its objects, as it was kept up to here.
+    pub(super) digest: Digest,
     /// What Postgres has for good.
     pub(super) flushed: watch::Receiver<Option<u64>>,
 }
@@ -53,9 +56,19 @@ impl Frozen for Copy {
         let state = &self.state;
         let head = Head { format: FORMAT, applied_index: state.applied_index(), core: state.core().clone() };
         line(out, &head)?;
+        let mut digest = Digest::default();
         for object in state.objects() {
             let text = RawValue::from_string(to_text(&**object))?;
+            digest.add(text.get());
             line(out, &Line::Object(&text))?;
+        }
+        if digest != self.digest {
+            // What is in memory is not what was applied. Nobody else is to get it, nor a later life of this replica.
+            let why = format!(
+                "the state in memory has the digest {digest}, and what was applied {}: is the memory of this machine sound?",
+                self.digest
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         for (request_id, index, recorded) in state.answers() {
             line(out, &Line::Answer(request_id, index, recorded.clone()))?;
@@ -75,8 +88,8 @@ fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Reads what [`Copy`] wrote, to its end.
-pub(super) fn read(content: &mut dyn Read) -> io::Result<State> {
+/// Reads what [`Copy`] wrote, to its end, and the digest of the objects in it.
+pub(super) fn read(content: &mut dyn Read) -> io::Result<(State, Digest)> {
     let mut content = BufReader::with_capacity(64 << 10, content);
     let mut text = String::new();
     content.read_line(&mut text)?;
@@ -86,14 +99,17 @@ pub(super) fn read(content: &mut dyn Read) -> io::Result<State> {
             format!("the state in the snapshot has format {}, this program reads {FORMAT}", head.format);
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    let (mut objects, mut answers) = (Vec::new(), Vec::new());
+    let (mut objects, mut answers, mut digest) = (Vec::new(), Vec::new(), Digest::default());
     loop {
         text.clear();
         if content.read_line(&mut text)? == 0 {
-            return Ok(State::load(head.core, head.applied_index, objects, answers));
+            return Ok((State::load(head.core, head.applied_index, objects, answers), digest));
         }
         match serde_json::from_str(&text)? {
-            Line::Object(text) => objects.push(Object::read(text.get()).map_err(io::Error::other)?),
+            Line::Object(text) => {
+                digest.add(text.get());
+                objects.push(Object::read(text.get()).map_err(io::Error::other)?);
+            }
             Line::Answer(request_id, index, recorded) => answers.push((request_id, index, recorded)),
         }
     }

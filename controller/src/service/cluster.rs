@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rempart_api::Timestamp;
-use rempart_api::cluster::{Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus};
+use rempart_api::cluster::{
+    Compared, Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus,
+};
 use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, State};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -238,16 +240,8 @@ impl Service {
         let node = &self.inner.node;
         let (status, heard) = (node.status(), node.heard());
         let members = status.members.clone();
-        let mut addresses = members.addresses.clone();
-        for (id, intent) in state.core().replicas.iter() {
-            if let ReplicaIntent::Join { address } = intent {
-                addresses.entry(*id).or_insert_with(|| address.clone());
-            }
-        }
-        let asked = addresses.iter().map(|(id, address)| self.report_of(*id, address));
-        let reports = futures_util::future::join_all(asked).await;
         let voters: BTreeSet<u64> = members.voters.iter().flatten().copied().collect();
-        let items = addresses.into_iter().zip(reports).map(|((id, address), own)| {
+        let items = self.ask_all(state).await.into_iter().map(|(id, address, own)| {
             let intent = state.core().replicas.get(&id);
             let role = role(id, status.replica_id, voters.contains(&id), intent);
             Replica {
@@ -265,7 +259,27 @@ impl Service {
                 },
             }
         });
-        ReplicaList { items: items.collect() }
+        ReplicaList { items: items.collect(), cluster_version: state.core().version.0 }
+    }
+
+    /// What each member, and each that is to be one, says of itself; none from who does not answer.
+    pub async fn reports(&self) -> Vec<(u64, Option<ReplicaReport>)> {
+        let state = self.inner.replica.state();
+        self.ask_all(&state).await.into_iter().map(|(id, _, own)| (id, own)).collect()
+    }
+
+    async fn ask_all(&self, state: &State) -> Vec<(u64, String, Option<ReplicaReport>)> {
+        let mut addresses = self.inner.node.members().borrow().addresses.clone();
+        for (id, intent) in state.core().replicas.iter() {
+            if let ReplicaIntent::Join { address } = intent {
+                addresses.entry(*id).or_insert_with(|| address.clone());
+            }
+        }
+        let asked = addresses.into_iter().map(|(id, address)| async move {
+            let own = self.report_of(id, &address).await;
+            (id, address, own)
+        });
+        futures_util::future::join_all(asked).await
     }
 
     fn waiting_for(&self, id: u64, role: ReplicaRole, status: &Status, answers: bool) -> Option<String> {
@@ -308,6 +322,12 @@ impl Service {
             log_bytes: status.log_bytes,
             snapshot_bytes: status.snapshot_bytes,
             missing_history: *keeping.missing_history.borrow(),
+            newest_cluster_version: self.inner.settings.cluster_version_limit.0,
+            compared: self
+                .inner
+                .replica
+                .noted()
+                .map(|noted| Compared { index: noted.index, digest: noted.digest.to_string() }),
         }
     }
 }

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
-    Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
-    PutCommand, State, circumstances, view_in,
+    Answer, ClusterVersion, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome,
+    PowerCommand, Presentation, PutCommand, State, circumstances, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -99,6 +99,8 @@ pub struct Settings {
     pub operators: Vec<String>,
     /// How long what is on its way may take, in percent.
     pub deadline_percent: u64,
+    /// How far this controller lets the cluster version go up.
+    pub cluster_version_limit: ClusterVersion,
 }
 
 impl Service {

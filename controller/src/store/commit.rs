@@ -92,12 +92,13 @@ async fn move_mark(connection: &mut PgConnection, place: &Place, batch: &Batch) 
     let mark = batch.mark();
     let moved = sqlx::query(
         "UPDATE replica SET applied_index = $1, log_position = $2::json, membership = $3::json, core = $4::json, \
-         committed_at = now() WHERE applied_index IS NOT DISTINCT FROM $5",
+         digest = $5, committed_at = now() WHERE applied_index IS NOT DISTINCT FROM $6",
     )
     .bind(mark.applied_index.cast_signed())
     .bind(mark.position.to_string())
     .bind(mark.membership.to_string())
     .bind(mark.core.to_string())
+    .bind(mark.digest.as_deref())
     .bind(batch.after().map(u64::cast_signed))
     .execute(connection)
     .await

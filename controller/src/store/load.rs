@@ -26,7 +26,7 @@ pub(super) async fn load(connection: &mut PgConnection, place: &Place) -> Result
 
 async fn load_mark(connection: &mut PgConnection) -> Result<Option<Mark>, sqlx::Error> {
     sqlx::query(
-        "SELECT applied_index, log_position, membership, core FROM replica WHERE applied_index IS NOT NULL",
+        "SELECT applied_index, log_position, membership, core, digest FROM replica WHERE applied_index IS NOT NULL",
     )
     .fetch_optional(connection)
     .await?
@@ -36,6 +36,7 @@ async fn load_mark(connection: &mut PgConnection) -> Result<Option<Mark>, sqlx::
             position: row.try_get(1)?,
             membership: row.try_get(2)?,
             core: row.try_get(3)?,
+            digest: row.try_get(4)?,
         })
     })
     .transpose()

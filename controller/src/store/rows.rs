@@ -20,6 +20,8 @@ pub struct Mark {
     pub membership: serde_json::Value,
     /// What State holds beside rows and answers: its clock, the cluster version, ...
     pub core: serde_json::Value,
+    /// Of all of State, as `replica` makes it: what is read back has to have it. `None` before there was one.
+    pub digest: Option<String>,
 }
 
 /// One effect of a log entry on the tables.

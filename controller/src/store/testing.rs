@@ -116,6 +116,7 @@ pub(crate) fn mark(applied_index: u64) -> Mark {
         position: json!({"term": 1, "node": 7, "index": applied_index}),
         membership: json!({"voters": [[7]]}),
         core: json!({"clock_ms": u64::MAX, "version": 1}),
+        digest: Some(format!("{applied_index:032x}")),
     }
 }
 

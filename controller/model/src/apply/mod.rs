@@ -19,6 +19,7 @@ mod replicas;
 mod report;
 mod rights;
 mod tokens;
+mod upgrade;
 mod wind_down;
 
 pub(crate) use blocks::given;
@@ -188,6 +189,7 @@ pub(crate) struct Tx {
 
 impl Tx {
     fn run(&mut self, command: &Command) -> Outcome {
+        self.check_switched_on(command)?;
         match command {
             Command::Found(founding) => self.found(founding),
             Command::Put(put) => self.put(put),
@@ -207,6 +209,9 @@ impl Tx {
             Command::Expire(command) => self.expire(command),
             Command::Leftover(command) => self.leftover(command),
             Command::Release(command) => self.release_from_host(command),
+            Command::Upgrade(command) => self.upgrade(command),
+            // What is compared is what the replica has, not what is in State.
+            Command::Compare(_) => Ok(Answer::Done),
         }
     }
 

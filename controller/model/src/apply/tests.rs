@@ -12,6 +12,7 @@ mod replicas;
 mod reports;
 mod storage;
 mod tokens;
+mod upgrade;
 mod window;
 
 use rempart_api::fleet::{Acceleration, HostReport, HypervisorHealth};
@@ -26,3 +27,4 @@ use crate::desired::DesiredObject;
 use crate::fixture::*;
 use crate::object::Detail;
 use crate::refusal::RefusalClass;
+use crate::version::ClusterVersion;

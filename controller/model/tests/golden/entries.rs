@@ -21,11 +21,11 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
-    Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
-    LeftoverAction, LeftoverCommand, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand,
-    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, STEPS, Spec,
-    TokenUse, VolumeReport, WindDownCommand,
+    Agreed, CaptureCommand, ClusterVersion, Command, CompareCommand, DeleteCommand, ENVELOPE_FORMAT,
+    EnrolCommand, Envelope, ExpireCommand, Expired, Failure, FillCommand, Founding, HostAction, HostCommand,
+    HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand, ObjectReport, OffCause,
+    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand,
+    ReplicaIntent, ReportCommand, STEPS, Spec, TokenUse, UpgradeCommand, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -50,6 +50,8 @@ labels!(command_label, COMMANDS, Command {
     Expire => "expire",
     Leftover => "leftover",
     Release => "release",
+    Upgrade => "upgrade",
+    Compare => "compare",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -241,6 +243,9 @@ fn samples() -> Vec<Envelope> {
             intent: ReplicaIntent::Join { address: "10.0.0.4:7080".into() },
         }),
         Command::Replica(ReplicaCommand { replica_id: 1, intent: ReplicaIntent::Leave }),
+        Command::Upgrade(UpgradeCommand { version: ClusterVersion(2) }),
+        Command::Compare(CompareCommand { agreed: None }),
+        Command::Compare(CompareCommand { agreed: Some(Agreed { index: 42, digest: "0f".repeat(16) }) }),
     ];
     commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }

@@ -8,9 +8,9 @@ use rempart_api::network::Cidr;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    BlocksDetail, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
-    LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail, Realised,
-    Recorded, Refusal, RefusalClass, ReplicaIntent, Step, VolumeDetail,
+    BlocksDetail, ClusterVersion, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail,
+    InstanceDetail, LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail,
+    Realised, Recorded, Refusal, RefusalClass, ReplicaIntent, Step, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs, untidy_report};
@@ -82,20 +82,23 @@ fn every_core_ever_stored_is_read_and_written_alike() {
         clock: time(0),
         redeemed: Arc::default(),
         replicas: Arc::default(),
+        version: ClusterVersion::FIRST,
     };
     let redeemed = Arc::new([(uuid(6), time(600))].into());
     let used = Core { redeemed, ..core.clone() };
     let join = ReplicaIntent::Join { address: "10.0.0.4:7080".into() };
     let replicas = Arc::new([(1, ReplicaIntent::Leave), (4, join)].into());
     let changed = Core { replicas, ..core.clone() };
+    let raised = Core { version: ClusterVersion(2), ..core.clone() };
     let label = |core: &Core| match core {
         Core { cluster_id: None, .. } => "blank".to_owned(),
+        Core { version, .. } if *version > ClusterVersion::FIRST => "raised".to_owned(),
         Core { replicas, .. } if !replicas.is_empty() => "replicas".to_owned(),
         Core { redeemed, .. } if redeemed.is_empty() => "founded".to_owned(),
         _ => "redeemed".to_owned(),
     };
-    let labels = ["blank", "founded", "redeemed", "replicas"].map(str::to_owned);
-    crate::check("core", vec![Core::default(), core, used, changed], label, &labels);
+    let labels = ["blank", "founded", "redeemed", "replicas", "raised"].map(str::to_owned);
+    crate::check("core", vec![Core::default(), core, used, changed, raised], label, &labels);
 }
 
 fn answers() -> Vec<Recorded> {

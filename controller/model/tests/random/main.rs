@@ -81,7 +81,9 @@ fn every_log_of_networks_keeps_its_promises() {
     run(network_operation(), &EXERCISED_OF_NETWORKS);
 }
 
-const EXERCISED: [&str; 32] = [
+const EXERCISED: [&str; 34] = [
+    "upgrade",
+    "compare",
     "found",
     "put created",
     "put created instance",

@@ -51,6 +51,8 @@ pub(crate) enum Operation {
     Power { which: u8, action: u8 },
     /// The end of an upload.
     Fill { place: Place, content: u8 },
+    /// PUT of an image of a volume that a host has.
+    Image { which: u8 },
     /// The placement loop handles the instance that waits longest.
     PlaceWaiting,
     /// Somebody places something somewhere.
@@ -93,6 +95,10 @@ pub(crate) enum Operation {
     WindDown,
     /// An operator wants a controller to take part, or to leave.
     Replica { id: u8, leave: bool },
+    /// The leader has heard that every controller knows a cluster version.
+    Upgrade { version: u8 },
+    /// Replicas compare what they have.
+    Compare,
     /// The leader sees that something has stood where it is for too long.
     Judge { which: u8 },
     /// It says so, of all that it has seen; meanwhile they may have moved on.
@@ -192,6 +198,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         6 => host().prop_map(|host| Operation::Work { host }),
         6 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Report { host, mask }),
         3 => host().prop_map(|host| Operation::Deposit { host }),
+        3 => any::<u8>().prop_map(|which| Operation::Image { which }),
         12 => host().prop_map(|host| Operation::Drive { host }),
         8 => (host(), any::<u32>()).prop_map(|(host, mask)| Operation::Begin { host, mask }),
         3 => (host(), any::<u8>()).prop_map(|(host, which)| Operation::Break { host, which }),
@@ -204,6 +211,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
         1 => Just(Operation::Blank),
         1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
+        1 => (1..4u8).prop_map(|version| Operation::Upgrade { version }),
+        1 => Just(Operation::Compare),
         8 => any::<u8>().prop_map(|which| Operation::Judge { which }),
         4 => Just(Operation::Expire),
         4 => any::<u8>().prop_map(|which| Operation::Release { which }),

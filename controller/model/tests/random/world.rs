@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use rempart_api::fleet::{HostReport, HypervisorHealth, Leftover, LeftoverPart, Virtualization};
 use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
-    CaptureCommand, Command, DeleteCommand, EnrolCommand, ExpireCommand, Expired, Failure, FillCommand,
-    Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
-    Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, Spec, Then, TokenUse,
-    VolumeReport, WindDownCommand, placement, stand,
+    CaptureCommand, ClusterVersion, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand,
+    Expired, Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
+    LeftoverAction, LeftoverCommand, Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction,
+    PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand,
+    Spec, Then, TokenUse, UpgradeCommand, VolumeReport, WindDownCommand, placement, stand,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -137,6 +137,11 @@ impl World {
                 };
                 let _ = self.propose(Command::Replica(ReplicaCommand { replica_id, intent }));
             }
+            Operation::Upgrade { version } => {
+                let version = ClusterVersion(version.into());
+                let _ = self.propose(Command::Upgrade(UpgradeCommand { version }));
+            }
+            Operation::Compare => _ = self.propose(Command::Compare(CompareCommand { agreed: None })),
             Operation::Delete { place, version } => {
                 let if_unmodified_since = version.map(u64::from);
                 let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));
@@ -195,6 +200,7 @@ impl World {
                 self.report(host, |position| mask >> (position % 32) & 1 == 1)
             }
             Operation::Deposit { host } => self.deposit(host),
+            Operation::Image { which } => self.image(which),
             Operation::Drive { host } => self.drive(host, |_| true),
             Operation::Begin { host, mask } => self.drive(host, |position| mask >> (position % 32) & 1 == 1),
             Operation::Break { host, which } => {
@@ -296,6 +302,20 @@ impl World {
         self.host(host).work();
         self.report(host, said);
         self.deposit(host);
+    }
+
+    fn image(&mut self, which: u8) {
+        let volumes =
+            self.log.state.of_kind(Kind::BlockStorage).filter(|volume| volume.placement().is_some());
+        let volumes: Vec<Urn> = volumes.map(|volume| (*volume.urn).clone()).collect();
+        if volumes.is_empty() {
+            return;
+        }
+        let Urn { tenant, workspace, name, .. } = &volumes[usize::from(which) % volumes.len()];
+        let source = format!("workspaces/{workspace}/block-storages/{name}");
+        let spec = json!({"blockStorageRef": source, "cpuArchitecture": "amd64", "boot": "BIOS"});
+        let put = self.put_command(Urn::tenant(Kind::Image, tenant, &format!("m{}", which % 2)), spec);
+        let _ = self.propose(Command::Put(Box::new(put)));
     }
 
     /// The host gives the copies that it was told to make, perhaps long ago, to a controller.

@@ -57,10 +57,16 @@ fn some_state() -> State {
     state
 }
 
+fn digest(state: &State) -> Digest {
+    let mut digest = Digest::default();
+    state.objects().for_each(|object| digest.add(&to_text(&**object)));
+    digest
+}
+
 fn written(state: &State) -> Vec<u8> {
     let mut out = Vec::new();
     let (_, flushed) = watch::channel(None);
-    Copy { state: state.clone(), flushed }.write(&mut out).unwrap();
+    Copy { state: state.clone(), digest: digest(state), flushed }.write(&mut out).unwrap();
     out
 }
 
@@ -68,7 +74,8 @@ fn written(state: &State) -> Vec<u8> {
 fn it_comes_out_as_it_went_in() {
     let state = some_state();
     let bytes = written(&state);
-    let again = read(&mut bytes.as_slice()).unwrap();
+    let (again, found) = read(&mut bytes.as_slice()).unwrap();
+    assert_eq!(found, digest(&state));
     assert_eq!(again.core(), state.core());
     assert_eq!(again.applied_index(), 3);
     assert!(again.objects().eq(state.objects()) && again.object_count() > 2);
@@ -77,6 +84,17 @@ fn it_comes_out_as_it_went_in() {
     assert_eq!(written(&again), bytes);
     let rows: Vec<_> = AsRows(state.clone()).resources().map(|row| row.key.name).collect();
     assert_eq!(rows.len(), state.object_count());
+}
+
+#[test]
+fn what_is_not_what_was_applied_is_not_written() {
+    let state = some_state();
+    let mut digest = digest(&state);
+    digest.add("a bit fell");
+    let (_, flushed) = watch::channel(None);
+    let error = Copy { state, digest, flushed }.write(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().contains("is the memory of this machine sound?"), "{error}");
 }
 
 #[test]
