@@ -125,4 +125,7 @@ pub struct ReplicaList {
     /// The cluster version: what of newer releases is in use. It goes up by itself once every controller knows the next.
     #[serde(default = "first_version")]
     pub cluster_version: u32,
+    /// Why it may be wrong: no controller leads, and the one that was asked says what it knows by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub warning: Option<String>,
 }

@@ -165,7 +165,8 @@ async fn until(
 fn summary(list: &ReplicaList) -> String {
     let ids = |ids: Vec<u64>| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let now = list.cluster_version;
-    let mut text = format!("cluster version {now}");
+    let mut text = list.warning.as_ref().map(|warning| format!("WARNING: {warning}\n")).unwrap_or_default();
+    text += &format!("cluster version {now}");
     let newest = |one: &Replica| one.status.own.as_ref().map_or(0, |own| own.newest_cluster_version);
     if list.items.iter().any(|one| newest(one) > now) {
         let behind = list.items.iter().filter(|one| newest(one) <= now).map(|one| one.id).collect();

@@ -61,7 +61,8 @@ where
         return Err(Failure::Service(crate::service::ServiceError::Forbidden));
     }
     let request = ClusterRequest { id: asked.id, caller, call: call(request).await? };
-    settings.service.cluster(request).await.map_err(Failure::Service)
+    // In a box: what it waits for is deep.
+    Box::pin(settings.service.cluster(request)).await.map_err(Failure::Service)
 }
 
 /// Has a change written down.

@@ -25,6 +25,9 @@ use crate::replica::now;
 /// How long a controller may take to say how it is doing.
 const REPORT_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a list waits for a leader.
+const LIST_PATIENCE: Duration = Duration::from_secs(8);
+
 /// One call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClusterRequest {
@@ -84,17 +87,49 @@ impl Service {
     /// # Errors
     /// A refusal, a missing right, or a fault of ours.
     pub async fn cluster(&self, request: ClusterRequest) -> Result<ClusterReply, ServiceError> {
-        let deadline = Instant::now() + PATIENCE;
+        if !matches!(request.call, ClusterCall::List) {
+            return self.cluster_through_leader(&request, Instant::now() + PATIENCE).await;
+        }
+        match self.cluster_through_leader(&request, Instant::now() + LIST_PATIENCE).await {
+            // Who asks this needs the answer most when nobody leads.
+            Err(ServiceError::Fault(fault)) if fault.helps_to_retry() || fault.leaves_doubt() => {
+                self.list_alone(&request.caller).await
+            }
+            other => other,
+        }
+    }
+
+    /// What this controller knows by itself.
+    async fn list_alone(&self, caller: &Caller) -> Result<ClusterReply, ServiceError> {
+        let state = self.inner.replica.state();
+        check_proof(&state, caller)?;
+        if !caller.operates {
+            return Err(ServiceError::Forbidden);
+        }
+        let mut list = self.replicas(&state).await;
+        list.warning = Some(format!(
+            "no controller leads, or none that controller {} reaches: this is what it knows by itself. A majority has to run and to \
+             reach one another",
+            self.inner.node.replica_id()
+        ));
+        Ok(ClusterReply::Replicas(list))
+    }
+
+    async fn cluster_through_leader(
+        &self,
+        request: &ClusterRequest,
+        deadline: Instant,
+    ) -> Result<ClusterReply, ServiceError> {
         let mut leadership = self.inner.node.leadership();
         loop {
             leadership.mark_unchanged();
             let attempt = async {
                 if self.inner.node.is_leader() {
-                    return self.cluster_as_leader(&request).await;
+                    return self.cluster_as_leader(request).await;
                 }
                 let leader = self.inner.node.leader();
                 let (leader, address) = leader.ok_or(ServiceError::Fault(Fault::NoLeader))?;
-                self.while_it_leads(leader, self.inner.forwarder.cluster(leader, &address, &request)).await
+                self.while_it_leads(leader, self.inner.forwarder.cluster(leader, &address, request)).await
             };
             match timeout_at(deadline, attempt).await {
                 // Doing any of it twice is the same as doing it once.
@@ -243,7 +278,7 @@ impl Service {
         let voters: BTreeSet<u64> = members.voters.iter().flatten().copied().collect();
         let items = self.ask_all(state).await.into_iter().map(|(id, address, own)| {
             let intent = state.core().replicas.get(&id);
-            let role = role(id, status.replica_id, voters.contains(&id), intent);
+            let role = role(id, status.leader, voters.contains(&id), intent);
             Replica {
                 id,
                 spec: ReplicaSpec { address },
@@ -259,7 +294,7 @@ impl Service {
                 },
             }
         });
-        ReplicaList { items: items.collect(), cluster_version: state.core().version.0 }
+        ReplicaList { items: items.collect(), cluster_version: state.core().version.0, warning: None }
     }
 
     /// What each member, and each that is to be one, says of itself; none from who does not answer.
@@ -332,10 +367,10 @@ impl Service {
     }
 }
 
-fn role(id: u64, leader: u64, votes: bool, intent: Option<&ReplicaIntent>) -> ReplicaRole {
+fn role(id: u64, leader: Option<u64>, votes: bool, intent: Option<&ReplicaIntent>) -> ReplicaRole {
     match intent {
         Some(ReplicaIntent::Leave) => ReplicaRole::Leaving,
-        _ if id == leader => ReplicaRole::Leader,
+        _ if Some(id) == leader => ReplicaRole::Leader,
         _ if votes => ReplicaRole::Voter,
         _ => ReplicaRole::Joining,
     }

@@ -287,8 +287,12 @@ pub(crate) async fn history(bench: &Bench, last: Uuid) -> Vec<Row> {
 pub(crate) fn quiet(bench: &Bench) {
     for controller in &bench.cluster.controllers {
         let log = controller.daemon.log();
-        let loud: Vec<&str> =
-            log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
+        let loud: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+            // Where everything is slow, another replica's Postgres may take long to be made; that it waits is right to say.
+            .filter(|line| !line.contains("the cluster is not complete yet"))
+            .collect();
         assert!(loud.is_empty(), "replica {} says, in normal operation: {loud:#?}", controller.id);
     }
 }

@@ -269,6 +269,13 @@ pub(crate) async fn a_majority_is_down(bench: &mut Bench) {
         assert!(index.is_some_and(|index| index.parse::<u64>().is_ok_and(|index| index > 0)), "{stale:?}");
         let stale = read(stale).await.expect("a body");
         assert_eq!((stale.status, stale.version()), (200, before), "{stale:?}");
+        // An operator sees who is missing, and nobody else does.
+        let client = |subject| bench.cluster.client(left, subject).expect("a client").patient(PATIENCE);
+        let members = client("operator").replicas().await.expect("what the one that is left knows");
+        assert!(members.warning.is_some_and(|warning| warning.contains("no controller leads")));
+        let silent = members.items.iter().filter(|one| one.status.own.is_none()).map(|one| one.id as usize);
+        assert_eq!(silent.collect::<Vec<_>>(), others);
+        assert_eq!(client("alice").replicas().await.expect_err("refused").status(), Some(403));
         let forbidden = read(bench.caller("mallory").stale(left, &urn).await).await.expect("a body");
         assert_eq!(forbidden.status, 403);
         let said = put.as_ref().expect("an answer").detail().to_owned();
