@@ -14,6 +14,7 @@ pub mod compute;
 pub mod console;
 pub mod fleet;
 pub mod identity;
+pub mod json;
 mod kind;
 mod metadata;
 mod name;

@@ -1,15 +1,17 @@
 //! A listener for HTTP/1.1 that one client cannot take away from the others.
 //!
-//! What always holds: at most [`Limits::connections`] at a time, one more is closed at once and counted; a request's
+//! What always holds: at most [`Limits::connections`] at a time; for one more, the one that has asked nothing for the longest
+//! time makes room, and if all are being answered it is closed at once; both are counted. A request's
 //! head is bounded in bytes, fields and time; a connection on which nothing is asked for that same time is closed.
 //! Bodies are up to whoever reads them.
 //!
 //! ```text
-//!   accept ── full? ── close, count
+//!   accept ── full? ── close the longest idle ── none is? close this one
 //!      └── task: head within head_patience ── service ── answer ── again
 //!   stop ── requests under way are answered, idle connections closed, within grace
 //! ```
 
+mod idle;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,8 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+use idle::{Idle, Seat};
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -63,7 +67,7 @@ impl Limits {
     }
 }
 
-/// After accepting failed (no more file descriptors): time for others to end.
+/// After accepting failed (no more file descriptors), or where there is no room: time for others to end.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` becomes true, and then what is under way, for the grace at most.
@@ -79,7 +83,7 @@ pub async fn serve<S, B>(
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -104,7 +108,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -116,6 +120,8 @@ where
         .header_read_timeout(limits.head_patience)
         .max_headers(limits.fields)
         .max_buf_size(limits.head_bytes);
+    let closed = metrics::counter!("rempart_http_connections_ended_total", "listener" => limits.listener, "why" => "idle");
+    let idle = Arc::new(Idle::default());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -131,21 +137,38 @@ where
                 continue;
             }
         };
-        let Ok(place) = room.clone().try_acquire_owned() else {
-            refused.increment(1);
-            continue;
+        let place = match room.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                // It goes at once, unless it was just asked something.
+                let given_up = match idle.close_longest() {
+                    true => timeout(PAUSE, room.clone().acquire_owned()).await.ok().and_then(Result::ok),
+                    false => None,
+                };
+                let Some(place) = given_up else {
+                    refused.increment(1);
+                    continue;
+                };
+                closed.increment(1);
+                place
+            }
         };
         // Answers are small, and somebody waits for them.
         let _ = stream.set_nodelay(true);
         let (http, service, handshake) = (http.clone(), service.clone(), handshake.clone());
         let (mut stop, open, name) = (stop.clone(), Open::new(open.clone()), limits.listener);
+        let seat = Arc::new(Seat::take(&idle));
         connections.spawn(async move {
             let (_place, _open) = (place, open);
-            let stream = match timeout(limits.head_patience, handshake(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return note(name, "handshake", &error),
-                Err(error) => return note(name, "timeout", &error),
+            let stream = tokio::select! {
+                shaken = timeout(limits.head_patience, handshake(stream)) => match shaken {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return note(name, "handshake", &error),
+                    Err(error) => return note(name, "timeout", &error),
+                },
+                () = seat.given_up() => return,
             };
+            let service = idle::noting(service, seat.clone());
             let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
@@ -155,6 +178,14 @@ where
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
+                // What has just been asked is answered still.
+                () = seat.given_up() => match seat.is_idle() {
+                    true => return,
+                    false => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                },
             };
             if let Err(error) = ended {
                 note(name, why(&error), &error);

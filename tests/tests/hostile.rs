@@ -152,6 +152,17 @@ async fn whoever_sends_all_they_can_takes_nothing_from_others() {
         let answer = target.send(&length, "", deep.as_bytes(), deep.len()).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     }
+    // Depth that hides in texts which a parser may take for JSON.
+    let mut hidden = "1".to_owned();
+    for _ in 0..16 {
+        let inner = serde_json::Value::String(hidden).to_string();
+        let object = format!("{{\"$serde_json::private::RawValue\":{inner}}}");
+        hidden = format!("{}{object}{}", "[".repeat(120), "]".repeat(120));
+    }
+    let hidden = format!("{{\"spec\":{hidden}}}");
+    let length = format!("content-length: {}", hidden.len());
+    let answer = target.send(&length, "", hidden.as_bytes(), hidden.len()).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("are not taken"), "{answer}");
     enough.store(true, Ordering::Relaxed);
     others.await.expect("they were served all along");
 

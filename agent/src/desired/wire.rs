@@ -13,10 +13,12 @@ use uuid::Uuid;
 #[cfg(test)]
 mod tests;
 
-/// Most user data an instance may bring; with [`MAX_SSH_KEYS_BYTES`] it fits the seed image whatever the escaping.
+/// Most user data an instance may bring; with its SSH keys it fits the seed image whatever the escaping.
 pub const MAX_USER_DATA_BYTES: usize = 256 * 1024;
-/// Most bytes all SSH keys of an instance may have together.
-pub const MAX_SSH_KEYS_BYTES: usize = 64 * 1024;
+/// Most SSH keys of an instance. As SECA has it: what tenants may ask for must be possible here.
+pub const MAX_SSH_KEYS: usize = 32;
+/// Most characters of each.
+pub const MAX_SSH_KEY_CHARACTERS: usize = 4096;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_DISKS: usize = 128;
 const MAX_SERIAL_BYTES: usize = 20;
@@ -135,7 +137,11 @@ fn volume(message: wire::Volume) -> Result<Volume, String> {
         epoch: message.epoch,
         presence,
         size_bytes: message.size_bytes,
-        source: message.source.map(blob).transpose()?,
+        source: match presence {
+            Presence::Present => message.source.map(blob).transpose()?,
+            // As for an instance: it can be removed, whatever it was to hold.
+            Presence::Absent => message.source.and_then(|one| blob(one).ok()),
+        },
         capture: (!message.capture_image_uid.is_empty())
             .then(|| uid(&message.capture_image_uid))
             .transpose()?,
@@ -178,18 +184,22 @@ fn blob(message: wire::Blob) -> Result<Blob, String> {
 
 fn instance(message: wire::Instance) -> Result<Instance, String> {
     let presence = presence(message.presence())?;
-    let hardware = message.hardware.map(hardware).transpose()?;
     let power = message.power.unwrap_or_default();
-    if presence == Presence::Present {
-        ensure(hardware.is_some(), "an instance without hardware")?;
-    }
+    let (hardware, seed) = match presence {
+        Presence::Present => {
+            let hardware = message.hardware.ok_or("an instance without hardware").map(hardware)??;
+            (Some(hardware), seed(message.seed.unwrap_or_default())?)
+        }
+        // What cannot be made can be removed: of what it was to be like, nothing is needed.
+        Presence::Absent => (message.hardware.and_then(|one| hardware(one).ok()), Seed::default()),
+    };
     Ok(Instance {
         uid: uid(&message.uid)?,
         generation: message.generation,
         epoch: message.epoch,
         presence,
         hardware,
-        seed: seed(message.seed.unwrap_or_default())?,
+        seed,
         power: Power { on: power.on, generation: power.generation, restart: power.restart },
         request_id: Uuid::parse_str(&message.request_id).ok(),
     })
@@ -242,8 +252,9 @@ fn nic(message: wire::Nic) -> Result<Nic, String> {
 
 fn seed(message: wire::Seed) -> Result<Seed, String> {
     ensure(message.user_data.len() <= MAX_USER_DATA_BYTES, "more user data than a seed holds")?;
-    let keys_bytes = message.ssh_keys.iter().map(|key| key.len() + 8).sum::<usize>();
-    ensure(keys_bytes <= MAX_SSH_KEYS_BYTES, "more SSH keys than a seed holds")?;
+    let fits = |key: &String| key.chars().count() <= MAX_SSH_KEY_CHARACTERS;
+    let keys = &message.ssh_keys;
+    ensure(keys.len() <= MAX_SSH_KEYS && keys.iter().all(fits), "more SSH keys than a seed holds")?;
     ensure(
         message.instance_id.len() <= MAX_NAME_BYTES && message.hostname.len() <= MAX_NAME_BYTES,
         "an instance id or host name beyond 255 bytes",

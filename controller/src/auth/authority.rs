@@ -233,6 +233,7 @@ impl Authority {
         token: &str,
         leeway_s: u64,
     ) -> Result<C, String> {
+        super::check_readable(token)?;
         // The algorithm is pinned: a token cannot choose how it is checked.
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[audience.name()]);

@@ -24,6 +24,8 @@ mod settings;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use jsonwebtoken::errors::ErrorKind;
 use serde::{Deserialize, Serialize};
@@ -154,6 +156,7 @@ impl Authenticator {
     }
 
     async fn verify(&self, token: &str, digest: Digest) -> Result<Proven, String> {
+        check_readable(token)?;
         // Before the keys are looked at: what is verified with keys that change meanwhile is not remembered.
         let generation = self.cache.generation();
         let issued = jsonwebtoken::dangerous::insecure_decode_claims::<Issued>(token);
@@ -182,6 +185,13 @@ impl Authenticator {
         }
         Ok(known)
     }
+}
+
+/// Looks at head and claims before others parse them, who know of no [reserved keys](rempart_api::json).
+fn check_readable(token: &str) -> Result<(), String> {
+    let is_readable =
+        |part: &str| URL_SAFE_NO_PAD.decode(part).is_ok_and(|bytes| rempart_api::json::read(&bytes).is_ok());
+    if token.split('.').take(2).all(is_readable) { Ok(()) } else { Err(NO_JWT.to_owned()) }
 }
 
 const NO_JWT: &str = "the token is not a valid JWT of this installation";

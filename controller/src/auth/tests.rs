@@ -80,3 +80,27 @@ async fn what_was_verified_is_remembered_until_it_ends() {
     let forged = format!("Bearer {body}.{}", "A".repeat(86));
     assert!(authenticator.proven(Some(&forged)).await.is_err());
 }
+
+/// Texts that are parsed again by what parses tokens, one in the other, take all the stack there is.
+#[tokio::test]
+async fn a_token_whose_depth_hides_is_refused() {
+    let own = own();
+    let authenticator = Authenticator::new(own.clone(), issuers()).unwrap();
+    let mut deep = "1".to_owned();
+    for _ in 0..10 {
+        let inner = serde_json::Value::String(deep).to_string();
+        deep =
+            format!("{}{{\"$serde_json::private::RawValue\":{inner}}}{}", "[".repeat(110), "]".repeat(110));
+    }
+    let token = own.issue(Audience::Api, "alice", HOUR).unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let head = URL_SAFE_NO_PAD.encode(format!("{{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"x\":{deep}}}"));
+    let claims = URL_SAFE_NO_PAD.encode(format!("{{\"iss\":\"rempart\",\"sub\":\"alice\",\"x\":{deep}}}"));
+    for token in [format!("{head}.{}.{}", parts[1], parts[2]), format!("{}.{claims}.{}", parts[0], parts[2])]
+    {
+        assert!(token.len() <= MAX_TOKEN_BYTES, "{}", token.len());
+        let denied = authenticator.proven(Some(&format!("Bearer {token}"))).await.unwrap_err();
+        assert!(denied.why.contains("not a valid JWT"), "{denied:?}");
+        assert!(own.verify(Audience::Api, &token).unwrap_err().contains("not a valid JWT"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Bodies: what a PUT brings.
 
 use rempart_api::storage::BlobSpec;
-use rempart_api::{Kind, ProblemSource, StringMap, Urn};
+use rempart_api::{Kind, ProblemSource, StringMap, Urn, json};
 use rempart_model::{Spec, SpecError, Wrong, canonical_tenant, read_shape};
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ pub(super) const MAX_LABELS: usize = 128;
 
 /// A PUT's body. Metadata and status are accepted and ignored, except what contradicts the path.
 pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, Failure> {
-    let json: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Failure::BadRequest(format!("the body is not JSON: {error}")))?;
+    let json =
+        json::read(bytes).map_err(|error| Failure::BadRequest(format!("the body is not JSON: {error}")))?;
     let Value::Object(json) = json else {
         return Err(Failure::BadRequest("the body must be a JSON object".to_owned()));
     };
@@ -45,7 +45,7 @@ pub(super) fn no_content() -> BlobSpec {
 
 /// The content of a volume.
 pub(super) fn parse_content(bytes: &[u8]) -> Result<BlobSpec, Failure> {
-    let json: Value = serde_json::from_slice(bytes).map_err(|error| {
+    let json = json::read(bytes).map_err(|error| {
         Failure::BadRequest(format!(
             "the body must be {{\"sha256\", \"format\": \"raw\"|\"qcow2\", \"sizeBytes\", \"virtualSizeBytes\"}}: {error}"
         ))

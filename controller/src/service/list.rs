@@ -12,6 +12,8 @@
 //! such slice at a time is worked on in a replica, first come, first served, so that a search for what is not there takes no
 //! more than its share, whoever repeats it.
 //!
+//! Nor does a page grow beyond [`PAGE_BYTES`] by more than an object (1 MiB), and others have their turn every [`TURN_BYTES`].
+//!
 //! Deliberately absent: an index of labels. It would make every write dearer and the State larger for what is a scan of
 //! some milliseconds per 10,000 objects.
 
@@ -36,8 +38,10 @@ mod token;
 const SLICE: usize = 10_000;
 /// Looks at labels that cost as much as another object.
 const LOOKS: usize = 8;
-/// Items made in one go.
-const VIEWS: usize = 500;
+/// Text made in one go, in bytes.
+const TURN_BYTES: usize = 256 << 10;
+/// A page that has grown to this size ends there, with a token.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// What lists need of a replica.
 pub(super) struct Lists {
@@ -103,11 +107,18 @@ impl Lists {
             tokio::task::yield_now().await;
         }
         let mut items = Vec::with_capacity(found.objects.len());
-        for (round, objects) in found.objects.chunks(VIEWS).enumerate() {
-            if round > 0 {
+        let mut page_bytes = 0;
+        while items.len() < found.objects.len() && page_bytes < PAGE_BYTES {
+            if !items.is_empty() {
                 tokio::task::yield_now().await;
             }
-            self.show(state, query.tenant, objects, show(), sealer, &mut items)?;
+            let rest = &found.objects[items.len()..];
+            page_bytes += self.show(state, query.tenant, rest, show(), sealer, &mut items)?;
+        }
+        if items.len() < found.objects.len() {
+            found.objects.truncate(items.len());
+            found.seen = found.objects.last().map(|last| last.urn.name.clone()).unwrap_or_default();
+            found.more = true;
         }
         let info = from.kind.info();
         let resource = match from.network.as_str() {
@@ -136,7 +147,8 @@ impl Lists {
         Ok(Json::written(text))
     }
 
-    /// The texts of objects of one State, as a reader in `tenant` sees them.
+    /// The texts of the first of these objects of one State, as a reader in `tenant` sees them: as many as are made in one go.
+    /// Gives their size, in bytes.
     fn show(
         &self,
         state: &State,
@@ -145,14 +157,20 @@ impl Lists {
         show: Presentation<'_>,
         sealer: &Sealer,
         items: &mut Vec<Bytes>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<usize, ServiceError> {
         // Many that wait for the same are explained at the cost of one.
         let verdicts = Verdicts::default();
         let show = Presentation { verdicts: Some(&verdicts), ..show };
+        let mut bytes = 0;
         for object in objects {
-            items.push(self.shown.text(state, object, tenant, show, sealer)?.bytes());
+            let text = self.shown.text(state, object, tenant, show, sealer)?.bytes();
+            bytes += text.len();
+            items.push(text);
+            if bytes >= TURN_BYTES {
+                break;
+            }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 

@@ -91,6 +91,28 @@ fn numbers_out_of_bounds_are_refused() {
     check(|m| m.instances[0].seed = Some(keys), (1, 0), "SSH keys");
 }
 
+/// What tenants may ask for by the contract, passes.
+#[test]
+fn the_most_ssh_keys_that_a_tenant_may_have_pass() {
+    let keys = vec!["k".repeat(MAX_SSH_KEY_CHARACTERS); MAX_SSH_KEYS];
+    check(|m| m.instances[0].seed = Some(wire::Seed { ssh_keys: keys, ..Default::default() }), (1, 1), "");
+}
+
+/// It would be in deletion for ever, and what it holds with it.
+#[test]
+fn what_could_not_be_made_can_be_removed() {
+    let absent = i32::from(wire::Presence::Absent);
+    let keys = wire::Seed { ssh_keys: vec!["k".into(); 1 << 16], ..Default::default() };
+    let remove = |m: &mut wire::Desired| {
+        (m.volumes[0].presence, m.instances[0].presence) = (absent, absent);
+        m.volumes[0].source.as_mut().unwrap().format = 77;
+        m.volumes[0].size_bytes = 0;
+        hardware(m).vcpus = 0;
+        m.instances[0].seed = Some(keys);
+    };
+    check(remove, (1, 1), "");
+}
+
 #[test]
 fn one_bad_object_does_not_hide_the_others_and_is_named() {
     let mut message = sound();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::wire::{MAX_SSH_KEYS_BYTES, MAX_USER_DATA_BYTES};
+use crate::desired::wire::{MAX_SSH_KEY_CHARACTERS, MAX_SSH_KEYS, MAX_USER_DATA_BYTES};
 use serde_json::{Value, json};
 use std::io::Read;
 
@@ -71,7 +71,7 @@ fn the_largest_seed_fits_however_it_is_escaped() {
     check(&Seed {
         instance_id: "\u{fffe}".repeat(85),
         hostname: "\0".repeat(255),
-        ssh_keys: vec!["\0".repeat(MAX_SSH_KEYS_BYTES - 8)],
+        ssh_keys: vec!["\u{fffe}".repeat(MAX_SSH_KEY_CHARACTERS); MAX_SSH_KEYS],
         user_data: "u".repeat(MAX_USER_DATA_BYTES),
     });
 }

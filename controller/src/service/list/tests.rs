@@ -329,3 +329,33 @@ async fn a_page_of_a_large_collection_costs_the_same_at_both_ends() {
     let ratio = last.as_secs_f64() / first.as_secs_f64();
     assert!((0.5..2.0).contains(&ratio), "first {first:?}, last {last:?}");
 }
+
+/// What is long ends a page, and hides nothing.
+#[tokio::test]
+async fn pages_have_a_bound_in_bytes() {
+    let pattern = tenant("t");
+    let note = "x".repeat(1_000_000);
+    let objects = (0..30).map(|number| {
+        let urn = Arc::new(Urn::global(Kind::Tenant, &name(number)));
+        let annotations = StringMap::from([("note".to_owned(), note.clone())]);
+        Object { urn, uid: Uuid::now_v7(), annotations, ..pattern.clone() }
+    });
+    let state = State::load(rempart_model::Core::default(), 1, objects, []);
+    let (mut seen, mut token, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let (names, next) = ask(&state, &page(100, None, token)).await.unwrap();
+        assert!(
+            !names.is_empty() && names.len() * note.len() < PAGE_BYTES + 2 * note.len(),
+            "{}",
+            names.len()
+        );
+        seen.extend(names);
+        pages += 1;
+        token = next;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (0..30).map(name).collect::<Vec<_>>());
+    assert_eq!(pages, 4);
+}
