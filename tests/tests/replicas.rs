@@ -1,12 +1,11 @@
 //! Controllers come and go, and logs are cut, while clients write.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rempart_api::client::{Client, ClientError};
 use rempart_api::cluster::{Replica, ReplicaRole};
 use rempart_api::{Kind, Urn};
+use rempart_tests::database::query;
 use rempart_tests::{Cluster, Layout, until_some};
 use serde_json::json;
 
@@ -64,17 +63,6 @@ async fn leader(operator: &Client) -> usize {
     usize::try_from(leader.id).expect("an id")
 }
 
-/// What `sql` gives in a controller's private Postgres.
-fn query(data_dir: &Path, sql: &str) -> String {
-    let output = Command::new("psql")
-        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "rempart", "-d", "postgres", "-c", sql, "-h"])
-        .arg(data_dir.join("postgres/socket"))
-        .output()
-        .expect("psql is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// All that two controllers' databases hold is the same, history from the first entry on among it.
 async fn same_databases(layout: &Layout, ids: &[usize]) {
     let everything = "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM";
@@ -83,15 +71,15 @@ async fn same_databases(layout: &Layout, ids: &[usize]) {
         let digests: Vec<Vec<String>> = ids
             .iter()
             .map(|id| {
-                let data_dir = layout.data_dir(*id);
-                tables.iter().map(|table| query(&data_dir, &format!("{everything} {table}"))).collect()
+                let digest = |table| query(layout, *id, &format!("{everything} {table}"));
+                tables.iter().map(digest).map(|digest| digest.expect("rows")).collect()
             })
             .collect();
         if digests.iter().all(|digest| *digest == digests[0]) { Ok(()) } else { Err(format!("{digests:?}")) }
     })
     .await;
     for id in ids {
-        assert_eq!(query(&layout.data_dir(*id), "SELECT count(*) FROM audit_gap").trim(), "0");
+        assert_eq!(query(layout, *id, "SELECT count(*) FROM audit_gap").expect("a row").trim(), "0");
     }
 }
 
