@@ -6,8 +6,8 @@
 //! (`tests/against_brute_force.rs` compares):
 //!
 //! - What only looks, and fits now, is taken now: it keeps nothing else from fitting.
-//! - An unknown PUT whose value was seen did take effect, before that answer came: it is searched for as any other, with
-//!   that end. (Values are unlike each other.)
+//! - A PUT whose value was seen did take effect, before that answer came, and made what was seen: that its own answer is unknown
+//!   makes no difference. (Values are unlike each other.)
 //! - Unknown operations that nobody has seen, and that ask for the same, differ in nothing but when they may begin: they are used
 //!   in that order. So of a set of them it counts how many are used, not which. None makes a version beyond those spoken of.
 //!
@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::object::{Object, Step};
-use super::{Action, Moment, Operation, Outcome};
+use super::{Action, Moment, Operation, Outcome, View};
 
 /// What is done so far, at most, before a history is given up.
 const MOST_CONFIGURATIONS: usize = 2_000_000;
@@ -120,32 +120,32 @@ struct Frame {
 
 impl Problem {
     fn of(operations: &[Operation]) -> Problem {
-        let mut required = Vec::new();
-        let mut seen_until: BTreeMap<u64, Moment> = BTreeMap::new();
+        // Of each value, the view that showed it and the end of the first answer that did.
+        let mut seen: BTreeMap<u64, (View, Moment)> = BTreeMap::new();
         for operation in operations {
-            for (turn, step) in Step::of(operation).into_iter().flatten().enumerate() {
-                if let Step::Found(view) = step {
-                    let until = seen_until.entry(view.value).or_insert(operation.completed);
-                    *until = operation.completed.min(*until);
-                }
-                let (from, until) = (operation.invoked, operation.completed);
-                let (number, second) = (operation.number, turn > 0);
-                required.push(Required { step, number, from, until, second });
+            if let Outcome::Found(view) | Outcome::Repeated { view: Some(view), .. } = operation.outcome {
+                let (_, until) = seen.entry(view.value).or_insert((view, operation.completed));
+                *until = operation.completed.min(*until);
             }
         }
+        let mut required = Vec::new();
         let mut optional: BTreeMap<_, Optional> = BTreeMap::new();
         for operation in operations {
+            let number = operation.number;
+            let (from, until) = (operation.invoked, operation.completed);
+            for (turn, step) in Step::of(operation).into_iter().flatten().enumerate() {
+                let (step, seen_until) = made_exact(step, &seen);
+                let until = from.max(until.min(seen_until.unwrap_or(until)));
+                required.push(Required { step, number, from, until, second: turn > 0 });
+            }
             let Some(step) = Step::possible(operation) else { continue };
-            let (number, from) = (operation.number, operation.invoked);
-            let seen = seen_until.get(&number).filter(|_| matches!(step, Step::Put { .. }));
-            if let Some(until) = seen {
-                let until = from.max(*until);
-                required.push(Required { step, number, from, until, second: false });
+            if let (step, Some(until)) = made_exact(step, &seen) {
+                required.push(Required { step, number, from, until: from.max(until), second: false });
                 continue;
             }
             let (sort, step) = match step {
-                Step::Put { if_version, created, view, .. } => {
-                    ((0, if_version), Step::Put { value: None, if_version, created, view })
+                Step::Put { if_version, created, view, later, .. } => {
+                    ((0, if_version), Step::Put { value: None, if_version, created, view, later })
                 }
                 Step::Delete { if_version } => ((1, if_version), step),
                 _ => continue,
@@ -198,7 +198,9 @@ impl Problem {
                 Step::Delete { .. } => 1,
                 _ => 2,
             };
-            required.sort_by_key(|position| std::cmp::Reverse((vague(position), *position)));
+            // Of those, what has to be done first.
+            required
+                .sort_by_key(|position| std::cmp::Reverse((vague(position), self.required[*position].until)));
             choices.extend(required.into_iter().map(Choice::Required));
             return choices;
         }
@@ -310,8 +312,9 @@ impl Configuration {
 
     /// Whether a step shows the object as it was before it became what it is now.
     fn is_past(&self, step: &Step) -> bool {
-        let (view, first_version) = match step {
+        let (view, least) = match step {
             Step::Put { view: Some(view), .. } => (view, 1),
+            Step::Put { later: Some(later), .. } => (later, 2),
             Step::Found(view) => (view, 0),
             _ => return false,
         };
@@ -320,7 +323,7 @@ impl Configuration {
         }
         match self.object {
             Object::Present { version, created_ms: Some(ms), value } => {
-                let older = view.created_ms == ms && view.version < version + first_version;
+                let older = view.created_ms == ms && view.version < version + least;
                 // A look at this very version that fits has been taken.
                 let other = view.created_ms == ms && view.version == version && value != Some(view.value);
                 view.created_ms < ms || older || other
@@ -330,12 +333,23 @@ impl Configuration {
     }
 }
 
+/// A PUT whose own answer does not tell what it made, as others have seen it; and when the first of them had.
+fn made_exact(step: Step, seen: &BTreeMap<u64, (View, Moment)>) -> (Step, Option<Moment>) {
+    if let Step::Put { value: Some(value), if_version, created, view: None, later } = step
+        && let Some((view, until)) = seen.get(&value)
+    {
+        let exact = Step::Put { value: Some(value), if_version, created, view: Some(*view), later };
+        return (exact, Some(*until));
+    }
+    (step, None)
+}
+
 /// The last version at which a step makes a difference.
 fn last_version(step: &Step) -> u64 {
     match *step {
-        Step::Put { if_version, view, .. } => {
+        Step::Put { if_version, view, later, .. } => {
             let condition = if_version.map_or(0, |version| version + 1);
-            view.map_or(0, |view| view.version).max(condition)
+            [view, later].into_iter().flatten().map(|view| view.version).max().unwrap_or(0).max(condition)
         }
         Step::Found(view) => view.version,
         Step::PutRefused { version } | Step::DeleteRefused { version } => version + 1,

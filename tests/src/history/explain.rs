@@ -12,7 +12,7 @@ use super::check::{check_from, forget};
 use super::{Moment, Object, Operation, Outcome, Verdict, check};
 
 /// How much is looked at for a weaker history; where that is too little it counts as possible.
-const MOST_CONFIGURATIONS: usize = 50_000;
+const MOST_CONFIGURATIONS: usize = 5_000;
 
 /// How many weaker histories are tried.
 const MOST_ATTEMPTS: usize = 4_000;

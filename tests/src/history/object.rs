@@ -21,6 +21,8 @@ pub(super) enum Step {
         created: Option<bool>,
         /// What it was said to have made, if that was said.
         view: Option<View>,
+        /// What others had made of the same incarnation by the end of it.
+        later: Option<View>,
     },
     /// A GET that found this.
     Found(View),
@@ -50,10 +52,11 @@ impl Step {
                 if_version,
                 created: Some(created),
                 view: Some(view),
+                later: None,
             },
             (Action::Put { if_version }, Outcome::Repeated { created, view }) => {
                 let value = Some(operation.number);
-                let put = Step::Put { value, if_version, created, view: None };
+                let put = Step::Put { value, if_version, created, view: None, later: view };
                 return [Some(put), view.map(Step::Found)];
             }
             (Action::Put { if_version: Some(version) }, Outcome::ConditionFailed) => {
@@ -78,7 +81,7 @@ impl Step {
         match operation.action {
             Action::Put { if_version } => {
                 let value = Some(operation.number);
-                Some(Step::Put { value, if_version, created: None, view: None })
+                Some(Step::Put { value, if_version, created: None, view: None, later: None })
             }
             Action::Delete { if_version } => Some(Step::Delete { if_version }),
             Action::Get => None,
@@ -111,7 +114,7 @@ impl Object {
             return after_anything(step);
         }
         match *step {
-            Step::Put { value, if_version, created, view } => {
+            Step::Put { value, if_version, created, view, later } => {
                 let (version, known_ms) = match self {
                     Object::Any | Object::Absent => (1, None),
                     Object::Present { version, created_ms, .. } => (version + 1, created_ms),
@@ -124,8 +127,15 @@ impl Object {
                         && Some(view.value) == value
                         && known_ms.is_none_or(|known| known == view.created_ms)
                 });
-                let created_ms = view.map(|view| view.created_ms).or(known_ms);
-                (condition && told && shown).then_some(Object::Present { version, value, created_ms })
+                let lasted = later.is_none_or(|later| {
+                    version < later.version && known_ms.is_none_or(|known| known == later.created_ms)
+                });
+                let created_ms = view.or(later).map(|view| view.created_ms).or(known_ms);
+                (condition && told && shown && lasted).then_some(Object::Present {
+                    version,
+                    value,
+                    created_ms,
+                })
             }
             Step::Delete { if_version } => match self {
                 Object::Present { version, .. } if if_version.is_none_or(|wanted| wanted == version) => {
@@ -159,7 +169,7 @@ impl Object {
 /// What is known of an object after a step, of which nothing was known before.
 fn after_anything(step: &Step) -> Option<Object> {
     match *step {
-        Step::Put { value, if_version, created, view } => {
+        Step::Put { value, if_version, created, view, .. } => {
             let Some(view) = view else {
                 let new = Object::Present { version: 1, value, created_ms: None };
                 return Some(if created == Some(true) { new } else { Object::Any });

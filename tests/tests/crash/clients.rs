@@ -136,6 +136,19 @@ impl Load {
         .await;
     }
 
+    /// Waits until somebody who called after `since` was told that this is not a good time.
+    pub(crate) async fn turned_away(&self, since: Moment) {
+        until_some("somebody to be turned away", Duration::from_secs(60), || async {
+            let operations = locked(&self.operations);
+            let told = |one: &&Operation| {
+                let unsaid = matches!(one.outcome, Outcome::Unknown | Outcome::Refused);
+                one.invoked >= since && unsaid && one.request_id.is_some()
+            };
+            operations.iter().find(told).map(drop).ok_or_else(|| format!("{:?}", operations.last()))
+        })
+        .await;
+    }
+
     /// The keys that clients use now.
     pub(crate) fn keys(&self) -> Vec<String> {
         let round = self.round.load(Ordering::Relaxed);

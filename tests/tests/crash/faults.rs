@@ -59,9 +59,11 @@ pub(crate) struct Injected {
     pub(crate) written: Moment,
 }
 
-/// Does it, waits until its effects were felt, and heals the cluster.
+/// Does it, waits until its effects were felt, and heals the cluster. Where there is `time`, a lost majority stays lost until
+/// somebody is turned away.
 pub(crate) async fn inject(
     fault: Fault,
+    time: bool,
     cluster: &mut Cluster,
     operators: &[Client],
     load: &Arc<Load>,
@@ -90,9 +92,12 @@ pub(crate) async fn inject(
             if let ([first, second], Fault::Two) = (victims.as_slice(), fault) {
                 // They are answered once there is a majority again, or hear that nobody knows.
                 load.waiting(6 - first - second, 3).await;
+                if time {
+                    load.turned_away(at).await;
+                }
             }
         }
-        Fault::Sleep => sleep(leader, cluster, load, dice).await,
+        Fault::Sleep => falls_asleep(leader, cluster, load, dice).await,
         Fault::Leave => {
             let daemon = cluster.take(leader);
             let status = tokio::task::spawn_blocking(|| daemon.terminate()).await.expect("it ends");
@@ -150,7 +155,7 @@ async fn postgres_dies(leader: usize, cluster: &Cluster, load: &Load) {
 }
 
 /// The leader sleeps, is replaced, and wakes up with calls that came meanwhile.
-async fn sleep(leader: usize, cluster: &Cluster, load: &Arc<Load>, dice: &mut Dice) {
+async fn falls_asleep(leader: usize, cluster: &Cluster, load: &Arc<Load>, dice: &mut Dice) {
     let sleeper = cluster.controllers.iter().find(|one| one.id == leader).expect("it runs");
     sleeper.daemon.signal(Signal::STOP);
     let asleep = load.now();

@@ -47,12 +47,12 @@ async fn histories_under_crashes_are_linearizable() {
     let clients = load.start(&mut dice);
     let mut faults = Vec::new();
     let mut injected = Vec::new();
-    for _ in 0..rounds {
+    for round in 0..rounds {
         if faults.is_empty() {
             faults = FAULTS.to_vec();
         }
         let fault = faults.swap_remove(dice.roll(faults.len()));
-        let done = inject(fault, &mut cluster, &operators, &load, &mut dice).await;
+        let done = inject(fault, round >= FAULTS.len(), &mut cluster, &operators, &load, &mut dice).await;
         let ms = |from, until| (until - from) as f64 / 1e6;
         eprintln!(
             "{:>6.1} s  {fault:?} {:?}: written again after {:.0} ms, healed after {:.0} ms",

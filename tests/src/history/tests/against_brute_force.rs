@@ -63,10 +63,11 @@ fn small_histories_are_judged_as_all_their_orders_say() {
         let shape = Shape {
             clients: 1 + dice.roll(4),
             operations: 3 + dice.roll(5),
+            repeated_in: dice.pick(&[3, 9]),
             unknown_in: dice.pick(&[2, 3, 8]),
             wrong_in: dice.pick(&[None, Some(1), Some(2), Some(3)]),
         };
-        let history = simulate(shape, &mut dice).operations;
+        let history = simulate(shape, &mut dice);
         let turns = turns(&history);
         let expected = any_order(&turns, &mut (0..turns.len()).collect(), Object::Absent);
         assert!(expected || shape.wrong_in.is_some(), "round {round}: the true object contradicts itself");
@@ -83,8 +84,8 @@ fn explanations_are_as_short_as_can_be() {
     let mut dice = Dice::new(11);
     let (mut explained, mut from_the_first) = (0, 0);
     for _ in 0..3_000 {
-        let shape = Shape { clients: 3, operations: 9, unknown_in: 4, wrong_in: Some(3) };
-        let history = simulate(shape, &mut dice).operations;
+        let shape = Shape { clients: 3, operations: 9, unknown_in: 4, repeated_in: 8, wrong_in: Some(3) };
+        let history = simulate(shape, &mut dice);
         let Some(why) = explain(&history) else { continue };
         explained += 1;
         let known = |one: &Operation| why.operations.iter().any(|other| other.number == one.number);

@@ -143,6 +143,7 @@ fn what_one_object_can_have_answered_is_possible() {
 fn what_no_object_can_have_answered_is_not() {
     let born = |outcome: Outcome, created_ms| match outcome {
         Outcome::Found(view) => Outcome::Found(View { created_ms, ..view }),
+        Outcome::Written { created, view } => Outcome::Written { created, view: View { created_ms, ..view } },
         other => other,
     };
     let first = || put(1, (0, 1), wrote(1, 1));
@@ -243,7 +244,7 @@ fn what_no_object_can_have_answered_is_not() {
                 first(),
                 delete(2, (2, 3), Unknown),
                 get(3, (4, 5), Missing),
-                put(4, (6, 7), wrote(1, 4)),
+                put(4, (6, 7), born(wrote(1, 4), BORN + 5)),
                 get(5, (8, 9), Missing),
             ],
             &[4, 5],

@@ -11,14 +11,10 @@ pub(super) struct Shape {
     pub(super) operations: usize,
     /// One in so many has an unknown outcome.
     pub(super) unknown_in: usize,
+    /// One in so many PUTs is repeated by the cluster.
+    pub(super) repeated_in: usize,
     /// One in so many answers is wrong; none: all are right.
     pub(super) wrong_in: Option<usize>,
-}
-
-/// A history, and when each of its operations took effect, if it did.
-pub(super) struct Simulated {
-    pub(super) operations: Vec<Operation>,
-    pub(super) effects: Vec<Option<Moment>>,
 }
 
 /// What comes to an object: an operation takes effect, or a repeated PUT looks what has become of it.
@@ -29,15 +25,14 @@ enum Event {
 }
 
 /// Clients call one after the other, each for itself.
-pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Simulated {
+pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Vec<Operation> {
     let any = |dice: &mut Dice, from: Moment, until: Moment| {
         from + dice.roll(usize::try_from(until - from + 1).expect("it is short")) as Moment
     };
     let mut clocks = vec![0; shape.clients];
     let mut operations = Vec::new();
-    let mut effects = Vec::new();
     let mut events = Vec::new();
-    for number in 0..shape.operations {
+    for place in 0..shape.operations {
         let client = dice.roll(shape.clients);
         let invoked = any(dice, clocks[client], clocks[client] + 20);
         let completed = any(dice, invoked, invoked + 60);
@@ -56,7 +51,7 @@ pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Simulated {
             (1, Action::Delete { if_version: Some(0) }),
         ]);
         let outcome = if unknown { Outcome::Unknown } else { Outcome::Refused };
-        let (key, number, request_id) = ("k".to_owned(), number as u64, None);
+        let (key, number, request_id) = ("k".to_owned(), place as u64, None);
         operations.push(Operation {
             number,
             client,
@@ -68,15 +63,15 @@ pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Simulated {
             outcome,
             request_id,
         });
-        effects.push(effect);
         if let Some(effect) = effect {
-            events.push((effect, number, Event::Effect));
-            let repeated = !unknown && matches!(action, Action::Put { .. }) && dice.once_in(8);
+            events.push((effect, place, Event::Effect));
+            let repeated =
+                !unknown && matches!(action, Action::Put { .. }) && dice.once_in(shape.repeated_in);
             if repeated {
-                events.push((any(dice, effect, completed), number, Event::Look));
+                events.push((any(dice, effect, completed), place, Event::Look));
             }
         } else if let Action::Put { if_version: Some(version) }
-        | Action::Delete { if_version: Some(version) } = &mut operations[number as usize].action
+        | Action::Delete { if_version: Some(version) } = &mut operations[place].action
         {
             *version = dice.roll(4) as u64;
         }
@@ -84,8 +79,8 @@ pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Simulated {
     events.sort_unstable();
     let mut object = Object::Absent;
     let mut earlier = vec![object];
-    for (now, number, event) in events {
-        let operation = &mut operations[number as usize];
+    for (now, place, event) in events {
+        let operation = &mut operations[place];
         if event == Event::Look {
             look(operation, object);
             continue;
@@ -110,7 +105,7 @@ pub(super) fn simulate(shape: Shape, dice: &mut Dice) -> Simulated {
             earlier.push(object);
         }
     }
-    Simulated { operations, effects }
+    operations
 }
 
 fn version(object: Object) -> u64 {
