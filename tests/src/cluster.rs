@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rempart_api::client::Client;
+use rempart_api::cluster::{Replica, ReplicaRole};
 
 use crate::daemon::{Daemon, binary};
 use crate::wait::until_some;
@@ -306,18 +307,28 @@ impl Cluster {
         Ok(())
     }
 
-    /// What `sql` gives in the private Postgres of replica `id`, which runs.
+    /// The replica that leads, as one of those that run says; `operators` are clients of replicas 1, 2, ...
     ///
     /// # Panics
-    /// When it cannot be asked.
-    pub fn query(&self, id: usize, sql: &str) -> String {
-        let output = Command::new("psql")
-            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "rempart", "-d", "postgres", "-c", sql, "-h"])
-            .arg(self.layout.data_dir(id).join("postgres/socket"))
-            .output()
-            .expect("psql is installed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    /// When there is none for 30 s.
+    pub async fn leader(&self, operators: &[Client]) -> usize {
+        until_some("a leader", Duration::from_secs(30), || async {
+            let mut said = String::new();
+            for Controller { id, .. } in &self.controllers {
+                match operators[id - 1].replicas().await {
+                    Ok(list) => {
+                        let leads = |one: &&Replica| one.status.role == ReplicaRole::Leader;
+                        match list.items.iter().find(leads).map(|leader| usize::try_from(leader.id)) {
+                            Some(Ok(id)) if self.controllers.iter().any(|one| one.id == id) => return Ok(id),
+                            other => said = format!("{other:?}"),
+                        }
+                    }
+                    Err(error) => said = error.to_string(),
+                }
+            }
+            Err(said)
+        })
+        .await
     }
 
     /// A client of replica `id` as `subject`.

@@ -42,6 +42,22 @@ fn newer_source(binary: &Path) -> anyhow::Result<Option<String>> {
     Ok(newer)
 }
 
+/// A process and all below it.
+pub fn family(root: u32) -> Vec<u32> {
+    let mut family = vec![root];
+    let mut position = 0;
+    while position < family.len() {
+        // Children belong to the thread that started them.
+        let tasks = fs::read_dir(format!("/proc/{}/task", family[position])).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        position += 1;
+    }
+    family
+}
+
 /// A running process with its log in a file. Killed when dropped.
 pub struct Daemon {
     name: String,

@@ -5,6 +5,9 @@
 
 mod cluster;
 mod daemon;
+pub mod database;
+mod dice;
+pub mod history;
 mod hypervisor;
 pub mod identity;
 mod image;
@@ -12,7 +15,8 @@ mod lab;
 mod wait;
 
 pub use cluster::{Cluster, Controller, Layout};
-pub use daemon::{Daemon, binary};
+pub use daemon::{Daemon, binary, family};
+pub use dice::Dice;
 pub use hypervisor::{Agent, Hypervisor, console, write_secret};
 pub use image::{TinyImage, built_image, offer_image, sha256_of, tiny_image};
 pub use lab::{Lab, PATIENCE, instance, lab_host, volume};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rempart_api::client::Client;
 use rempart_api::cluster::{Compared, ReplicaRole};
 use rempart_api::{Kind, Urn};
+use rempart_tests::database::query;
 use rempart_tests::{Cluster, until_some};
 use rustix::process::Signal;
 use serde_json::json;
@@ -38,17 +39,17 @@ fn hash(body: &str) -> u128 {
 
 /// Changes what a controller has of `w1` in its Postgres, behind its back; with `digest`, so that it adds up.
 fn forge(cluster: &Cluster, id: usize, digest: bool) {
-    let body = cluster.query(id, "SELECT body::text FROM resource WHERE name = 'w1'");
+    let body = query(&cluster.layout, id, "SELECT body::text FROM resource WHERE name = 'w1'").expect("psql");
     let (before, after) = (body.trim_end(), body.trim_end().replace("truth", "a lie"));
     assert_ne!(before, after);
     let mut sql = format!("UPDATE resource SET body = $r${after}$r$ WHERE name = 'w1';");
     if digest {
-        let sum = cluster.query(id, "SELECT digest FROM replica");
+        let sum = query(&cluster.layout, id, "SELECT digest FROM replica").expect("psql");
         let sum = u128::from_str_radix(sum.trim(), 16).expect("32 digits");
         let sum = sum.wrapping_sub(hash(before)).wrapping_add(hash(&after));
         sql += &format!("UPDATE replica SET digest = '{sum:032x}';");
     }
-    cluster.query(id, &sql);
+    query(&cluster.layout, id, &sql).expect("psql");
 }
 
 /// Starts a controller that must not serve, and gives its last words.

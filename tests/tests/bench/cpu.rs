@@ -3,23 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rempart_tests::until_some;
-
-/// A process and all below it.
-pub(crate) fn family(root: u32) -> Vec<u32> {
-    let mut family = vec![root];
-    let mut position = 0;
-    while position < family.len() {
-        // Children belong to the thread that started them.
-        let tasks = fs::read_dir(format!("/proc/{}/task", family[position])).into_iter().flatten().flatten();
-        for task in tasks {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        position += 1;
-    }
-    family
-}
+use rempart_tests::{family, until_some};
 
 /// CPU time of processes in milliseconds (proc(5): utime and stime, in ticks of 10 ms).
 pub(crate) fn cpu_ms(pids: &[u32]) -> u64 {

@@ -1,6 +1,7 @@
 //! Figures, for `make bench`. Nothing is asserted about time: the machine is shared.
 
 mod cpu;
+mod failover;
 mod load;
 mod rest;
 
@@ -8,10 +9,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Cluster, Lab, console, sha256_of, until_some};
+use rempart_tests::{Cluster, Lab, console, family, sha256_of, until_some};
 use serde_json::json;
 
-use cpu::{cpu_ms, family};
+use cpu::cpu_ms;
 
 /// One bench at a time.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

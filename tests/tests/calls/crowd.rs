@@ -8,8 +8,8 @@ use rempart_tests::Cluster;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::dice::Dice;
 use crate::people::{EDITOR, OPERATOR, OWNER};
+use rempart_tests::Dice;
 
 const CONTROLLERS: usize = 3;
 const CALLERS: usize = 6;

@@ -4,7 +4,6 @@
 //! A failure prints its seed; `CALLS_SEEDS=1,2,3` runs these and no others, `CALLS_LENGTH=10000` makes each run longer.
 
 mod crowd;
-mod dice;
 mod model;
 mod people;
 mod plan;
@@ -21,11 +20,11 @@ use rempart_tests::Cluster;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::dice::Dice;
 use crate::model::{Expected, Model};
 use crate::people::{OPERATOR, OWNER, Robot, STRANGER};
 use crate::plan::{Call, Deed};
 use crate::wire::Wire;
+use rempart_tests::Dice;
 
 /// Seeds of an ordinary run, which ends with one nobody knows.
 const SEEDS: [u64; 2] = [1, 2];

@@ -4,9 +4,9 @@ use rempart_api::{Kind, Urn, Verbs};
 use rempart_model::State;
 use serde_json::{Map, Value, json};
 
-use crate::dice::Dice;
 use crate::people::{EDITOR, NEIGHBOUR, OPERATOR, OWNER, REVOKED, ROBOT, STRANGER, VIEWER};
 use crate::spec;
+use rempart_tests::Dice;
 
 /// A call by somebody.
 #[derive(Debug, Clone)]

@@ -3,8 +3,8 @@
 use rempart_api::{Kind, Urn};
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
 use crate::people::{EDITOR, KEY, NEIGHBOUR, OWNER, REVOKED, ROBOT, STRANGER, VIEWER};
+use rempart_tests::Dice;
 
 /// One for `urn`; `key` is the robot's.
 pub(crate) fn of(dice: &mut Dice, urn: &Urn, key: &str) -> Value {

@@ -1,7 +1,6 @@
 //! Three replicas, those who call them, and their databases.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use rempart_api::{Kind, Urn};
 use rempart_identity::Expect;
 use rempart_proto::raft::v1::ReadIndexRequest;
 use rempart_proto::raft::v1::leader_client::LeaderClient;
+use rempart_tests::database::{AuditRow, audit_trail};
 use rempart_tests::identity::{connection, controller_credentials};
 use rempart_tests::{Cluster, Layout, until_some};
 use reqwest::Method;
@@ -215,72 +215,9 @@ pub(crate) fn volume_body(mark: &str) -> Value {
     json!({ "annotations": { "mark": mark }, "spec": { "sizeGB": 5, "skuRef": "skus/le500" } })
 }
 
-/// What `sql` gives in the private Postgres of replica `id`, one line a row.
-pub(crate) fn query(layout: &Layout, id: usize, sql: &str) -> Result<String, String> {
-    let output = Command::new("psql")
-        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "rempart", "-d", "postgres", "-c", sql, "-h"])
-        .arg(layout.data_dir(id).join("postgres/socket"))
-        .output()
-        .expect("psql is installed");
-    let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr })
-        .into_owned();
-    if output.status.success() { Ok(said) } else { Err(said) }
-}
-
-/// A row of the history.
-#[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) request_id: Uuid,
-    pub(crate) actor: String,
-    pub(crate) action: String,
-    pub(crate) subject: String,
-    pub(crate) accepted: bool,
-}
-
 /// The history, once it is the same on all replicas and holds `last`.
-pub(crate) async fn history(bench: &Bench, last: Uuid) -> Vec<Row> {
-    let everything = "SELECT log_index, ordinal, at_ms, request_id, actor, action, subject, outcome FROM audit \
-                      ORDER BY log_index, ordinal";
-    let layout = &bench.cluster.layout;
-    let rows: Vec<String> =
-        until_some("the history to be in all three databases", Duration::from_secs(20), || async {
-            let mut found = Vec::new();
-            for id in 1..=3 {
-                let rows = query(layout, id, everything)?;
-                if !rows.contains(&last.to_string()) {
-                    return Err(format!("replica {id} lacks the last row"));
-                }
-                found.push(rows);
-            }
-            Ok(found)
-        })
-        .await;
-    assert!(
-        rows[0] == rows[1] && rows[1] == rows[2],
-        "the histories differ:\n{}\n{}\n{}",
-        rows[0],
-        rows[1],
-        rows[2]
-    );
-    for table in ["resource ORDER BY kind, tenant, workspace, network, name", "answer ORDER BY log_index"] {
-        let sql = format!("SELECT * FROM {table}");
-        let tables: BTreeSet<String> = (1..=3).map(|id| query(layout, id, &sql).expect("rows")).collect();
-        assert_eq!(tables.len(), 1, "{table} differs between replicas");
-    }
-    rows[0]
-        .lines()
-        .map(|line| {
-            let fields: Vec<&str> = line.splitn(8, '|').collect();
-            let outcome: Value = serde_json::from_str(fields[7]).expect("JSON");
-            Row {
-                request_id: fields[3].parse().expect("a uuid"),
-                actor: fields[4].to_owned(),
-                action: fields[5].to_owned(),
-                subject: fields[6].to_owned(),
-                accepted: outcome["accepted"].as_bool().expect("accepted or not"),
-            }
-        })
-        .collect()
+pub(crate) async fn history(bench: &Bench, last: Uuid) -> Vec<AuditRow> {
+    audit_trail(&bench.cluster.layout, last).await
 }
 
 /// Replicas say nothing alarming while nothing alarming happens.

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::bench::{Answer, Bench, Caller, PATIENCE, history, read, volume, volume_body, workspace};
 use rempart_api::{Kind, Urn};
-use rempart_tests::{Layout, until_some};
+use rempart_tests::database::postmaster;
+use rempart_tests::until_some;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 /// The postmaster of a replica is gone; the replica brings it back and loses nothing.
@@ -49,16 +50,6 @@ pub(crate) async fn postgres_dies(bench: &Bench) {
     .await;
     let last = alice.put(victim, &urn, &volume_body("last")).await.expect("an answer");
     history(bench, last.request_id.expect("an id")).await;
-}
-
-/// The postmaster in a replica's data directory, if it runs.
-fn postmaster(layout: &Layout, id: usize) -> Option<Pid> {
-    let data = layout.data_dir(id).join("postgres/data");
-    let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
-    // A number in a file proves nothing: it has to be a process in this very directory.
-    let at = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
-    (at == data.canonicalize().ok()?).then_some(pid)
 }
 
 /// SIGTERM to the leader: it hands over, ends well and soon, and takes its Postgres along.
@@ -273,8 +264,8 @@ pub(crate) async fn a_majority_is_down(bench: &mut Bench) {
         let client = |subject| bench.cluster.client(left, subject).expect("a client").patient(PATIENCE);
         let members = client("operator").replicas().await.expect("what the one that is left knows");
         assert!(members.warning.is_some_and(|warning| warning.contains("no controller leads")));
-        let silent = members.items.iter().filter(|one| one.status.own.is_none()).map(|one| one.id as usize);
-        assert_eq!(silent.collect::<Vec<_>>(), others);
+        let silent = members.items.iter().filter(|one| one.status.own.is_none()).map(|one| one.id);
+        assert!(silent.eq(others.iter().map(|id| *id as u64)), "{others:?} are silent");
         assert_eq!(client("alice").replicas().await.expect_err("refused").status(), Some(403));
         let forbidden = read(bench.caller("mallory").stale(left, &urn).await).await.expect("a body");
         assert_eq!(forbidden.status, 403);

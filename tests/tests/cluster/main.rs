@@ -1,11 +1,12 @@
 //! Three replicas as real processes, each with its own Postgres: what a cluster promises while processes die.
 //!
+//! (Kills while clients write, and what their histories must then be: `tests/crash`.)
+//!
 //! No host takes part: workspaces, volumes and networks are objects, and that is enough to lose one or to double it.
 
 mod bench;
 mod failures;
 mod start;
-mod storm;
 
 use bench::{Bench, Caller, bench, channel, history, no_panics, quiet, volume, volume_body, workspace};
 use rempart_api::{Kind, Urn};
