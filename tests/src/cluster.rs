@@ -172,6 +172,8 @@ impl Layout {
         command.args(["--metrics-listen", "127.0.0.1:0"]);
         // Tests ask as often as they can; the one about the limit sets it.
         command.env("REMPART_REQUESTS_PER_SECOND", "0");
+        // Whatever is tested, replicas that differ are noticed.
+        command.env("REMPART_COMPARE_SECONDS", "1");
         // What a failing test is understood by.
         command.env("REMPART_LOG", "info,rempart_controller=debug,openraft=error,sqlx=warn");
         Ok(command)

@@ -71,8 +71,7 @@ async fn ended(cluster: &mut Cluster, id: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_differs_from_the_majority_stops_and_stays_stopped() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let settings = [("REMPART_COMPARE_SECONDS", "1")];
-    let mut cluster = Cluster::start_with(&dir.path().join("c"), 3, &settings).await.expect("a cluster");
+    let mut cluster = Cluster::start(&dir.path().join("c"), 3).await.expect("a cluster");
     let client = |cluster: &Cluster, id, subject| {
         cluster.client(id, subject).expect("a client").patient(Duration::from_secs(20))
     };

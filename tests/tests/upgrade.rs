@@ -48,7 +48,7 @@ async fn releases_live_side_by_side_until_all_are_the_newer_one() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let old = ClusterVersion(ClusterVersion::NEWEST.0 - 1);
     let limit = old.to_string();
-    let mut settings = vec![("REMPART_COMPARE_SECONDS", "1"), ("REMPART_SNAPSHOT_AFTER_MIB", "1")];
+    let mut settings = vec![("REMPART_SNAPSHOT_AFTER_MIB", "1")];
     if old_program.is_none() {
         settings.push(("REMPART_CLUSTER_VERSION_LIMIT", &limit));
     }
