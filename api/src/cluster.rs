@@ -87,7 +87,7 @@ pub struct ReplicaReport {
     pub newest_cluster_version: u32,
     /// What it had when all of them noted it last; absent if that was before it was started.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub compared: Option<Compared>,
+    pub state_digest: Option<StateDigest>,
 }
 
 fn first_version() -> u32 {
@@ -97,7 +97,7 @@ fn first_version() -> u32 {
 /// A digest of a controller's state. Those of one index are equal, or one of the controllers is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Compared {
+pub struct StateDigest {
     /// The entry of the log at which it was noted.
     pub index: u64,
     /// 32 hexadecimal digits.

@@ -172,8 +172,9 @@ fn summary(list: &ReplicaList) -> String {
         let behind = list.items.iter().filter(|one| newest(one) <= now).map(|one| one.id).collect();
         text += &format!("; {} waits for controllers {}", now + 1, ids(behind));
     }
-    let compared =
-        || list.items.iter().filter_map(|one| Some((one.id, one.status.own.as_ref()?.compared.as_ref()?)));
+    let compared = || {
+        list.items.iter().filter_map(|one| Some((one.id, one.status.own.as_ref()?.state_digest.as_ref()?)))
+    };
     if let Some(last) = compared().map(|(_, compared)| compared.index).max() {
         let at_last: Vec<_> = compared().filter(|(_, compared)| compared.index == last).collect();
         let same = at_last.iter().all(|(_, compared)| compared.digest == at_last[0].1.digest);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
 use rempart_model::{
-    Agreed, Applied, Command, CompareCommand, Core, Envelope, Object, Outcome, Recorded, State,
+    Agreed, Applied, Command, Core, DigestCommand, Envelope, Object, Outcome, Recorded, State,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -326,7 +326,7 @@ impl Applier {
     }
 
     /// Notes what this replica has, and stops it if it had something else than the majority at an earlier such entry.
-    fn compare(&mut self, index: u64, command: &CompareCommand) -> io::Result<()> {
+    fn compare(&mut self, index: u64, command: &DigestCommand) -> io::Result<()> {
         if let Some(Agreed { index: at, digest }) = &command.agreed
             && let Some(own) = self.notes.at(*at)
             && own.to_string() != *digest
@@ -384,7 +384,7 @@ impl Machine for Applier {
                 self.record(entry.index, &envelope, &applied);
                 if applied.outcome.is_ok() {
                     match &envelope.command {
-                        Command::Compare(command) => self.compare(entry.index, command)?,
+                        Command::Digest(command) => self.compare(entry.index, command)?,
                         Command::Upgrade(_) => {
                             self.state.core().version.check_known().map_err(io::Error::other)?;
                         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rempart_api::client::Client;
-use rempart_api::cluster::{Compared, ReplicaRole};
+use rempart_api::cluster::{ReplicaRole, StateDigest};
 use rempart_api::{Kind, Urn};
 use rempart_tests::database::query;
 use rempart_tests::{Cluster, until_some};
@@ -15,11 +15,11 @@ use sha2::{Digest as _, Sha256};
 async fn all_the_same_after(operator: &Client, index: u64, ids: &[u64]) -> u64 {
     until_some("all controllers to have the same", Duration::from_secs(30), || async {
         let list = operator.replicas().await.map_err(|error| error.to_string())?;
-        let compared: Vec<Option<Compared>> = list
+        let compared: Vec<Option<StateDigest>> = list
             .items
             .iter()
             .filter(|one| ids.contains(&one.id))
-            .map(|one| one.status.own.as_ref().and_then(|own| own.compared.clone()))
+            .map(|one| one.status.own.as_ref().and_then(|own| own.state_digest.clone()))
             .collect();
         match &compared[0] {
             Some(first) if first.index > index && compared.iter().all(|one| one.as_ref() == Some(first)) => {

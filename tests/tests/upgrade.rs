@@ -86,7 +86,7 @@ async fn releases_live_side_by_side_until_all_are_the_newer_one() {
         let compared: Vec<_> = list
             .items
             .iter()
-            .map(|one| one.status.own.as_ref().and_then(|own| own.compared.clone()))
+            .map(|one| one.status.own.as_ref().and_then(|own| own.state_digest.clone()))
             .collect();
         if compared[0].is_some() && compared.iter().all(|one| *one == compared[0]) {
             return Ok(());

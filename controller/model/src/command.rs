@@ -54,7 +54,7 @@ pub enum Command {
     /// From now on what the next cluster version brings may be written: every controller knows it.
     Upgrade(UpgradeCommand),
     /// Every replica notes a digest of its state here.
-    Compare(CompareCommand),
+    Digest(DigestCommand),
 }
 
 /// See [`Command::Found`].
@@ -438,10 +438,10 @@ pub struct UpgradeCommand {
     pub version: ClusterVersion,
 }
 
-/// See [`Command::Compare`].
+/// See [`Command::Digest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CompareCommand {
+pub struct DigestCommand {
     /// What a majority had at an earlier such entry. Who had something else there is wrong, and stops.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agreed: Option<Agreed>,

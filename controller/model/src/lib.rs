@@ -36,7 +36,7 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    Agreed, CaptureCommand, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand, Expired,
+    Agreed, CaptureCommand, Command, DeleteCommand, DigestCommand, EnrolCommand, ExpireCommand, Expired,
     FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction,
     LeftoverCommand, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
     ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, UpgradeCommand, VolumeReport,

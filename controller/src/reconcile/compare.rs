@@ -1,9 +1,9 @@
 //! Replicas compare what they have.
 //!
 //! ```text
-//!   Compare ──(every replica notes its digest there)──> ask all ──> a majority has D
+//!   Digest ──(every replica notes its digest there)──> ask all ──> a majority has D
 //!                                                                   all have D: that is it
-//!                                                                   some have not: Compare { agreed: D } ──> those stop
+//!                                                                   some have not: Digest { agreed: D } ──> those stop
 //! ```
 //!
 //! The leader asks, and is judged like the others. Where no majority has the same, nobody can tell who is right: that is said
@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rempart_model::{Agreed, Command, CompareCommand};
+use rempart_model::{Agreed, Command, DigestCommand};
 use tokio::time::{Instant, sleep};
 
 use super::AskReplicas;
@@ -29,7 +29,7 @@ pub(super) async fn run(node: &Node, replica: &Replica, ask: &AskReplicas, every
     loop {
         sleep(every).await;
         let alone = node.members().borrow().addresses.len() < 2;
-        let command = Command::Compare(CompareCommand { agreed: None });
+        let command = Command::Digest(DigestCommand { agreed: None });
         if alone || replica.state().core().version < command.since() {
             continue;
         }
@@ -74,7 +74,7 @@ async fn compare(node: &Node, replica: &Replica, ask: &AskReplicas) -> Result<()
 /// Puts a comparison into the log, and says where it is.
 async fn propose(node: &Node, replica: &Replica, agreed: Option<Agreed>) -> Result<u64, String> {
     let before = replica.noted().map(|noted| noted.index);
-    let command = Command::Compare(CompareCommand { agreed });
+    let command = Command::Digest(DigestCommand { agreed });
     propose_as_system(node, command).await.map_err(|error| error.to_string())?.as_ref().as_ref().map_err(
         // It is not refused: what it needs was looked at.
         |refusal| refusal.detail.clone(),
@@ -89,7 +89,7 @@ fn noted(
     index: u64,
     reports: Vec<(u64, Option<rempart_api::cluster::ReplicaReport>)>,
 ) -> BTreeMap<u64, String> {
-    let noted = reports.into_iter().filter_map(|(id, report)| Some((id, report?.compared?)));
+    let noted = reports.into_iter().filter_map(|(id, report)| Some((id, report?.state_digest?)));
     noted
         .filter(|(_, compared)| compared.index == index)
         .map(|(id, compared)| (id, compared.digest))

@@ -79,7 +79,7 @@ pub(super) fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_m
         }
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::Upgrade(upgrade) => ("upgrade", format!("cluster version {}", upgrade.version)),
-        Command::HostSeen(_) | Command::Report(_) | Command::Compare(_) => return None,
+        Command::HostSeen(_) | Command::Report(_) | Command::Digest(_) => return None,
     };
     let told = match outcome {
         Ok(_) => serde_json::json!({ "accepted": true }),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rempart_api::Timestamp;
 use rempart_api::cluster::{
-    Compared, Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus,
+    Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus, StateDigest,
 };
 use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, State};
 use serde::{Deserialize, Serialize};
@@ -358,11 +358,11 @@ impl Service {
             snapshot_bytes: status.snapshot_bytes,
             missing_history: *keeping.missing_history.borrow(),
             newest_cluster_version: self.inner.settings.cluster_version_limit.0,
-            compared: self
+            state_digest: self
                 .inner
                 .replica
                 .noted()
-                .map(|noted| Compared { index: noted.index, digest: noted.digest.to_string() }),
+                .map(|noted| StateDigest { index: noted.index, digest: noted.digest.to_string() }),
         }
     }
 }

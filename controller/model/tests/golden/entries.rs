@@ -21,7 +21,7 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    Agreed, CaptureCommand, ClusterVersion, Command, CompareCommand, DeleteCommand, ENVELOPE_FORMAT,
+    Agreed, CaptureCommand, ClusterVersion, Command, DeleteCommand, DigestCommand, ENVELOPE_FORMAT,
     EnrolCommand, Envelope, ExpireCommand, Expired, Failure, FillCommand, Founding, HostAction, HostCommand,
     HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand, ObjectReport, OffCause,
     PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand,
@@ -51,7 +51,7 @@ labels!(command_label, COMMANDS, Command {
     Leftover => "leftover",
     Release => "release",
     Upgrade => "upgrade",
-    Compare => "compare",
+    Digest => "digest",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -244,8 +244,8 @@ fn samples() -> Vec<Envelope> {
         }),
         Command::Replica(ReplicaCommand { replica_id: 1, intent: ReplicaIntent::Leave }),
         Command::Upgrade(UpgradeCommand { version: ClusterVersion(2) }),
-        Command::Compare(CompareCommand { agreed: None }),
-        Command::Compare(CompareCommand { agreed: Some(Agreed { index: 42, digest: "0f".repeat(16) }) }),
+        Command::Digest(DigestCommand { agreed: None }),
+        Command::Digest(DigestCommand { agreed: Some(Agreed { index: 42, digest: "0f".repeat(16) }) }),
     ];
     commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }

@@ -270,7 +270,7 @@ impl Log {
             (Ok(_), Command::WindDown(_)) => note("wind down"),
             (Ok(_), Command::Replica(_)) => note("replica"),
             (Ok(_), Command::Upgrade(_)) => note("upgrade"),
-            (Ok(_), Command::Compare(_)) => note("compare"),
+            (Ok(_), Command::Digest(_)) => note("digest"),
             (Ok(_), Command::Leftover(_)) => note("leftover ordered"),
             (Ok(_), Command::Release(_)) => note("released"),
             (Ok(_), Command::Expire(expire)) => {

@@ -83,7 +83,7 @@ fn every_log_of_networks_keeps_its_promises() {
 
 const EXERCISED: [&str; 34] = [
     "upgrade",
-    "compare",
+    "digest",
     "found",
     "put created",
     "put created instance",

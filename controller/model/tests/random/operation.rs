@@ -98,7 +98,7 @@ pub(crate) enum Operation {
     /// The leader has heard that every controller knows a cluster version.
     Upgrade { version: u8 },
     /// Replicas compare what they have.
-    Compare,
+    Digest,
     /// The leader sees that something has stood where it is for too long.
     Judge { which: u8 },
     /// It says so, of all that it has seen; meanwhile they may have moved on.
@@ -212,7 +212,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Blank),
         1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
         1 => (1..4u8).prop_map(|version| Operation::Upgrade { version }),
-        1 => Just(Operation::Compare),
+        1 => Just(Operation::Digest),
         8 => any::<u8>().prop_map(|which| Operation::Judge { which }),
         4 => Just(Operation::Expire),
         4 => any::<u8>().prop_map(|which| Operation::Release { which }),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rempart_api::fleet::{HostReport, HypervisorHealth, Leftover, LeftoverPart, Virtualization};
 use rempart_api::{Kind, StringMap, Timestamp, Urn};
 use rempart_model::{
-    CaptureCommand, ClusterVersion, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand,
+    CaptureCommand, ClusterVersion, Command, DeleteCommand, DigestCommand, EnrolCommand, ExpireCommand,
     Expired, Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
     LeftoverAction, LeftoverCommand, Object, ObjectReport, OffCause, Outcome, PlaceCommand, PowerAction,
     PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand,
@@ -141,7 +141,7 @@ impl World {
                 let version = ClusterVersion(version.into());
                 let _ = self.propose(Command::Upgrade(UpgradeCommand { version }));
             }
-            Operation::Compare => _ = self.propose(Command::Compare(CompareCommand { agreed: None })),
+            Operation::Digest => _ = self.propose(Command::Digest(DigestCommand { agreed: None })),
             Operation::Delete { place, version } => {
                 let if_unmodified_since = version.map(u64::from);
                 let _ = self.propose(Command::Delete(DeleteCommand { urn: urn(place), if_unmodified_since }));

@@ -21,7 +21,7 @@ fn it_goes_up_by_one_and_never_down() {
 #[test]
 fn what_a_version_brings_waits_for_it() {
     let mut world = World::new();
-    let compare = Command::Compare(CompareCommand { agreed: None });
+    let compare = Command::Digest(DigestCommand { agreed: None });
     refused(world.apply(compare.clone()), RefusalClass::Conflict, "needs cluster version 2");
     assert_eq!(world.apply(upgrade(2)), Ok(Answer::Done));
     assert_eq!(world.apply(compare), Ok(Answer::Done));
