@@ -21,7 +21,7 @@ use crate::store::{
 
 pub use crate::store::projection::Pressure;
 
-mod whole;
+pub(crate) mod whole;
 
 /// A replica's State, as of the newest published entry. Cheap to clone.
 #[derive(Clone)]
@@ -448,6 +448,9 @@ fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_ms: i64) -> 
             ("expire", if more > 0 { format!("{some} and {more} more") } else { some })
         }
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
+        Command::Compare(compare) => ("compare", compare.host.clone()),
+        Command::Resume(resume) if resume.without.is_empty() => ("resume", "cluster".to_owned()),
+        Command::Resume(resume) => ("resume", format!("cluster without {}", resume.without.join(", "))),
         Command::HostSeen(_) | Command::Report(_) => return None,
     };
     let told = match outcome {

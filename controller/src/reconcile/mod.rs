@@ -9,6 +9,7 @@ mod founding;
 mod hosts;
 mod placement;
 mod replicas;
+mod restored;
 mod tenants;
 
 use std::time::Duration;
@@ -31,11 +32,13 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding,
         tokio::select! {
             () = founding::run(&node, &replica, &founding) => {}
             // It ends when State is published no more: this replica is stopping.
-            () = placement::run(&node, &replica) => return,
+            // In a cluster that was restored, what changes things by itself waits until it is open.
+            () = restored::run(&node, &replica) => {}
+            () = restored::then(&replica, placement::run(&node, &replica)) => return,
             () = hosts::run(&node, &replica, &fleet) => {}
-            () = tenants::run(&node, &replica) => return,
+            () = restored::then(&replica, tenants::run(&node, &replica)) => return,
             () = replicas::run(&node, &replica) => return,
-            () = deadlines::run(&node, &replica, deadline_percent) => {}
+            () = restored::then(&replica, deadlines::run(&node, &replica, deadline_percent)) => {}
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rempart_api::Timestamp;
 use rempart_api::cluster::{Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus};
-use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, State};
+use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, ResumeCommand, State};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -55,6 +55,11 @@ pub enum ClusterCall {
     Lead {
         /// Its id.
         replica_id: u64,
+    },
+    /// A restored cluster is to take changes again.
+    Resume {
+        /// Hosts that are not waited for.
+        without: Vec<String>,
     },
 }
 
@@ -123,6 +128,10 @@ impl Service {
         }
         match &request.call {
             ClusterCall::List => Ok(ClusterReply::Replicas(self.replicas(&state).await)),
+            ClusterCall::Resume { without } => {
+                let command = Command::Resume(ResumeCommand { without: without.clone() });
+                self.decide(request, command).await
+            }
             ClusterCall::Lead { replica_id } => self.lead(*replica_id).await,
             ClusterCall::Join { replica_id, address } => {
                 self.check_join(*replica_id, address)?;
@@ -153,13 +162,21 @@ impl Service {
         replica_id: u64,
         intent: ReplicaIntent,
     ) -> Result<ClusterReply, ServiceError> {
+        self.decide(request, Command::Replica(ReplicaCommand { replica_id, intent })).await
+    }
+
+    async fn decide(
+        &self,
+        request: &ClusterRequest,
+        command: Command,
+    ) -> Result<ClusterReply, ServiceError> {
         let envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,
             actor: request.caller.subject.clone(),
             trace: None,
             time: now(),
-            command: Command::Replica(ReplicaCommand { replica_id, intent }),
+            command,
         };
         match &*self.inner.node.propose(Proposal(envelope.encode().into())).await? {
             Ok(_) => Ok(ClusterReply::Accepted),
@@ -265,7 +282,7 @@ impl Service {
                 },
             }
         });
-        ReplicaList { items: items.collect() }
+        ReplicaList { items: items.collect(), restored: super::restored::restoration(state) }
     }
 
     fn waiting_for(&self, id: u64, role: ReplicaRole, status: &Status, answers: bool) -> Option<String> {

@@ -8,6 +8,7 @@ mod addresses;
 mod blocks;
 mod capture;
 mod check;
+mod compare;
 mod delete;
 mod expire;
 mod hosts;
@@ -188,6 +189,7 @@ pub(crate) struct Tx {
 
 impl Tx {
     fn run(&mut self, command: &Command) -> Outcome {
+        self.check_open(command)?;
         match command {
             Command::Found(founding) => self.found(founding),
             Command::Put(put) => self.put(put),
@@ -207,6 +209,8 @@ impl Tx {
             Command::Expire(command) => self.expire(command),
             Command::Leftover(command) => self.leftover(command),
             Command::Release(command) => self.release_from_host(command),
+            Command::Compare(command) => self.compare(command),
+            Command::Resume(command) => self.reopen(command),
         }
     }
 

@@ -21,11 +21,11 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    CaptureCommand, Command, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
+    CaptureCommand, Command, CompareCommand, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
     Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
     LeftoverAction, LeftoverCommand, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand,
-    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, STEPS, Spec,
-    TokenUse, VolumeReport, WindDownCommand,
+    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand, STEPS, Spec,
+    Thing, ThingSort, TokenUse, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -50,6 +50,8 @@ labels!(command_label, COMMANDS, Command {
     Expire => "expire",
     Leftover => "leftover",
     Release => "release",
+    Compare => "compare",
+    Resume => "resume",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -241,6 +243,9 @@ fn samples() -> Vec<Envelope> {
             intent: ReplicaIntent::Join { address: "10.0.0.4:7080".into() },
         }),
         Command::Replica(ReplicaCommand { replica_id: 1, intent: ReplicaIntent::Leave }),
+        Command::Compare(Box::new(CompareCommand { host: "h1".into(), things: things() })),
+        Command::Resume(ResumeCommand { without: vec!["h2".into()] }),
+        Command::Resume(ResumeCommand::default()),
     ];
     commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }
@@ -286,6 +291,19 @@ fn reports() -> Vec<ObjectReport> {
         .extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
     reports.push(instance(None));
     reports
+}
+
+fn things() -> Vec<Thing> {
+    let thing = |sort| Thing {
+        uid: uuid(2),
+        sort,
+        here: true,
+        going: true,
+        running: true,
+        off_cause: Some(OffCause::Guest),
+    };
+    let nothing = |sort| Thing { here: false, going: false, running: false, off_cause: None, ..thing(sort) };
+    vec![thing(ThingSort::Volume), thing(ThingSort::Instance), nothing(ThingSort::Volume)]
 }
 
 fn failed_capture() -> ObjectReport {
