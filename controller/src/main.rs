@@ -10,7 +10,9 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::CommandFactory as _;
 use rempart_controller::auth::Audience;
 use rempart_controller::backup;
-use rempart_controller::config::{BackupKey, Cli, Command, Init, Join, JoinFor, PROGRAM, Restore, Run, Token, TokenSort};
+use rempart_controller::config::{
+    BackupKey, Cli, Command, Init, Join, JoinFor, PROGRAM, Restore, Run, Token, TokenSort,
+};
 use rempart_controller::pki::{self, Cluster, ClusterDir};
 use rempart_daemon::settings::{self, Asked, Sources};
 use rempart_daemon::{files, log};
@@ -115,9 +117,12 @@ fn backup_key(arguments: &BackupKey) -> anyhow::Result<()> {
     let (path, identity) = (&arguments.to, backup::age::Identity::generate()?);
     let public = identity.recipient()?;
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| format!("making {}: a key is never written over another", path.display()))?;
+    let mut file =
+        file.with_context(|| format!("making {}: a key is never written over another", path.display()))?;
     let text = format!("# public key: {public}\n{}\n", identity.to_text());
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| path.display().to_string())?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| path.display().to_string())?;
     say(&public.to_string())
 }
 
@@ -150,7 +155,8 @@ fn restore(arguments: Restore) -> anyhow::Result<()> {
         end.resources,
         end.audit
     ))?;
-    let missing: Vec<_> = verified.blobs.iter().filter(|name| !data_dir.join("blobs").join(name).exists()).collect();
+    let missing: Vec<_> =
+        verified.blobs.iter().filter(|name| !data_dir.join("blobs").join(name).exists()).collect();
     for name in &missing {
         say(&format!("image bytes to be copied to {}: {name}", data_dir.join("blobs").display()))?;
     }

@@ -37,7 +37,8 @@ pub(super) async fn take(
     loop {
         let piece = download.piece().await.map_err(|error| {
             let words = format!("the backup broke off after {bytes} bytes: {error}");
-            Failure::new(Exit::Unreachable, words).next("No file was left; take it again, and look at the controller's log")
+            Failure::new(Exit::Unreachable, words)
+                .next("No file was left; take it again, and look at the controller's log")
         })?;
         let Some(piece) = piece else { break };
         part.file.write_all(&piece).map_err(|error| Failure::file("write", to, &error))?;
@@ -56,13 +57,18 @@ pub(super) async fn take(
 }
 
 fn contents(summary: &BackupSummary, to: &Path, bytes: u64) -> Vec<String> {
-    let BackupSummary { backup_id, cluster_id, region, taken_at, applied_index, resources, blobs, .. } = summary;
+    let BackupSummary { backup_id, cluster_id, region, taken_at, applied_index, resources, blobs, .. } =
+        summary;
     vec![
         format!("{}: {bytes} bytes, backup {backup_id}", to.display()),
-        format!("cluster {cluster_id}, region {region}, as of {taken_at}: entry {applied_index}, {resources} resources, and \
-                 their whole audit trail"),
-        format!("not in it: root.key, without which it cannot be restored, and the bytes of {blobs} images \
-                 (docs/operating/backup.md)"),
+        format!(
+            "cluster {cluster_id}, region {region}, as of {taken_at}: entry {applied_index}, {resources} resources, and \
+                 their whole audit trail"
+        ),
+        format!(
+            "not in it: root.key, without which it cannot be restored, and the bytes of {blobs} images \
+                 (docs/operating/backup.md)"
+        ),
     ]
 }
 
@@ -88,7 +94,8 @@ impl Part {
             // Unlike a rename, this takes no other file's name.
             fs::hard_link(&self.path, to)?;
             fs::remove_file(&self.path)?;
-            let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let directory =
+                to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(directory)?.sync_all()
         })();
         done.map_err(|error: io::Error| Failure::file("write", to, &error))
@@ -134,7 +141,8 @@ pub(super) fn words(restored: &Restoration) -> Vec<String> {
     }
     more(&mut lines, restored.conflicts.len());
     if !restored.waits_for.is_empty() || !restored.conflicts.is_empty() {
-        let words = "  rempart cluster resume --without HOST takes changes without those that will not come back";
+        let words =
+            "  rempart cluster resume --without HOST takes changes without those that will not come back";
         lines.push(words.to_owned());
     }
     lines

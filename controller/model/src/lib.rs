@@ -36,10 +36,11 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    CaptureCommand, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand, Expired, FillCommand, Founding,
-    HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
-    ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand,
-    ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand, Thing, ThingSort, TokenUse, VolumeReport, WindDownCommand,
+    CaptureCommand, Command, CompareCommand, DeleteCommand, EnrolCommand, ExpireCommand, Expired,
+    FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction,
+    LeftoverCommand, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
+    ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand, Thing, ThingSort, TokenUse,
+    VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};

@@ -139,9 +139,7 @@ impl State {
                 None => awaited.hosts.push(name.clone()),
                 Some(compared) => {
                     let conflicts = compared.conflicts.iter();
-                    awaited
-                        .conflicts
-                        .extend(conflicts.map(|conflict| (name.clone(), conflict.clone())));
+                    awaited.conflicts.extend(conflicts.map(|conflict| (name.clone(), conflict.clone())));
                 }
             }
         }

@@ -111,7 +111,8 @@ impl<W: Write> Encryptor<W> {
             // The key is of this one use.
             key.seal_in_place_append_tag(nonce(0, false), Aad::empty(), &mut body)
                 .map_err(|_| io::Error::other("the file key could not be sealed"))?;
-            header += &format!("-> X25519 {}\n{}\n", STANDARD_NO_PAD.encode(share), STANDARD_NO_PAD.encode(body));
+            header +=
+                &format!("-> X25519 {}\n{}\n", STANDARD_NO_PAD.encode(share), STANDARD_NO_PAD.encode(body));
         }
         header += "---";
         let (_, mac) = header_mac(&file_key, header.as_bytes())?;

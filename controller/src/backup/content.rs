@@ -116,7 +116,16 @@ impl<W: Write> Writer<W> {
     pub(super) fn audit(&mut self, row: AuditRow) -> io::Result<()> {
         self.end.audit += 1;
         let AuditRow { log_index: index, ordinal, at_ms, request_id, actor, action, subject, outcome } = row;
-        self.line(&Line::Audit(AuditLine { index, ordinal, at_ms, request_id, actor, action, subject, outcome }))
+        self.line(&Line::Audit(AuditLine {
+            index,
+            ordinal,
+            at_ms,
+            request_id,
+            actor,
+            action,
+            subject,
+            outcome,
+        }))
     }
 
     /// Everything was written.
@@ -271,7 +280,8 @@ impl<R: BufRead> Lines<'_, R> {
 
     /// The line that was read last, as something else.
     fn again<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
-        serde_json::from_str(&self.text).map_err(|error| bad(&format!("{what} is not as it was written: {error}")))
+        serde_json::from_str(&self.text)
+            .map_err(|error| bad(&format!("{what} is not as it was written: {error}")))
     }
 
     fn ended(&mut self) -> io::Result<()> {

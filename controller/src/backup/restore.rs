@@ -95,7 +95,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Keys(#[from] PkiError),
     /// Writing failed.
-    #[error("{0}; what was written so far is of no use: empty {at} and restore again", at = at.display())]
+    #[error("{why}; what was written so far is of no use: empty {at} and restore again", at = at.display())]
     Write {
         /// What happened.
         #[source]
@@ -140,8 +140,10 @@ pub fn verify(settings: Settings) -> Result<Verified, RestoreError> {
     };
     let recovered = recover(cluster, &contents.keys, &settings.root_key)?;
     if !contents.is_marked_by(&recovered.sealer) {
-        return Err(bad("it was not written by a controller of the cluster whose keys are in it: somebody made it up, or put \
-                        parts of several together"));
+        return Err(bad(
+            "it was not written by a controller of the cluster whose keys are in it: somebody made it up, or put \
+                        parts of several together",
+        ));
     }
     let Contents { head, state, end, .. } = contents;
     let highest = head.controllers.iter().copied().chain(state.core().replicas.keys().copied()).max();
@@ -193,7 +195,8 @@ fn check_data_dir(path: &Path) -> Result<(), RestoreError> {
 }
 
 fn check_address(address: &str) -> Result<(), RestoreError> {
-    let good = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let good =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if good {
         return Ok(());
     }
@@ -237,7 +240,8 @@ impl Verified {
         store.close().await;
         filled?;
         let log_dir = settings.data_dir.join("log");
-        let begun = tokio::task::spawn_blocking(move || raft::begin_with(&log_dir, &position, &whole::Kept(state)));
+        let begun =
+            tokio::task::spawn_blocking(move || raft::begin_with(&log_dir, &position, &whole::Kept(state)));
         begun.await??;
         recovered.write(&ClusterDir::new(&settings.cluster_dir), settings.replica_id, FIRST_CERTIFICATE)?;
         Ok(())

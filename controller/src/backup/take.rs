@@ -85,7 +85,9 @@ impl Backups {
         (cluster_dir, sealer): (ClusterDir, Arc<Sealer>),
     ) -> Backups {
         let turn = Arc::new(Semaphore::new(1));
-        Backups { inner: Arc::new(Inner { service, node, replica, store, flushed, cluster_dir, sealer, turn }) }
+        Backups {
+            inner: Arc::new(Inner { service, node, replica, store, flushed, cluster_dir, sealer, turn }),
+        }
     }
 
     /// Begins one: everything that was acknowledged before is in it.
@@ -101,8 +103,9 @@ impl Backups {
         let recipients = parse(recipients)?;
         inner.service.see_as_operator(caller).await?;
         let turn = inner.turn.clone().try_acquire_owned();
-        let turn =
-            turn.map_err(|_| BackupError::NotNow("another backup is being taken at this controller".to_owned()))?;
+        let turn = turn.map_err(|_| {
+            BackupError::NotNow("another backup is being taken at this controller".to_owned())
+        })?;
         let state = inner.replica.state();
         let Some(cluster_id) = state.core().cluster_id else {
             return Err(BackupError::NotNow("the cluster is not founded yet".to_owned()));
@@ -143,8 +146,8 @@ impl Backups {
     /// All of the audit trail up to `index` is in this replica's Postgres.
     async fn wait_for_history(&self, index: u64) -> Result<(), BackupError> {
         let mut flushed = self.inner.flushed.clone();
-        let reached = timeout(FLUSH_PATIENCE, flushed.wait_for(|flushed| *flushed >= Some(index))).await;
-        if !matches!(reached, Ok(Ok(_))) {
+        let reached = async { flushed.wait_for(|flushed| *flushed >= Some(index)).await.is_ok() };
+        if timeout(FLUSH_PATIENCE, reached).await != Ok(true) {
             let why = "this controller's Postgres is behind; ask another controller, or look at its log";
             return Err(BackupError::NotNow(why.to_owned()));
         }
@@ -159,7 +162,8 @@ impl Backups {
 
 fn parse(recipients: &[String]) -> Result<Vec<Recipient>, BackupError> {
     if recipients.is_empty() {
-        let why = "name at least one public key that it is encrypted to (age1...): nothing else could read it";
+        let why =
+            "name at least one public key that it is encrypted to (age1...): nothing else could read it";
         return Err(BackupError::Recipients(why.to_owned()));
     }
     if recipients.len() > MAX_RECIPIENTS {
@@ -182,7 +186,8 @@ struct Work {
 impl Work {
     fn run(self, recipients: &[Recipient], sender: mpsc::Sender<io::Result<Bytes>>) {
         let (id, runtime) = (self.head.backup_id, Handle::current());
-        let to = BufWriter::with_capacity(PIECE_BYTES, Line { sender: sender.clone(), runtime: runtime.clone() });
+        let to =
+            BufWriter::with_capacity(PIECE_BYTES, Line { sender: sender.clone(), runtime: runtime.clone() });
         match self.write(recipients, to, &runtime) {
             Ok(audit) => tracing::info!(backup = %id, audit, "a backup was taken"),
             Err(error) => {
@@ -203,7 +208,8 @@ impl Work {
         let (mut next, mut rows) = (0, 0);
         while next <= last {
             let some = runtime.block_on(store.history(next..=last, ROWS)).map_err(io::Error::other)?;
-            let some = some.ok_or_else(|| io::Error::other("a part of the audit trail is not here any more"))?;
+            let some =
+                some.ok_or_else(|| io::Error::other("a part of the audit trail is not here any more"))?;
             for row in some.rows {
                 rows += 1;
                 writer.audit(row)?;

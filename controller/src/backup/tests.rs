@@ -166,7 +166,9 @@ fn what_is_written_is_read_back() {
 fn a_cut_or_a_change_anywhere_is_found() {
     let stage = stage();
     let clear = stage.clear(&stage.sealer());
-    let read = |bytes: &[u8]| content::read(&mut &*bytes, |_| Ok(())).map(|contents| contents.is_marked_by(&stage.sealer()));
+    let read = |bytes: &[u8]| {
+        content::read(&mut &*bytes, |_| Ok(())).map(|contents| contents.is_marked_by(&stage.sealer()))
+    };
     assert!(read(&clear).unwrap());
     for at in 0..clear.len() {
         assert!(read(&clear[..at]).is_err(), "cut at byte {at}");
@@ -201,7 +203,10 @@ fn what_cannot_be_restored_is_refused_with_words() {
     stage.refused(|settings| settings.identity = at("no-key"), "no private key of age");
     let elsewhere = ClusterDir::new(at("elsewhere"));
     elsewhere.init(&stage.cluster, 1, Duration::from_secs(60)).unwrap();
-    stage.refused(|settings| settings.root_key = at("elsewhere/root.key"), "is root.key that of this cluster?");
+    stage.refused(
+        |settings| settings.root_key = at("elsewhere/root.key"),
+        "is root.key that of this cluster?",
+    );
     stage.refused(|settings| settings.cluster_dir = at("old"), "belongs to a cluster already");
     stage.refused(|settings| settings.data_dir = at("old"), "is not empty");
     stage.refused(|settings| settings.replica_id = 3, "above every one");

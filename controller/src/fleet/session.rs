@@ -11,8 +11,8 @@ use rempart_model::{Command, CompareCommand, DesiredObject, Detail, HostSeen, Ob
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
-    Acknowledged, AgentMessage, ControllerMessage, Desired, Everything, Hello, LeftoverOrders, NotLeader, Observed,
-    Stamp, Welcome,
+    Acknowledged, AgentMessage, ControllerMessage, Desired, Everything, Hello, LeftoverOrders, NotLeader,
+    Observed, Stamp, Welcome,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -106,7 +106,8 @@ async fn serve(
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
     let mut ordered = orders(&state, host);
     let mut opening = Opening::of(fleet, &state);
-    let first = if opening.is_awaited() { question(&state) } else { everything(fleet, &state, host, &ordered)? };
+    let first =
+        if opening.is_awaited() { question(&state) } else { everything(fleet, &state, host, &ordered)? };
     send(outgoing, ControllerSays::Desired(first)).await?;
 
     let mut leadership = fleet.inner.node.leadership();
@@ -317,11 +318,7 @@ fn compile<'a>(
     whole: bool,
     objects: impl Iterator<Item = &'a Arc<Object>>,
 ) -> Result<Desired, Status> {
-    let mut desired = Desired {
-        stamp: Some(stamp(state)),
-        whole,
-        ..Desired::default()
-    };
+    let mut desired = Desired { stamp: Some(stamp(state)), whole, ..Desired::default() };
     for object in objects {
         let object =
             fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;

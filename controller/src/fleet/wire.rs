@@ -8,8 +8,8 @@ use rempart_api::fleet::{
 };
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_model::{
-    DesiredInstance, DesiredVolume, Failure, InstanceReport, LeftoverAction, ObjectReport, OffCause,
-    Thing, ThingSort, VolumeReport,
+    DesiredInstance, DesiredVolume, Failure, InstanceReport, LeftoverAction, ObjectReport, OffCause, Thing,
+    ThingSort, VolumeReport,
 };
 use rempart_proto::agent::v1 as proto;
 use tonic::Status;

@@ -29,7 +29,8 @@ pub(super) fn backup() -> MethodRouter<Arc<Settings>> {
 
 async fn take(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
     let settings = &*settings;
-    answered(settings, StatusTable::Spec, None, request, |asked, request| begin(settings, asked, request)).await
+    answered(settings, StatusTable::Spec, None, request, |asked, request| begin(settings, asked, request))
+        .await
 }
 
 async fn begin(settings: &Settings, asked: Asked, request: HttpRequest<Body>) -> Result<Response, Failure> {
@@ -40,18 +41,20 @@ async fn begin(settings: &Settings, asked: Asked, request: HttpRequest<Body>) ->
     let (head, body) = request.into_parts();
     let bytes = read(&head.headers, body).await?;
     let at = || vec![ProblemSource { pointer: "/recipients".to_owned(), parameter: String::new() }];
-    let wanted: BackupRequest = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::Malformed(at(), format!("the body is {{\"recipients\": [\"age1...\"]}}: {error}")))?;
-    let (summary, pieces) = settings.backups.take(&caller, &wanted.recipients).await.map_err(|error| match error {
-        BackupError::Recipients(why) => Failure::Invalid(at(), why),
-        BackupError::NotNow(why) => {
-            Failure::Said(axum::http::StatusCode::CONFLICT, ProblemType::ResourceConflict, why)
-        }
-        BackupError::Service(error) => Failure::Service(error),
-        BackupError::Keys(_) | BackupError::Store(_) => {
-            Failure::Service(ServiceError::Fault(Fault::Internal(error.to_string())))
-        }
+    let wanted: BackupRequest = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::Malformed(at(), format!("the body is {{\"recipients\": [\"age1...\"]}}: {error}"))
     })?;
+    let (summary, pieces) =
+        settings.backups.take(&caller, &wanted.recipients).await.map_err(|error| match error {
+            BackupError::Recipients(why) => Failure::Invalid(at(), why),
+            BackupError::NotNow(why) => {
+                Failure::Said(axum::http::StatusCode::CONFLICT, ProblemType::ResourceConflict, why)
+            }
+            BackupError::Service(error) => Failure::Service(error),
+            BackupError::Keys(_) | BackupError::Store(_) => {
+                Failure::Service(ServiceError::Fault(Fault::Internal(error.to_string())))
+            }
+        })?;
     let mut response = Body::from_stream(pieces).into_response();
     let summary = serde_json::to_string(&summary).unwrap_or_default();
     let headers = response.headers_mut();

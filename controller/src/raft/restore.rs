@@ -40,9 +40,6 @@ pub fn begin_with(log_dir: &Path, position: &Position, state: &dyn Frozen) -> io
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already"));
     }
     SnapshotDir::open(&log_dir.join("snapshots"))?.build(position.clone(), state)?;
-    let vote = Vote {
-        leader_id: LeaderId { term: position.term, node_id: position.node },
-        committed: false,
-    };
+    let vote = Vote { leader_id: LeaderId { term: position.term, node_id: position.node }, committed: false };
     wal.put_slot(VOTE, &record::put_vote(&vote), true).map_err(io::Error::other)
 }

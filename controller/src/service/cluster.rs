@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rempart_api::Timestamp;
 use rempart_api::cluster::{Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus};
-use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, ResumeCommand, State};
+use rempart_model::{
+    Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, ResumeCommand, State,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -165,11 +167,7 @@ impl Service {
         self.decide(request, Command::Replica(ReplicaCommand { replica_id, intent })).await
     }
 
-    async fn decide(
-        &self,
-        request: &ClusterRequest,
-        command: Command,
-    ) -> Result<ClusterReply, ServiceError> {
+    async fn decide(&self, request: &ClusterRequest, command: Command) -> Result<ClusterReply, ServiceError> {
         let envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,

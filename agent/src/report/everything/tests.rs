@@ -106,7 +106,7 @@ fn nothing_is_said_unasked_or_of_what_was_not_seen() {
 fn why_a_guest_is_off_is_told_if_it_is_known() {
     let mut scene = scene();
     let domain = scene.domain();
-    (domain.running, domain.off_cause) = (false, Some(OffCause::Guest));
+    (domain.running, domain.off_cause) = (false, Some(OffCause::Shutdown));
     assert_eq!(scene.thing(INSTANCE).off_cause(), wire::PowerOffCause::Guest);
     scene.domain().off_cause = None;
     assert_eq!(scene.thing(INSTANCE).off_cause(), wire::PowerOffCause::Unspecified);

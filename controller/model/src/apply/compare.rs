@@ -96,8 +96,7 @@ impl Tx {
             return Err(Refusal::conflict(format!("host {host:?} was revoked; what it says counts no more")));
         }
         self.expect(&rempart_api::Urn::global(Kind::Host, host))?;
-        let mut compared =
-            Compared { at: self.now, gone: 0, conflicts: Vec::new(), strangers: Vec::new() };
+        let mut compared = Compared { at: self.now, gone: 0, conflicts: Vec::new(), strangers: Vec::new() };
         let things: BTreeMap<_, _> = command.things.iter().map(|thing| (thing.uid, thing)).collect();
         // Volumes first: an instance is bound where its volumes are.
         for sort in [ThingSort::Volume, ThingSort::Instance] {
@@ -121,7 +120,8 @@ impl Tx {
     fn compare_thing(&mut self, host: &str, thing: &Thing, compared: &mut Compared) {
         // Wanted there, or there although it is to go.
         let counts = thing.here || !thing.going;
-        let known = self.state.by_uid(thing.uid).filter(|object| object.urn.kind == thing.sort.kind()).cloned();
+        let known =
+            self.state.by_uid(thing.uid).filter(|object| object.urn.kind == thing.sort.kind()).cloned();
         let Some(object) = known else {
             if thing.here && compared.strangers.len() < MOST_NAMED {
                 compared.strangers.push(Stranger { uid: thing.uid, running: thing.running });
@@ -131,7 +131,9 @@ impl Tx {
         let bound = object.placement().map(|placement| placement.host.clone());
         let outcome = match bound {
             Some(bound) if bound == host => Ok(()),
-            Some(bound) if counts => Err(format!("{} is bound to host {bound}, and {host} has it", object.urn)),
+            Some(bound) if counts => {
+                Err(format!("{} is bound to host {bound}, and {host} has it", object.urn))
+            }
             None if counts && !thing.going && !object.is_deleting() => self.adopt(&object, host),
             _ => return,
         };
@@ -197,10 +199,9 @@ impl Tx {
                     self.transition(&mut changed);
                 }
             }
-            Detail::Volume(volume) => {
-                if thing.here && std::mem::take(&mut volume.gone) {
-                    volume.realised.failure = None;
-                }
+            Detail::Volume(volume) if thing.here && volume.gone => {
+                volume.gone = false;
+                volume.realised.failure = None;
             }
             _ => {}
         }
@@ -245,7 +246,8 @@ impl Tx {
                 None => Err(Refusal::conflict("this cluster was not restored from a backup: it is open")),
             };
         };
-        let known: BTreeSet<&str> = self.state.of_kind(Kind::Host).map(|host| host.urn.name.as_str()).collect();
+        let known: BTreeSet<&str> =
+            self.state.of_kind(Kind::Host).map(|host| host.urn.name.as_str()).collect();
         if let Some(unknown) = command.without.iter().find(|host| !known.contains(host.as_str())) {
             return Err(Refusal::conflict(format!("there is no host {unknown:?}")));
         }

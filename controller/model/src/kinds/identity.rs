@@ -68,7 +68,9 @@ impl State {
     pub fn revoked_until(&self, subject: &str) -> Option<Timestamp> {
         let first = (subject.to_owned(), std::sync::Arc::new(Urn::global(Kind::Region, "")));
         let revocations = self.revoked.range(first..).take_while(|(of, _)| of == subject);
-        revocations.filter_map(|(_, urn)| self.objects.get(urn)).map(|object| object.modified_at)
+        revocations
+            .filter_map(|(_, urn)| self.objects.get(urn))
+            .map(|object| object.modified_at)
             .chain(self.core.restored.as_ref().map(|restored| restored.restored_at))
             .max()
     }

@@ -6,9 +6,7 @@ use crate::command::{
     Command, CompareCommand, HostAction, RedeemCommand, ReplicaCommand, ReplicaIntent, ResumeCommand, Thing,
     ThingSort, TokenUse,
 };
-use crate::fixture::{
-    World, host_report, instance, instance_spec, volume, volume_spec, workspace,
-};
+use crate::fixture::{World, host_report, instance, instance_spec, volume, volume_spec, workspace};
 use crate::object::{Detail, OffCause, VolumeDetail};
 use crate::{Answer, Outcome, RefusalClass, State, orphans};
 
@@ -85,10 +83,8 @@ fn a_restored_cluster_is_read_only_until_its_hosts_were_compared() {
     assert!(!refusal.detail.contains("h1"), "{refusal:?}");
     refused(resume(&mut world, &[]), "these hosts have not said yet what they have: h1");
     refused(resume(&mut world, &["h9"]), "there is no host");
-    let things = vec![
-        Thing { running: true, ..thing(&world, &instance("vm")) },
-        thing(&world, &volume("boot")),
-    ];
+    let things =
+        vec![Thing { running: true, ..thing(&world, &instance("vm")) }, thing(&world, &volume("boot"))];
     let before = world.rows();
     compared(&mut world, "h1", things);
     assert_eq!(world.rows(), before, "what is as it was changes nothing");
@@ -213,10 +209,8 @@ fn what_is_elsewhere_is_a_conflict_until_somebody_decides() {
     let mut world = World::with_running_instance();
     world.join("h2", "a", host_report());
     let mut world = restored(world);
-    let here = vec![
-        Thing { running: true, ..thing(&world, &instance("vm")) },
-        thing(&world, &volume("boot")),
-    ];
+    let here =
+        vec![Thing { running: true, ..thing(&world, &instance("vm")) }, thing(&world, &volume("boot"))];
     compared(&mut world, "h1", here.clone());
     compared(&mut world, "h2", here.clone());
     assert_eq!(world.state.awaited(&[]).unwrap().conflicts.len(), 2);
@@ -265,12 +259,16 @@ fn what_has_no_row_is_shown_and_left_alone() {
         running: true,
         off_cause: None,
     };
-    let mut things = vec![thing(&world, &volume("boot")), Thing { running: true, ..thing(&world, &instance("vm")) }];
+    let mut things =
+        vec![thing(&world, &volume("boot")), Thing { running: true, ..thing(&world, &instance("vm")) }];
     things.push(stray);
     compared(&mut world, "h1", things);
     let listed = orphans(&world.state);
     let [only] = &listed.items[..] else { panic!("{listed:?}") };
-    assert!(only.running && only.repair.is_none() && only.id.ends_with(&Uuid::from_u128(77).to_string()), "{only:?}");
+    assert!(
+        only.running && only.repair.is_none() && only.id.ends_with(&Uuid::from_u128(77).to_string()),
+        "{only:?}"
+    );
     resume(&mut world, &[]).unwrap();
     assert_eq!(orphans(&world.state).items, [], "from now on the host reports it");
 }
@@ -313,7 +311,8 @@ fn what_was_used_up_or_called_back_after_the_backup_counts_no_more() {
     let restored_at = world.state.core().restored.as_ref().unwrap().restored_at;
     let ms = u64::try_from(restored_at.unix_ms()).unwrap();
     let id = |ms: u64| {
-        let at = uuid::Timestamp::from_unix_time(ms / 1000, u32::try_from(ms % 1000).unwrap() * 1_000_000, 0, 0);
+        let at =
+            uuid::Timestamp::from_unix_time(ms / 1000, u32::try_from(ms % 1000).unwrap() * 1_000_000, 0, 0);
         uuid::Builder::from_unix_timestamp_millis(at.to_unix().0 * 1000 + ms % 1000, &[1; 10]).into_uuid()
     };
     let redeem = |world: &mut World, id| {

@@ -21,11 +21,11 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    CaptureCommand, Command, CompareCommand, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired,
-    Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport,
-    LeftoverAction, LeftoverCommand, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand,
-    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand, STEPS, Spec,
-    Thing, ThingSort, TokenUse, VolumeReport, WindDownCommand,
+    CaptureCommand, Command, CompareCommand, DeleteCommand, ENVELOPE_FORMAT, EnrolCommand, Envelope,
+    ExpireCommand, Expired, Failure, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen,
+    InstanceReport, LeftoverAction, LeftoverCommand, ObjectReport, OffCause, PlaceCommand, PowerAction,
+    PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand,
+    ResumeCommand, STEPS, Spec, Thing, ThingSort, TokenUse, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 

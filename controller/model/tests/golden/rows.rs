@@ -8,9 +8,10 @@ use rempart_api::network::Cidr;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    BlocksDetail, Compared, Conflict, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail, InstanceDetail,
-    LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail, Realised,
-    Recorded, Refusal, RefusalClass, ReplicaIntent, Restored, Step, Stranger, VolumeDetail,
+    BlocksDetail, Compared, Conflict, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity,
+    ImageDetail, InstanceDetail, LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power,
+    PublicIpDetail, Realised, Recorded, Refusal, RefusalClass, ReplicaIntent, Restored, Step, Stranger,
+    VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs, untidy_report};

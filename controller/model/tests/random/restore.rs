@@ -22,11 +22,7 @@ pub(crate) const EXERCISED: [&str; 7] = [
 ];
 
 /// One life. The backup is taken after so many operations, and restored after so many.
-pub(crate) fn live(
-    operations: &[Operation],
-    backup: usize,
-    restore: usize,
-) -> BTreeMap<&'static str, usize> {
+pub(crate) fn live(operations: &[Operation], backup: usize, restore: usize) -> BTreeMap<&'static str, usize> {
     let mut world = World::new();
     let (backup, restore) = (backup.min(operations.len()), restore.min(operations.len()));
     let (backup, restore) = (backup.min(restore), backup.max(restore));
@@ -35,9 +31,13 @@ pub(crate) fn live(
     operations[backup..restore].iter().for_each(|operation| world.perform(operation));
     begin_anew(&mut world, &kept);
     let wanted: Vec<_> = world.log.state.objects().map(|object| wanted(object)).collect();
-    let refused = |world: &World| world.log.accepted().find(|(what, _)| *what == "refused").map(|(_, count)| count);
+    let refused =
+        |world: &World| world.log.accepted().find(|(what, _)| *what == "refused").map(|(_, count)| count);
     let before = refused(&world);
-    operations[restore..].iter().filter(|operation| is_asked(operation)).for_each(|operation| world.perform(operation));
+    operations[restore..]
+        .iter()
+        .filter(|operation| is_asked(operation))
+        .for_each(|operation| world.perform(operation));
     let after: Vec<_> = world.log.state.objects().map(|object| self::wanted(object)).collect();
     assert!(wanted.iter().all(|before| after.contains(before)), "something changed before the opening");
     if refused(&world) > before {
@@ -74,12 +74,10 @@ fn is_asked(operation: &Operation) -> bool {
             | Operation::DeleteAny { .. }
             | Operation::Power { .. }
             | Operation::Fill { .. }
-            | Operation::PlaceWaiting
             | Operation::PlaceAnything { .. }
             | Operation::Report { .. }
             | Operation::Forge { .. }
             | Operation::WindDown
-            | Operation::Expire
             | Operation::Replica { .. }
             | Operation::Blank
             | Operation::Clock { .. }

@@ -31,7 +31,9 @@ impl FromStr for Recipient {
         let bad = |why: &str| BadKey(format!("{text:?} is no public key of age (age1...): {why}"));
         if text.to_lowercase().starts_with(PRIVATE) {
             // Not repeated: it is a secret.
-            return Err(BadKey("this is a private key; give the public one that belongs to it (age1...)".to_owned()));
+            return Err(BadKey(
+                "this is a private key; give the public one that belongs to it (age1...)".to_owned(),
+            ));
         }
         decode(PUBLIC, text).map(Recipient).map_err(bad)
     }
@@ -76,7 +78,8 @@ impl Identity {
     }
 
     pub(super) fn private(&self) -> io::Result<PrivateKey> {
-        PrivateKey::from_private_key(&X25519, &self.0).map_err(|_| io::Error::other("a private key that is none"))
+        PrivateKey::from_private_key(&X25519, &self.0)
+            .map_err(|_| io::Error::other("a private key that is none"))
     }
 
     pub(super) fn public(&self) -> io::Result<[u8; KEY_BYTES]> {
@@ -91,7 +94,8 @@ fn public(private: &PrivateKey) -> io::Result<[u8; KEY_BYTES]> {
 
 /// A key of one use, and its public half.
 pub(super) fn generate() -> io::Result<(PrivateKey, [u8; KEY_BYTES])> {
-    let private = PrivateKey::generate(&X25519).map_err(|_| io::Error::other("the system gives no randomness"))?;
+    let private =
+        PrivateKey::generate(&X25519).map_err(|_| io::Error::other("the system gives no randomness"))?;
     let public = public(&private)?;
     Ok((private, public))
 }
@@ -159,9 +163,11 @@ fn decode(prefix: &str, text: &str) -> Result<[u8; KEY_BYTES], &'static str> {
     if text != lower && text != text.to_uppercase() {
         return Err("it mixes upper and lower case");
     }
-    let body = lower.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('1')).ok_or("it begins otherwise")?;
+    let body =
+        lower.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('1')).ok_or("it begins otherwise")?;
     let digit = |byte| ALPHABET.iter().position(|known| *known == byte).and_then(|at| u8::try_from(at).ok());
-    let digits: Vec<u8> = body.bytes().map(digit).collect::<Option<_>>().ok_or("it has a character that none has")?;
+    let digits: Vec<u8> =
+        body.bytes().map(digit).collect::<Option<_>>().ok_or("it has a character that none has")?;
     if digits.len() <= CHECKSUM_DIGITS || checksum(prefix, digits.iter().copied()) != 1 {
         return Err("its checksum is wrong; was it copied whole?");
     }

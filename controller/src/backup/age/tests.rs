@@ -51,7 +51,9 @@ fn keys_are_those_of_age() {
 
 #[test]
 fn what_is_no_key_is_refused_and_no_secret_repeated() {
-    for bad in ["", "age1", &PUBLIC[..61], &PUBLIC.replace("pka0", "pka2"), &format!("{PUBLIC}q"), "age1Pka0nqs"] {
+    for bad in
+        ["", "age1", &PUBLIC[..61], &PUBLIC.replace("pka0", "pka2"), &format!("{PUBLIC}q"), "age1Pka0nqs"]
+    {
         assert!(bad.parse::<Recipient>().is_err(), "{bad}");
     }
     let error = PRIVATE.parse::<Recipient>().unwrap_err().to_string();

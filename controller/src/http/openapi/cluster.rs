@@ -27,12 +27,14 @@ pub(super) fn add(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator)
     paths.insert(REPLICA.to_owned(), json!({ "parameters": id, "get": get, "put": put, "delete": delete }));
     let lead = operation("leadReplica", "A controller is to lead (operators)", accepted());
     paths.insert(LEAD.to_owned(), json!({ "parameters": id, "post": lead }));
-    let json = |schema: Value| json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+    let json =
+        |schema: Value| json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     let mut resume =
         operation("resumeCluster", "A restored cluster is to take changes again (operators)", accepted());
     resume["requestBody"] = json(schemas.subschema_for::<ResumeRequest>().to_value());
     paths.insert(RESUME.to_owned(), json!({ "post": resume }));
-    let mut answers = responses(&[("200", "The backup, encrypted; broken off if it cannot be completed", None)]);
+    let mut answers =
+        responses(&[("200", "The backup, encrypted; broken off if it cannot be completed", None)]);
     answers["200"]["content"] =
         json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
     answers["200"]["headers"] =
