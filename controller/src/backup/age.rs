@@ -254,10 +254,8 @@ impl Header {
     fn read(input: &mut impl BufRead) -> io::Result<Header> {
         let mut input = input.take(MAX_HEADER_BYTES);
         let mut signed = Vec::new();
-        let first = line(&mut input)?;
-        if first.trim_end() != MAGIC {
-            return Err(damaged("it does not begin as a file of age does"));
-        }
+        let first = line(&mut input).ok().filter(|first| first.trim_end() == MAGIC);
+        let first = first.ok_or_else(|| damaged("it does not begin as a file of age does"))?;
         signed.extend(first.as_bytes());
         let mut shares = Vec::new();
         loop {

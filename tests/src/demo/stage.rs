@@ -43,7 +43,7 @@ impl Stage {
         let text = fs::read(dir.join(STAGE_FILE)).with_context(incomplete)?;
         let (ports, libvirt_uris): (Vec<(u16, u16)>, _) =
             serde_json::from_slice(&text).with_context(incomplete)?;
-        Ok(Stage { layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports }, libvirt_uris })
+        Ok(Stage { layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports, first: 1 }, libvirt_uris })
     }
 }
 
@@ -53,7 +53,7 @@ fn layout(dir: &Path, first: u16) -> anyhow::Result<Layout> {
     let usual: Vec<(u16, u16)> =
         (0..3).filter_map(|id| Some((first.checked_add(id)?, first.checked_sub(1000)? + id))).collect();
     if usual.len() == 3 && usual.iter().all(|(http, internal)| free(*http) && free(*internal)) {
-        return Ok(Layout { dir: dir.to_owned(), founders: usual.len(), ports: usual });
+        return Ok(Layout { dir: dir.to_owned(), founders: usual.len(), ports: usual, first: 1 });
     }
     Layout::new(dir, 3)
 }
