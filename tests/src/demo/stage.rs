@@ -43,7 +43,10 @@ impl Stage {
         let text = fs::read(dir.join(STAGE_FILE)).with_context(incomplete)?;
         let (ports, libvirt_uris): (Vec<(u16, u16)>, _) =
             serde_json::from_slice(&text).with_context(incomplete)?;
-        Ok(Stage { layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports, first: 1 }, libvirt_uris })
+        Ok(Stage {
+            layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports, first: 1 },
+            libvirt_uris,
+        })
     }
 }
 
