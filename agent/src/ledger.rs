@@ -93,6 +93,8 @@ pub struct Snapshot {
     /// What operators ordered about leftovers, as of the last message that spoke of it. Not on the disk: an agent that starts
     /// is told again.
     pub orders: BTreeMap<Uuid, Order>,
+    /// The controllers asked, under this stamp, for everything that is here. Not on the disk either.
+    pub asked: Option<Stamp>,
 }
 
 /// What was said to be gone: of which placement, and of which desired state.
@@ -221,6 +223,11 @@ impl Ledger {
         let record = InstanceRecord { former_volumes: BTreeSet::new(), ..InstanceRecord::clone(record) };
         self.put_instance(record)?;
         self.instances.sync().map_err(at(&self.instances))
+    }
+
+    /// Whether the controllers ask for everything that is here, with the desired state accepted last.
+    pub fn ask_for_everything(&mut self, asked: bool) {
+        self.content.asked = self.stamp.clone().filter(|_| asked);
     }
 
     /// The controllers have heard that these are gone. One that has been desired anew since stays.

@@ -17,6 +17,7 @@ use rempart_proto::agent::v1 as wire;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+mod everything;
 pub mod failure;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,8 @@ pub struct Observation {
     pub unexpected: Vec<wire::UnexpectedDomain>,
     /// What lies here of which nothing is desired; none before that was looked for.
     pub leftovers: Option<Vec<wire::Leftover>>,
+    /// All that is here, if that was asked for and could be seen.
+    pub everything: Option<wire::Everything>,
 }
 
 /// What a report is made from.
@@ -75,6 +78,7 @@ pub fn observe(last: &Observation, sources: Sources<'_>) -> Observation {
             now.instances.insert(*uid, observed);
         }
     }
+    now.everything = everything::see(sources);
     refusals(&mut now, sources.ledger);
     now.unexpected = match &sources.world.domains {
         None => last.unexpected.clone(),
@@ -259,6 +263,11 @@ pub fn difference(known: Option<&Observation>, now: &Observation) -> Vec<wire::O
         && base.leftovers != now.leftovers
     {
         first.leftovers = Some(wire::Leftovers { leftovers: leftovers.clone() });
+    }
+    if let Some(everything) = &now.everything
+        && base.everything != now.everything
+    {
+        first.everything = Some(everything.clone());
     }
     loop {
         let mut message = std::mem::take(&mut first);

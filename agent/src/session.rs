@@ -241,12 +241,20 @@ async fn accepted(accepting: &mut Option<JoinHandle<Result<(), End>>>) -> Result
 
 /// Takes a desired state into the ledger and rings. Blocks.
 fn accept(ledger: &SharedLedger, bell: &Notify, message: wire::Desired) -> Result<(), End> {
+    let asked = message.tell_everything;
     let desired = door::desired(message).map_err(End::Stale)?;
     for invalid in &desired.invalid {
         tracing::error!(object = ?invalid.object, why = invalid.why, "an object was refused at the door");
     }
     let (stamp, whole) = (desired.stamp.clone(), desired.whole);
-    let outcome = ledger.lock().accept(desired);
+    let outcome = {
+        let mut ledger = ledger.lock();
+        let outcome = ledger.accept(desired);
+        if outcome.is_ok() {
+            ledger.ask_for_everything(asked);
+        }
+        outcome
+    };
     match outcome {
         Ok(accepted) => {
             let (changed, outdated) = (accepted.changed.len(), accepted.outdated.len());

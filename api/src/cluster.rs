@@ -5,12 +5,15 @@
 //!   PUT    .../v1/replicas/ID         it is to vote: {"spec": {"address": "HOST:PORT"}}
 //!   DELETE .../v1/replicas/ID         it is to leave, for good
 //!   POST   .../v1/replicas/ID/lead    it is to lead
+//!   POST   .../v1/backup              a backup, encrypted: {"recipients": ["age1..."]}
+//!   POST   .../v1/resume              a restored cluster is to take changes again: {"without": ["HOST"]}
 //! ```
 //!
 //! A change is accepted (202) when it is written down; the leading controller sees to it, and the list tells how far it is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::Timestamp;
 
@@ -128,4 +131,111 @@ pub struct ReplicaList {
     /// Why it may be wrong: no controller leads, and the one that was asked says what it knows by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub warning: Option<String>,
+    /// Where this cluster was restored from; absent for one that was not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub restored: Option<Restoration>,
+}
+
+/// That the cluster was restored from a backup, and where that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restoration {
+    /// Which backup.
+    #[schemars(with = "String")]
+    pub backup_id: Uuid,
+    /// When that was taken.
+    pub taken_at: Timestamp,
+    /// The last entry of the log in it.
+    pub taken_index: u64,
+    /// When it was restored.
+    pub restored_at: Timestamp,
+    /// How often the cluster has been restored, and one: raised by every restore.
+    pub incarnation: u64,
+    /// When it took changes again; absent while it is read-only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opened_at: Option<Timestamp>,
+    /// Hosts that have not said yet what they have.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waits_for: Vec<String>,
+    /// What contradicts what is known, and holds up the opening.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub conflicts: Vec<RestoreConflict>,
+    /// Hosts that have said what they have.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub compared: Vec<ComparedHost>,
+}
+
+/// Something that is not where it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreConflict {
+    /// The host that has it.
+    pub host: String,
+    /// What.
+    #[schemars(with = "String")]
+    pub uid: Uuid,
+    /// In words.
+    pub message: String,
+}
+
+/// A host that has said what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparedHost {
+    /// Its name.
+    pub host: String,
+    /// When it did.
+    pub at: Timestamp,
+    /// Things without a row that it has; `rempart fleet orphans` lists them.
+    pub orphans: u64,
+    /// Things that it should have, and has nothing of. They are not made anew.
+    pub gone: u64,
+}
+
+/// What is asked of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRequest {
+    /// Public keys of those who can read it, as age writes them: `age1...`.
+    #[schemars(length(min = 1, max = 16))]
+    pub recipients: Vec<String>,
+}
+
+/// What is in a backup; said in the header `rempart-backup`, before its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupSummary {
+    /// Which backup.
+    #[schemars(with = "String")]
+    pub backup_id: Uuid,
+    /// Of which cluster.
+    #[schemars(with = "String")]
+    pub cluster_id: Uuid,
+    /// Name of its region.
+    pub region: String,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// The last entry of the log in it.
+    pub applied_index: u64,
+    /// The cluster's incarnation.
+    pub incarnation: u64,
+    /// Version of the program that took it.
+    pub version: String,
+    /// Resources in it.
+    pub resources: u64,
+    /// Images and volumes whose bytes State refers to; they are not in it.
+    pub blobs: u64,
+}
+
+/// The header that has a [`BackupSummary`], as JSON.
+pub const BACKUP_HEADER: &str = "rempart-backup";
+
+/// What is asked when a restored cluster is to take changes again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResumeRequest {
+    /// Hosts that will not come back, or whose contradictions are known.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schemars(length(max = 1000))]
+    pub without: Vec<String>,
 }

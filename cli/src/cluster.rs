@@ -1,5 +1,6 @@
 //! `rempart cluster`: the controllers themselves, for operators.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -13,6 +14,8 @@ use crate::screen::Tone;
 use crate::session::Session;
 use crate::table::{Cell, render};
 use crate::terminal::agree;
+
+mod backup;
 
 /// Between two looks at a change that is under way.
 const LOOK: Duration = Duration::from_millis(300);
@@ -57,6 +60,25 @@ pub(crate) enum Command {
         #[command(flatten)]
         patience: Patience,
     },
+    /// Take a backup of the control plane while it runs, encrypted to public keys of age
+    #[command(after_help = "Example: rempart cluster backup --recipient age1... --to rempart-backup.age")]
+    Backup {
+        /// Public key (age1...) of somebody who can read it; as often as needed
+        #[arg(long = "recipient", required = true)]
+        recipients: Vec<String>,
+        /// File to write, which must not be there yet
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Let a cluster that was restored from a backup take changes again before all hosts have been heard
+    #[command(after_help = "Example: rempart cluster resume --without h7 --yes")]
+    Resume {
+        /// A host that will not come back; as often as needed
+        #[arg(long)]
+        without: Vec<String>,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Hand leadership to a controller
     #[command(after_help = "Example: rempart cluster lead 3")]
     Lead {
@@ -82,6 +104,17 @@ pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command
             add(session, *new, address, patience).await?;
             remove(session, *old, patience).await?;
         }
+        Command::Backup { recipients, to } => return backup::take(session, format, recipients, to).await,
+        Command::Resume { without, consent } => {
+            let question = match without.is_empty() {
+                true => "take changes again?".to_owned(),
+                false => format!("take changes again, whatever is on {}?", without.join(", ")),
+            };
+            agree(session.screen, consent.yes, &question).await?;
+            let asked = session.client.resume_cluster(without).await;
+            asked.map_err(|error| session.failed("resume the cluster", &error))?;
+            session.screen.note("the cluster takes changes.");
+        }
         Command::Lead { id } => {
             session
                 .client
@@ -98,6 +131,11 @@ pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command
     }
     if matches!(command, Command::Status) {
         session.screen.print(render(session.screen, &HEADINGS, &rows(&list.items)).trim_end())?;
+        if let Some(restored) = &list.restored {
+            for line in backup::words(restored) {
+                session.screen.print(&line)?;
+            }
+        }
         return session.screen.print(&summary(&list));
     }
     Ok(())

@@ -15,6 +15,9 @@ use crate::auth::Issuers;
 use crate::http::StatusTable;
 
 mod identity;
+mod restore;
+
+pub use restore::{BackupKey, Restore};
 
 pub use identity::{Certificates, Init, Join, JoinFor, Token, TokenSort};
 
@@ -47,6 +50,10 @@ pub enum Command {
     Run(Box<Run>),
     /// Prints a token: for the REST API, or with `join` for a machine that joins.
     Token(Token),
+    /// Makes a key pair for backups: the private key into a file, the public one to standard output.
+    BackupKey(BackupKey),
+    /// Makes this machine the first controller of a cluster that is restored from a backup.
+    Restore(Restore),
 }
 
 /// See [`Command::Run`]. The one list of a controller's settings: each is a flag, a key of the file and an environment

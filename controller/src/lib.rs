@@ -4,6 +4,7 @@
 //! all -> `rempart_model`. ARCHITECTURE.md has the picture.
 
 pub mod auth;
+pub mod backup;
 pub mod blob;
 pub mod config;
 pub mod console;

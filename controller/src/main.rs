@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::CommandFactory as _;
 use rempart_controller::auth::Audience;
-use rempart_controller::config::{Cli, Command, Init, Join, JoinFor, PROGRAM, Run, Token, TokenSort};
+use rempart_controller::backup;
+use rempart_controller::config::{
+    BackupKey, Cli, Command, Init, Join, JoinFor, PROGRAM, Restore, Run, Token, TokenSort,
+};
 use rempart_controller::pki::{self, Cluster, ClusterDir};
 use rempart_daemon::settings::{self, Asked, Sources};
 use rempart_daemon::{files, log};
@@ -61,6 +65,8 @@ fn command(cli: Cli, sources: &Sources) -> anyhow::Result<()> {
         Command::Init(arguments) => init(&arguments),
         Command::Join(arguments) => join(&arguments),
         Command::Token(arguments) => token(&arguments),
+        Command::BackupKey(arguments) => backup_key(&arguments),
+        Command::Restore(arguments) => restore(arguments),
         Command::Run(settings) => {
             check(&settings, sources)?;
             log::init(&settings.log, LOG_FILTER);
@@ -105,6 +111,65 @@ fn join(arguments: &Join) -> anyhow::Result<()> {
     let dir = ClusterDir::new(&arguments.dir);
     let replica_id = runtime.block_on(pki::join(&dir, &token, patience))?;
     say(&format!("controller {replica_id} joined; {} holds its keys", arguments.dir.display()))
+}
+
+fn backup_key(arguments: &BackupKey) -> anyhow::Result<()> {
+    let (path, identity) = (&arguments.to, backup::age::Identity::generate()?);
+    let public = identity.recipient()?;
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file =
+        file.with_context(|| format!("making {}: a key is never written over another", path.display()))?;
+    let text = format!("# public key: {public}\n{}\n", identity.to_text());
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| path.display().to_string())?;
+    say(&public.to_string())
+}
+
+fn restore(arguments: Restore) -> anyhow::Result<()> {
+    let Restore { backup, identity, root_key, cluster_dir, data_dir, replica_id, address, .. } = arguments;
+    let Restore { incarnation, database_url, postgres_user, check, .. } = arguments;
+    let settings = backup::restore::Settings {
+        backup,
+        identity,
+        root_key,
+        cluster_dir,
+        data_dir,
+        replica_id,
+        address,
+        incarnation,
+        database_url,
+        postgres_user,
+    };
+    let data_dir = settings.data_dir.clone();
+    let verified = backup::restore::verify(settings)?;
+    let (head, end) = (&verified.head, &verified.end);
+    say(&format!(
+        "backup {} of cluster {} (region {}), taken {} by version {}: entries up to {}, {} resources, {} rows of the audit trail",
+        head.backup_id,
+        head.cluster_id,
+        head.region,
+        head.taken_at,
+        head.version,
+        head.applied_index,
+        end.resources,
+        end.audit
+    ))?;
+    let missing: Vec<_> =
+        verified.blobs.iter().filter(|name| !data_dir.join("blobs").join(name).exists()).collect();
+    for name in &missing {
+        say(&format!("image bytes to be copied to {}: {name}", data_dir.join("blobs").display()))?;
+    }
+    if check {
+        return say("it is whole, and can be restored so; nothing was written");
+    }
+    let incarnation = verified.incarnation;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(verified.write())?;
+    say(&format!(
+        "restored as incarnation {incarnation}; run this controller with --replica-id {replica_id}: it is read-only until it has been \
+         compared with its hosts (rempart cluster status). Every token from before counts no more"
+    ))
 }
 
 fn token(arguments: &Token) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ pub use crate::store::projection::Pressure;
 mod digest;
 mod quarantine;
 mod row;
-mod whole;
+pub(crate) mod whole;
 
 pub use digest::{Digest, Noted};
 pub use quarantine::Quarantine;

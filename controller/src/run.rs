@@ -19,6 +19,7 @@ use tonic::service::interceptor::{InterceptedService, InterceptorLayer};
 use tonic::{Request, Status};
 
 use crate::auth::Authenticator;
+use crate::backup::Backups;
 use crate::blob::{self, Blobs};
 use crate::config::Run;
 use crate::console::{self, Consoles};
@@ -183,9 +184,18 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let audit_dir = settings.data_dir.join("audit");
     let refusals = http::Refusals::open(&audit_dir)
         .with_context(|| format!("opening the journal of refused calls in {}", audit_dir.display()))?;
+    let backups = Backups::new(
+        service.clone(),
+        node.clone(),
+        replica.clone(),
+        store.clone(),
+        projection.flushed(),
+        (cluster_dir.clone(), keys.sealer.clone()),
+    );
     let rest = Arc::new(http::Settings {
         authenticator: authenticator.clone(),
         service: service.clone(),
+        backups,
         uploads,
         consoles,
         refusals,

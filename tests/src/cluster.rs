@@ -22,6 +22,8 @@ pub struct Layout {
     pub ports: Vec<(u16, u16)>,
     /// How many of them found the cluster; the others may join it later.
     pub founders: usize,
+    /// The first of them: 1, or who was restored from a backup.
+    pub first: usize,
     /// Program of the controllers, where it is not this workspace's.
     pub program: Option<PathBuf>,
 }
@@ -49,16 +51,21 @@ impl Layout {
             .map(|listener| Ok(listener.local_addr()?.port()))
             .collect::<std::io::Result<Vec<_>>>()?;
         let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-        Ok(Layout { dir: dir.to_owned(), ports, founders, program: None })
+        Ok(Layout { dir: dir.to_owned(), ports, founders, first: 1, program: None })
     }
 
     fn controller_program(&self) -> anyhow::Result<PathBuf> {
         self.program.clone().map_or_else(|| binary("rempart-controller"), Ok)
     }
 
-    /// Directory with the first controller's keys, which `init` makes.
+    /// Directory with the first controller's keys, which `init` or `restore` makes.
     pub fn cluster_dir(&self) -> PathBuf {
-        self.identity_dir(1)
+        self.identity_dir(self.first)
+    }
+
+    /// From now on controller `id` is the first, and the only one that nobody has to take in.
+    pub fn begin_with(&mut self, id: usize) {
+        (self.first, self.founders) = (id, 1);
     }
 
     /// Directory with the keys of a controller.
@@ -123,8 +130,9 @@ impl Layout {
 
     /// All replicas that found the cluster: ID=HOST:PORT.
     pub fn peers(&self) -> String {
-        let peers: Vec<String> =
-            (1..=self.founders).map(|id| format!("{id}={}", self.internal_address(id))).collect();
+        let peers: Vec<String> = (self.first..self.first + self.founders)
+            .map(|id| format!("{id}={}", self.internal_address(id)))
+            .collect();
         peers.join(",")
     }
 
@@ -161,7 +169,7 @@ impl Layout {
         let mut command = Command::new(self.controller_program()?);
         command.arg("run").arg("--cluster-dir").arg(self.identity_dir(id));
         let mut peers = self.peers();
-        if id > self.founders {
+        if id >= self.first + self.founders {
             peers = format!("{peers},{id}={}", self.internal_address(id));
         }
         command.arg("--replica-id").arg(id.to_string()).arg("--peers").arg(peers);

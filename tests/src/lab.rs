@@ -9,7 +9,7 @@ use rempart_api::{Kind, ResourceView, Urn};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Layout};
 use crate::daemon::Daemon;
 use crate::hypervisor::{Agent, Hypervisor, console};
 use crate::image::{offer_image, tiny_image};
@@ -64,10 +64,23 @@ impl Lab {
     /// # Panics
     /// When something does not start.
     pub async fn open_with(replicas: usize, environment: &[(&'static str, &str)]) -> Lab {
+        Lab::open_all(replicas, 0, environment).await
+    }
+
+    /// As [`Lab::open`], with ports for so many more controllers that come later; the agent knows them.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn open_with_spares(replicas: usize, spares: usize) -> Lab {
+        Lab::open_all(replicas, spares, &[]).await
+    }
+
+    async fn open_all(replicas: usize, spares: usize, environment: &[(&'static str, &str)]) -> Lab {
         // Short: unix sockets of guests lie below it.
         let dir = tempfile::Builder::new().prefix("rl").tempdir_in("/tmp").expect("a temporary directory");
         let hypervisor = Hypervisor::start(&dir.path().join("hv")).expect("a hypervisor");
-        let cluster = Cluster::start(&dir.path().join("c"), replicas).await.expect("a cluster");
+        let layout = Layout::with_spares(&dir.path().join("c"), replicas, spares).expect("ports");
+        let cluster = Cluster::start_layout(layout, &[]).await.expect("a cluster");
         let image = tiny_image().expect("the image tiny");
         let mut agent = Agent::new(dir.path(), "h1", &cluster.layout, &hypervisor.uri()).expect("an agent");
         agent.environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();

@@ -55,6 +55,10 @@ pub enum Command {
     Upgrade(UpgradeCommand),
     /// Every replica notes a digest of its state here.
     Digest(DigestCommand),
+    /// All that a host has, for a cluster that was restored from a backup.
+    Compare(Box<CompareCommand>),
+    /// A restored cluster takes changes again.
+    Resume(ResumeCommand),
 }
 
 /// See [`Command::Found`].
@@ -224,6 +228,57 @@ pub struct ReleaseCommand {
     pub host: String,
     /// Which incarnation.
     pub uid: Uuid,
+}
+
+/// See [`Command::Compare`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompareCommand {
+    /// Name of the host, from its credential.
+    pub host: String,
+    /// Everything it has, or was told to have.
+    pub things: Vec<Thing>,
+}
+
+/// Something on a host, whatever is desired of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Thing {
+    /// Incarnation.
+    pub uid: Uuid,
+    /// What it is.
+    pub sort: ThingSort,
+    /// It is there: a volume's file, an instance's domain.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub here: bool,
+    /// Its host was told to remove it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub going: bool,
+    /// Its guest runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub running: bool,
+    /// Why its guest is off, if its host vouches for that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub off_cause: Option<OffCause>,
+}
+
+/// See [`Thing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ThingSort {
+    /// A volume.
+    Volume,
+    /// An instance.
+    Instance,
+}
+
+/// See [`Command::Resume`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResumeCommand {
+    /// Hosts that are not waited for, and whose contradictions do not count.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub without: Vec<String>,
 }
 
 /// See [`Command::Expire`].

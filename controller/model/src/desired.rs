@@ -82,6 +82,7 @@ impl State {
     pub fn desired(&self, object: &Object) -> Option<DesiredObject> {
         let Placement { epoch, .. } = object.placement()?.clone();
         match (&object.spec, &object.detail) {
+            (Spec::BlockStorage(_), Detail::Volume(volume)) if volume.gone && !object.is_deleting() => None,
             (Spec::BlockStorage(spec), Detail::Volume(volume)) => {
                 Some(DesiredObject::Volume(DesiredVolume {
                     uid: object.uid,

@@ -25,6 +25,7 @@ mod occupancy;
 mod orphans;
 pub mod placement;
 mod refusal;
+mod restored;
 mod rights;
 mod standing;
 mod state;
@@ -36,11 +37,11 @@ mod view;
 pub use answer::{Answer, Outcome, Recorded};
 pub use apply::{Applied, Change};
 pub use command::{
-    Agreed, CaptureCommand, Command, DeleteCommand, DigestCommand, EnrolCommand, ExpireCommand, Expired,
-    FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction,
-    LeftoverCommand, ObjectReport, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
-    ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, TokenUse, UpgradeCommand, VolumeReport,
-    WindDownCommand,
+    Agreed, CaptureCommand, Command, CompareCommand, DeleteCommand, DigestCommand, EnrolCommand,
+    ExpireCommand, Expired, FillCommand, Founding, HostAction, HostCommand, HostName, HostSeen,
+    InstanceReport, LeftoverAction, LeftoverCommand, ObjectReport, PlaceCommand, PowerAction, PowerCommand,
+    PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand,
+    Thing, ThingSort, TokenUse, UpgradeCommand, VolumeReport, WindDownCommand,
 };
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
@@ -54,6 +55,7 @@ pub use object::{
 pub use occupancy::Allocation;
 pub use orphans::orphans;
 pub use refusal::{Fault, Refusal, RefusalClass};
+pub use restored::{Awaited, Compared, Conflict, Restored, Stranger};
 pub use rights::{Seen, VerbSet, system_roles};
 pub use standing::{Audience, scaled, standing};
 pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant};

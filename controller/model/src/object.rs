@@ -314,6 +314,9 @@ pub struct VolumeDetail {
     /// The image that its host is copying it to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capture: Option<Box<Capture>>,
+    /// Its host had nothing of it when the cluster was restored from a backup: it is not told to make it anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub gone: bool,
 }
 
 impl VolumeDetail {

@@ -7,6 +7,7 @@ use rempart_api::fleet::{Leftover, LeftoverPart, Orphan, OrphanClass, Orphans, R
 
 use crate::command::LeftoverAction;
 use crate::object::{Detail, HostDetail, Object};
+use crate::restored::Compared;
 use crate::state::State;
 
 /// Most that are listed.
@@ -44,6 +45,9 @@ fn on_host(state: &State, host: &str, detail: &HostDetail) -> Vec<Orphan> {
         ),
         ..orphan(host, &domain.uuid, OrphanClass::ForeignDomain)
     }));
+    if let Some(compared) = state.read_only().and_then(|restored| restored.hosts.get(host)) {
+        found.extend(strangers(host, detail, compared));
+    }
     if detail.is_revoked() {
         found.extend(state.on_host(host).take(MOST).map(|object| stranded(host, object)));
     }
@@ -110,6 +114,22 @@ fn leftover(state: &State, host: &str, detail: &HostDetail, left: &Leftover) -> 
     }
 }
 
+/// While a restored cluster is read-only, its hosts have been told nothing, so that what has no row is no leftover to them.
+fn strangers<'a>(
+    host: &'a str,
+    detail: &'a HostDetail,
+    compared: &'a Compared,
+) -> impl Iterator<Item = Orphan> + 'a {
+    let told = |uid| detail.report.leftovers.iter().any(|left| left.uid == uid);
+    compared.strangers.iter().filter(move |stranger| !told(stranger.uid)).map(move |stranger| Orphan {
+        running: stranger.running,
+        message: "There is no row of it: it was made after the backup that this installation was restored from. It is left \
+                  alone; it can be moved aside once the installation takes changes again."
+            .to_owned(),
+        ..orphan(host, &stranger.uid.to_string(), OrphanClass::Leftover)
+    })
+}
+
 fn stranded(host: &str, object: &Object) -> Orphan {
     let (repair, words) = if object.is_deleting() {
         let words =
@@ -135,11 +155,15 @@ fn lost(state: &State, object: &Object) -> Option<Orphan> {
     if revoked || !LOST.contains(&failure.reason.as_str()) {
         return None;
     }
-    let message = format!(
-        "The host says: {} {} Put the file back there, from a backup or from quarantine; or have it deleted with what \
-         uses it. It is not made anew by itself.",
-        failure.message, failure.detail
-    );
+    let message = if volume.gone {
+        failure.message.clone()
+    } else {
+        format!(
+            "The host says: {} {} Put the file back there, from a backup or from quarantine; or have it deleted with what \
+             uses it. It is not made anew by itself.",
+            failure.message, failure.detail
+        )
+    };
     Some(Orphan {
         reference: Some(object.urn.to_string()),
         message,

@@ -17,6 +17,7 @@ use crate::command::ReplicaIntent;
 use crate::kinds::{Link, Spec, Strength};
 use crate::object::{Detail, Identity, Object};
 use crate::occupancy::{Allocation, Group, makes_room};
+use crate::restored::Restored;
 use crate::rights::Rights;
 use crate::transition::may_be_under_way;
 use crate::usage::Sums;
@@ -57,6 +58,9 @@ pub struct Core {
     /// Which meanings may be written.
     #[serde(skip_serializing_if = "ClusterVersion::is_first", default)]
     pub version: ClusterVersion,
+    /// From which backup this cluster was restored; none for one that was not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub restored: Option<Arc<Restored>>,
 }
 
 /// What is wanted of each controller.

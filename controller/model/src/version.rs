@@ -12,7 +12,7 @@
 //! | version | brings |
 //! |---|---|
 //! | 1 | everything before there was a version |
-//! | 2 | `Command::Digest`: replicas compare what they have |
+//! | 2 | `Command::Digest`: replicas compare what they have; `Command::Compare`, `Command::Resume`: a restored cluster is compared with its hosts |
 
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ impl Command {
     #[must_use]
     pub const fn since(&self) -> ClusterVersion {
         match self {
-            Self::Digest(_) => ClusterVersion(2),
+            Self::Digest(_) | Self::Compare(_) | Self::Resume(_) => ClusterVersion(2),
             _ => ClusterVersion::FIRST,
         }
     }

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rempart_api::storage::BlobSpec;
+use rempart_model::State;
 use rempart_proto::blob::v1::blobs_server::BlobsServer;
 use tokio::time::Instant;
 
@@ -36,6 +37,11 @@ use crate::raft::Node;
 use crate::replica::Replica;
 use crate::service::Service;
 use store::Store;
+
+/// Names of the files with the bytes that State refers to.
+pub fn needed(state: &State) -> Vec<String> {
+    tend::referred(state).into_keys().map(|name| name.to_string()).collect()
+}
 
 /// What the installation decides.
 #[derive(Debug, Clone)]

@@ -7,14 +7,14 @@ use std::time::Duration;
 use rempart_api::fleet::{HostReport, Virtualization};
 use rempart_api::{Kind, Urn};
 use rempart_identity::Certificate;
-use rempart_model::{Command, DesiredObject, Detail, HostSeen, Object, ReportCommand, State};
+use rempart_model::{Command, CompareCommand, DesiredObject, Detail, HostSeen, Object, ReportCommand, State};
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
-    Acknowledged, AgentMessage, ControllerMessage, Desired, Hello, LeftoverOrders, NotLeader, Observed,
-    Stamp, Welcome,
+    Acknowledged, AgentMessage, ControllerMessage, Desired, Everything, Hello, LeftoverOrders, NotLeader,
+    Observed, Stamp, Welcome,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Status, Streaming};
 use tracing::Instrument as _;
@@ -64,6 +64,21 @@ async fn serve(
     let Some(AgentMessage { message: Some(AgentSays::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("the session must begin with a Hello"));
     };
+    if let Some(told) = &hello.ledger {
+        let core = fleet.inner.replica.state().core().clone();
+        let ours = core.cluster_id.map(|id| id.to_string()).unwrap_or_default();
+        if told.cluster_id == ours && told.incarnation > core.incarnation {
+            let words = format!(
+                "host {host:?} has been told things by incarnation {} of this cluster, and this controller is of incarnation {}: it \
+                 was restored from a backup since; stop this controller if it is of the cluster before, or restore once more with \
+                 --incarnation {}",
+                told.incarnation,
+                core.incarnation,
+                told.incarnation + 1
+            );
+            return Err(Status::failed_precondition(words));
+        }
+    }
     if hello.host != host {
         let words = format!("the credential is for host {host:?}, the Hello for {:?}", hello.host);
         return Err(Status::permission_denied(words));
@@ -90,7 +105,9 @@ async fn serve(
     let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(2);
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
     let mut ordered = orders(&state, host);
-    let first = Desired { orders: Some(ordered.clone()), ..whole(fleet, &state, host)? };
+    let mut opening = Opening::of(fleet, &state);
+    let first =
+        if opening.is_awaited() { question(&state) } else { everything(fleet, &state, host, &ordered)? };
     send(outgoing, ControllerSays::Desired(first)).await?;
 
     let mut leadership = fleet.inner.node.leadership();
@@ -109,10 +126,19 @@ async fn serve(
                     Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
                 }
             }
+            () = opening.opened() => {
+                let state = fleet.inner.replica.state();
+                drop(changes.take());
+                ordered = orders(&state, host);
+                send(outgoing, ControllerSays::Desired(everything(fleet, &state, host, &ordered)?)).await?;
+            }
             () = changes.rung() => {
                 let state = fleet.inner.replica.state();
                 // A host that was revoked, or enrolled anew elsewhere, changed: its bell has rung.
                 crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
+                if opening.is_awaited() {
+                    continue;
+                }
                 let mut desired = difference(fleet, &state, &changes.take())?;
                 let now_ordered = orders(&state, host);
                 if now_ordered != ordered {
@@ -198,6 +224,9 @@ async fn take(
         see(fleet, hello, shown, report.clone()).await?;
         *known = report;
     }
+    if let Some(everything) = &observed.everything {
+        compare(fleet, host, everything).await?;
+    }
     let sequence = observed.sequence;
     metrics::counter!("rempart_reports_total").increment(1);
     let objects = wire::reports(observed)?;
@@ -210,6 +239,19 @@ async fn take(
         }
     }
     send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
+}
+
+/// A restored cluster is compared with what a host has. What was seen before the host knew of this incarnation does not count:
+/// somebody else could still have told it something.
+async fn compare(fleet: &Fleet, host: &str, everything: &Everything) -> Result<(), Status> {
+    let state = fleet.inner.replica.state();
+    let told = everything.ledger.as_ref().map_or(0, |stamp| stamp.incarnation);
+    if state.read_only().is_none() || told != state.core().incarnation {
+        return Ok(());
+    }
+    let compare = CompareCommand { host: host.to_owned(), things: wire::things(everything)? };
+    tracing::info!(things = compare.things.len(), "the host has said what it has");
+    fleet.propose(Command::Compare(Box::new(compare))).await
 }
 
 /// What operators ordered of the host, beside what is desired of it.
@@ -229,8 +271,40 @@ fn stamp(state: &State) -> Stamp {
     }
 }
 
-fn whole(fleet: &Fleet, state: &State, host: &str) -> Result<Desired, Status> {
-    compile(fleet, state, true, state.on_host(host))
+fn everything(fleet: &Fleet, state: &State, host: &str, orders: &LeftoverOrders) -> Result<Desired, Status> {
+    let whole = compile(fleet, state, true, state.on_host(host))?;
+    Ok(Desired { orders: Some(orders.clone()), ..whole })
+}
+
+/// To a host of a restored cluster that is read-only: nothing is desired anew, and nothing said of what was desired before. The
+/// stamp alone tells it that no other incarnation counts any more.
+fn question(state: &State) -> Desired {
+    Desired { stamp: Some(stamp(state)), tell_everything: true, ..Desired::default() }
+}
+
+/// The opening of a restored cluster, which turns a session into an ordinary one.
+struct Opening(Option<watch::Receiver<Arc<State>>>);
+
+impl Opening {
+    fn of(fleet: &Fleet, state: &State) -> Opening {
+        Opening(state.read_only().is_some().then(|| fleet.inner.replica.watch()))
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Resolves once, when the cluster is open; never if it was.
+    async fn opened(&mut self) {
+        match &mut self.0 {
+            Some(states) => {
+                // It ends with this replica, as all sessions do.
+                let _ = states.wait_for(|state| state.read_only().is_none()).await;
+                self.0 = None;
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn difference(fleet: &Fleet, state: &State, changed: &BTreeSet<Arc<Urn>>) -> Result<Desired, Status> {
@@ -244,13 +318,7 @@ fn compile<'a>(
     whole: bool,
     objects: impl Iterator<Item = &'a Arc<Object>>,
 ) -> Result<Desired, Status> {
-    let mut desired = Desired {
-        stamp: Some(stamp(state)),
-        whole,
-        volumes: Vec::new(),
-        instances: Vec::new(),
-        orders: None,
-    };
+    let mut desired = Desired { stamp: Some(stamp(state)), whole, ..Desired::default() };
     for object in objects {
         let object =
             fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;

@@ -8,8 +8,8 @@ use rempart_api::fleet::{
 };
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_model::{
-    DesiredInstance, DesiredVolume, Failure, InstanceReport, LeftoverAction, ObjectReport, OffCause,
-    VolumeReport,
+    DesiredInstance, DesiredVolume, Failure, InstanceReport, LeftoverAction, ObjectReport, OffCause, Thing,
+    ThingSort, VolumeReport,
 };
 use rempart_proto::agent::v1 as proto;
 use tonic::Status;
@@ -198,16 +198,42 @@ pub(super) fn reports(observed: proto::Observed) -> Result<Vec<ObjectReport>, St
             present: instance.presence() == proto::Presence::Present,
             running: instance.running,
             power_generation: instance.power_generation,
-            off_cause: match instance.off_cause() {
-                proto::PowerOffCause::Unspecified => None,
-                proto::PowerOffCause::Guest => Some(OffCause::Guest),
-                proto::PowerOffCause::Requested => Some(OffCause::Requested),
-                proto::PowerOffCause::Crashed => Some(OffCause::Crashed),
-            },
+            off_cause: off_cause(instance.off_cause()),
             failure: instance.failure.map(failure),
         }));
     }
     Ok(reports)
+}
+
+/// All that a host has; a thing of a sort that is not known here is of a newer agent, and cannot have a row.
+pub(super) fn things(everything: &proto::Everything) -> Result<Vec<Thing>, Status> {
+    let thing = |thing: &proto::Thing| {
+        let sort = match thing.kind() {
+            proto::ThingKind::Unspecified => return None,
+            proto::ThingKind::Volume => ThingSort::Volume,
+            proto::ThingKind::Instance => ThingSort::Instance,
+        };
+        let uid = Uuid::parse_str(&thing.uid)
+            .map_err(|_| Status::invalid_argument(format!("{:?} is not a uid", thing.uid)));
+        Some(uid.map(|uid| Thing {
+            uid,
+            sort,
+            here: thing.here,
+            going: thing.going,
+            running: thing.running,
+            off_cause: off_cause(thing.off_cause()),
+        }))
+    };
+    everything.things.iter().filter_map(thing).collect()
+}
+
+fn off_cause(cause: proto::PowerOffCause) -> Option<OffCause> {
+    match cause {
+        proto::PowerOffCause::Unspecified => None,
+        proto::PowerOffCause::Guest => Some(OffCause::Guest),
+        proto::PowerOffCause::Requested => Some(OffCause::Requested),
+        proto::PowerOffCause::Crashed => Some(OffCause::Crashed),
+    }
 }
 
 /// Words of an agent are kept in State: bounded, and the reason in SECA's alphabet.

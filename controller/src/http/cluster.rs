@@ -8,7 +8,7 @@ use axum::http::{Request as HttpRequest, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use rempart_api::ProblemSource;
-use rempart_api::cluster::{Replica, ReplicaSpec};
+use rempart_api::cluster::{Replica, ReplicaSpec, ResumeRequest};
 use serde::Deserialize;
 
 use super::answered::{Asked, answered};
@@ -22,6 +22,9 @@ pub(super) const REPLICAS: &str = "/providers/rempart.cluster/v1/replicas";
 pub(super) const REPLICA: &str = "/providers/rempart.cluster/v1/replicas/{id}";
 /// The one that is to lead.
 pub(super) const LEAD: &str = "/providers/rempart.cluster/v1/replicas/{id}/lead";
+
+/// A restored cluster is to take changes again.
+pub(super) const RESUME: &str = "/providers/rempart.cluster/v1/resume";
 
 type Id = Result<Path<u64>, axum::extract::rejection::PathRejection>;
 
@@ -42,7 +45,11 @@ pub(super) fn lead() -> MethodRouter<Arc<Settings>> {
     post(hand_over).fallback(|request| no_method(request, "POST"))
 }
 
-async fn no_method(request: HttpRequest<Body>, allowed: &'static str) -> Response {
+pub(super) fn resume() -> MethodRouter<Arc<Settings>> {
+    post(take_changes).fallback(|request| no_method(request, "POST"))
+}
+
+pub(super) async fn no_method(request: HttpRequest<Body>, allowed: &'static str) -> Response {
     Failure::Method(allowed).into_response(request.uri().path(), StatusTable::default())
 }
 
@@ -135,4 +142,17 @@ async fn leave(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpReq
 
 async fn hand_over(Shared(settings): Shared<Arc<Settings>>, id: Id, request: HttpRequest<Body>) -> Response {
     change(&settings, request, |_| async { Ok(ClusterCall::Lead { replica_id: number(id)? }) }).await
+}
+
+async fn take_changes(Shared(settings): Shared<Arc<Settings>>, request: HttpRequest<Body>) -> Response {
+    change(&settings, request, |request| async {
+        let (head, body) = request.into_parts();
+        let bytes = read(&head.headers, body).await?;
+        let sent: ResumeRequest = serde_json::from_slice(&bytes).map_err(|error| {
+            let at = ProblemSource { pointer: "/without".to_owned(), parameter: String::new() };
+            Failure::Malformed(vec![at], format!("the body is {{\"without\": [\"HOST\"]}}: {error}"))
+        })?;
+        Ok(ClusterCall::Resume { without: sent.without })
+    })
+    .await
 }

@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get};
 use rempart_api::Provider;
 use rempart_api::region::{Discovery, Endpoint};
 
-use super::{Settings, cluster, console, docs, openapi};
+use super::{Settings, backup, cluster, console, docs, openapi};
 
 /// Who may use a method of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub(super) const TABLE: &[Fixed] = &[
         handler: cluster::replica,
     },
     Fixed { path: cluster::LEAD, methods: &[("post", Access::Operators)], handler: cluster::lead },
+    Fixed { path: cluster::RESUME, methods: &[("post", Access::Operators)], handler: cluster::resume },
+    Fixed { path: backup::BACKUP, methods: &[("post", Access::Operators)], handler: backup::backup },
 ];
 
 async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {

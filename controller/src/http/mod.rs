@@ -5,6 +5,7 @@
 
 mod answered;
 mod audit;
+mod backup;
 mod body;
 mod cluster;
 mod console;
@@ -36,6 +37,7 @@ pub use rate::Rates;
 pub use upload::Uploads;
 
 use crate::auth::Authenticator;
+use crate::backup::Backups;
 use crate::console::Consoles;
 use crate::service::{
     Body as Sent, Call, Caller, Json, Page, Reply, Request, Service, ServiceError, traceparent,
@@ -59,6 +61,8 @@ pub struct Settings {
     pub authenticator: Arc<Authenticator>,
     /// The logic behind.
     pub service: Service,
+    /// Takes backups of the control plane.
+    pub backups: Backups,
     /// Takes the bytes of volumes.
     pub uploads: Uploads,
     /// Consoles of instances.

@@ -27,14 +27,15 @@ use rempart_identity::{Ca, Certificate, Credentials, Identity, IdentityError, Ke
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::recover::SealedKeys;
 use super::seal::{Closed, ROOT_BYTES, Sealer};
 use crate::auth::{Authority, AuthorityError};
 
 const CLUSTER: &str = "cluster.json";
 const CA_CERTIFICATE: &str = "ca.crt";
-const CA_KEY: &str = "ca.key";
-const ISSUER_KEY: &str = "issuer.key";
-const ROOT_KEY: &str = "root.key";
+pub(super) const CA_KEY: &str = "ca.key";
+pub(super) const ISSUER_KEY: &str = "issuer.key";
+pub(super) const ROOT_KEY: &str = "root.key";
 const CERTIFICATE: &str = "controller.crt";
 const KEY: &str = "controller.key";
 
@@ -247,6 +248,15 @@ impl ClusterDir {
             issuer_key: read(ISSUER_KEY)?,
             root_key: STANDARD.encode(self.root()?),
         })
+    }
+
+    /// The cluster's keys, as they lie here: of no use without the root key, which is not among them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn sealed(&self) -> Result<SealedKeys, PkiError> {
+        let Shared { ca_certificate, ca_key, issuer_key, .. } = self.shared()?;
+        Ok(SealedKeys { ca_certificate, ca_key, issuer_key })
     }
 
     fn cluster(&self) -> Result<Cluster, PkiError> {

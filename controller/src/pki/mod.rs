@@ -16,6 +16,7 @@ pub mod enrolment;
 mod founding_tokens;
 mod join;
 mod peers;
+mod recover;
 mod renewal;
 pub mod seal;
 pub mod token;
@@ -25,6 +26,7 @@ pub use cluster_dir::{Cluster, ClusterDir, Keys, PkiError};
 pub use enrolment::Enrolment;
 pub use join::join;
 pub use peers::{Connection, Peers};
+pub use recover::{Recovered, SealedKeys, recover};
 pub use renewal::run as keep_certificate;
 pub use seal::Sealer;
 
@@ -48,6 +50,13 @@ pub fn judge(state: &State, shown: &Certificate) -> Result<(), String> {
         Identity::Host(host) => host,
         Identity::Controller(id) if state.core().replicas.get(id) == Some(&ReplicaIntent::Leave) => {
             return Err(format!("controller {id} was removed; wipe it, and let it join under a new id"));
+        }
+        Identity::Controller(id)
+            if state.core().restored.as_ref().is_some_and(|restored| *id < restored.first_replica_id) =>
+        {
+            return Err(format!(
+                "controller {id} is of the cluster before it was restored from a backup; wipe it, and let it join under a new id"
+            ));
         }
         Identity::Controller(_) => return Ok(()),
     };

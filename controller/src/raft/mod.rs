@@ -42,6 +42,7 @@ mod membership;
 mod network;
 mod node;
 mod record;
+mod restore;
 mod server;
 mod settings;
 mod snapshot;
@@ -55,6 +56,7 @@ pub use error::{ChangeError, ProposeError, SeeError, StartError, TransferError, 
 pub use leadership::{Leadership, Role, Status};
 pub use machine::{Committed, Frozen, Machine, Members, Payload, Position, Proposal, Response};
 pub use node::Node;
+pub use restore::{begin_with, position_of_one};
 pub use server::{RaftService, services};
 pub use settings::{Limits, Settings, Timing};
 

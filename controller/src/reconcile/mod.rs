@@ -10,6 +10,7 @@ mod founding;
 mod hosts;
 mod placement;
 mod replicas;
+mod restored;
 mod tenants;
 mod upgrade;
 
@@ -58,11 +59,13 @@ pub async fn run(
         tokio::select! {
             () = founding::run(&node, &replica, &founding) => {}
             // It ends when State is published no more: this replica is stopping.
-            () = placement::run(&node, &replica) => return,
+            // In a cluster that was restored, what changes things by itself waits until it is open.
+            () = restored::run(&node, &replica) => {}
+            () = restored::then(&replica, placement::run(&node, &replica)) => return,
             () = hosts::run(&node, &replica, &fleet) => {}
-            () = tenants::run(&node, &replica) => return,
+            () = restored::then(&replica, tenants::run(&node, &replica)) => return,
             () = replicas::run(&node, &replica) => return,
-            () = deadlines::run(&node, &replica, settings.deadline_percent) => {}
+            () = restored::then(&replica, deadlines::run(&node, &replica, settings.deadline_percent)) => {}
             () = compare::run(&node, &replica, &ask, settings.compare_every) => {}
             () = upgrade::run(&node, &replica, &ask, settings.cluster_version_limit) => {}
             _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}

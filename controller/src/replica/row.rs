@@ -79,6 +79,9 @@ pub(super) fn audit_row(index: u64, envelope: &Envelope, outcome: &Outcome, at_m
         }
         Command::HostUnreachable(host) => ("host-unreachable", host.host.clone()),
         Command::Upgrade(upgrade) => ("upgrade", format!("cluster version {}", upgrade.version)),
+        Command::Compare(compare) => ("compare", compare.host.clone()),
+        Command::Resume(resume) if resume.without.is_empty() => ("resume", "cluster".to_owned()),
+        Command::Resume(resume) => ("resume", format!("cluster without {}", resume.without.join(", "))),
         Command::HostSeen(_) | Command::Report(_) | Command::Digest(_) => return None,
     };
     let told = match outcome {

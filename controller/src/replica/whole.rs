@@ -8,7 +8,8 @@
 //!
 //! Frozen, as the rows are: lines of another format are refused, what is in them follows the rules for stored objects.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 
 use rempart_model::{Core, Object, Recorded, State};
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,8 @@ use uuid::Uuid;
 
 use super::row::row_of;
 use super::{Digest, to_text};
-use crate::raft::Frozen;
-use crate::store::{ResourceRow, Rows};
+use crate::raft::{Frozen, Position};
+use crate::store::{Batch, Mark, ResourceRow, Rows, Whole, Write};
 
 const FORMAT: u32 = 1;
 /// What an object takes as a row, roughly.
@@ -52,16 +53,8 @@ pub(super) struct Copy {
 }
 
 impl Frozen for Copy {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let state = &self.state;
-        let head = Head { format: FORMAT, applied_index: state.applied_index(), core: state.core().clone() };
-        line(out, &head)?;
-        let mut digest = Digest::default();
-        for object in state.objects() {
-            let text = RawValue::from_string(to_text(&**object))?;
-            digest.add(text.get());
-            line(out, &Line::Object(&text))?;
-        }
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let digest = write(&self.state, out)?;
         if digest != self.digest {
             // What is in memory is not what was applied. Nobody else is to get it, nor a later life of this replica.
             let why = format!(
@@ -69,9 +62,6 @@ impl Frozen for Copy {
                 self.digest
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        for (request_id, index, recorded) in state.answers() {
-            line(out, &Line::Answer(request_id, index, recorded.clone()))?;
         }
         Ok(())
     }
@@ -83,7 +73,23 @@ impl Frozen for Copy {
     }
 }
 
-fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+/// Writes a State. Gives the digest of the objects in it.
+pub(crate) fn write(state: &State, out: &mut dyn io::Write) -> io::Result<Digest> {
+    let head = Head { format: FORMAT, applied_index: state.applied_index(), core: state.core().clone() };
+    line(out, &head)?;
+    let mut digest = Digest::default();
+    for object in state.objects() {
+        let text = RawValue::from_string(to_text(&**object))?;
+        digest.add(text.get());
+        line(out, &Line::Object(&text))?;
+    }
+    for (request_id, index, recorded) in state.answers() {
+        line(out, &Line::Answer(request_id, index, recorded.clone()))?;
+    }
+    Ok(digest)
+}
+
+fn line(out: &mut dyn io::Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
 }
@@ -93,25 +99,81 @@ pub(super) fn read(content: &mut dyn Read) -> io::Result<(State, Digest)> {
     let mut content = BufReader::with_capacity(64 << 10, content);
     let mut text = String::new();
     content.read_line(&mut text)?;
-    let head: Head = serde_json::from_str(&text)?;
-    if head.format != FORMAT {
-        let why =
-            format!("the state in the snapshot has format {}, this program reads {FORMAT}", head.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    }
-    let (mut objects, mut answers, mut digest) = (Vec::new(), Vec::new(), Digest::default());
+    let mut reading = Reading::begin(&text)?;
     loop {
         text.clear();
         if content.read_line(&mut text)? == 0 {
-            return Ok((State::load(head.core, head.applied_index, objects, answers), digest));
+            return Ok(reading.finish());
         }
-        match serde_json::from_str(&text)? {
+        reading.take(&text)?;
+    }
+}
+
+/// A State that is being read, line by line.
+pub(crate) struct Reading {
+    head: Head,
+    objects: Vec<Object>,
+    answers: Vec<(Uuid, u64, Recorded)>,
+    digest: Digest,
+}
+
+impl Reading {
+    /// Its first line.
+    pub(crate) fn begin(text: &str) -> io::Result<Reading> {
+        let head: Head = serde_json::from_str(text)?;
+        if head.format != FORMAT {
+            let why =
+                format!("the state in the snapshot has format {}, this program reads {FORMAT}", head.format);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(Reading { head, objects: Vec::new(), answers: Vec::new(), digest: Digest::default() })
+    }
+
+    /// Another one.
+    pub(crate) fn take(&mut self, text: &str) -> io::Result<()> {
+        match serde_json::from_str(text)? {
             Line::Object(text) => {
-                digest.add(text.get());
-                objects.push(Object::read(text.get()).map_err(io::Error::other)?);
+                self.digest.add(text.get());
+                self.objects.push(Object::read(text.get()).map_err(io::Error::other)?);
             }
-            Line::Answer(request_id, index, recorded) => answers.push((request_id, index, recorded)),
+            Line::Answer(request_id, index, recorded) => self.answers.push((request_id, index, recorded)),
         }
+        Ok(())
+    }
+
+    /// All of it was read: the State, and the digest of the objects in it.
+    pub(crate) fn finish(self) -> (State, Digest) {
+        (State::load(self.head.core, self.head.applied_index, self.objects, self.answers), self.digest)
+    }
+}
+
+/// What a replica without anything has to put into its Postgres to be at `position` with this State. How the State came to be
+/// is noted as missing.
+pub(crate) fn as_first_batch(state: &State, position: &Position) -> io::Result<Batch> {
+    let mut digest = Digest::default();
+    state.objects().for_each(|object| digest.add(&to_text(&**object)));
+    let mark = Mark {
+        applied_index: position.index(),
+        membership: serde_json::to_value(position.members())?,
+        position: serde_json::to_value(position)?,
+        core: serde_json::to_value(state.core())?,
+        digest: Some(digest.with_core(state.core()).to_string()),
+    };
+    let rows = Whole(Arc::new(AsRows(state.clone())));
+    let gap = Write::AuditGap { first: 0, last: position.index() };
+    Ok(Batch::new(None, mark, vec![Write::Replace(rows), gap]))
+}
+
+/// A State that is written to a snapshot, and is in Postgres already.
+pub(crate) struct Kept(pub(crate) State);
+
+impl Frozen for Kept {
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        write(&self.0, out).map(drop)
+    }
+
+    fn wait_durable(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,7 +10,9 @@ use rempart_api::Timestamp;
 use rempart_api::cluster::{
     Replica, ReplicaList, ReplicaReport, ReplicaRole, ReplicaSpec, ReplicaStatus, StateDigest,
 };
-use rempart_model::{Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, State};
+use rempart_model::{
+    Command, Envelope, Refusal, RefusalClass, ReplicaCommand, ReplicaIntent, ResumeCommand, State,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -60,6 +62,11 @@ pub enum ClusterCall {
     Lead {
         /// Its id.
         replica_id: u64,
+    },
+    /// A restored cluster is to take changes again.
+    Resume {
+        /// Hosts that are not waited for.
+        without: Vec<String>,
     },
 }
 
@@ -160,6 +167,10 @@ impl Service {
         }
         match &request.call {
             ClusterCall::List => Ok(ClusterReply::Replicas(self.replicas(&state).await)),
+            ClusterCall::Resume { without } => {
+                let command = Command::Resume(ResumeCommand { without: without.clone() });
+                self.decide(request, command).await
+            }
             ClusterCall::Lead { replica_id } => self.lead(*replica_id).await,
             ClusterCall::Join { replica_id, address } => {
                 self.check_join(*replica_id, address)?;
@@ -190,13 +201,17 @@ impl Service {
         replica_id: u64,
         intent: ReplicaIntent,
     ) -> Result<ClusterReply, ServiceError> {
+        self.decide(request, Command::Replica(ReplicaCommand { replica_id, intent })).await
+    }
+
+    async fn decide(&self, request: &ClusterRequest, command: Command) -> Result<ClusterReply, ServiceError> {
         let envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,
             actor: request.caller.subject.clone(),
             trace: None,
             time: now(),
-            command: Command::Replica(ReplicaCommand { replica_id, intent }),
+            command,
         };
         match &*self.inner.node.propose(Proposal(envelope.encode().into())).await? {
             Ok(_) => Ok(ClusterReply::Accepted),
@@ -294,7 +309,12 @@ impl Service {
                 },
             }
         });
-        ReplicaList { items: items.collect(), cluster_version: state.core().version.0, warning: None }
+        ReplicaList {
+            items: items.collect(),
+            cluster_version: state.core().version.0,
+            warning: None,
+            restored: super::restored::restoration(state),
+        }
     }
 
     /// What each member, and each that is to be one, says of itself; none from who does not answer.

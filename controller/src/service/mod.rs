@@ -15,6 +15,7 @@ mod forward;
 mod list;
 mod pressure;
 mod reading;
+mod restored;
 mod rounds;
 mod shown;
 mod told;

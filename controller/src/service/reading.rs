@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::accounts::check_proof;
+use super::authorise::Caller;
 use super::call::{Reply, Request};
 use super::error::{Fault, ServiceError};
 use super::{PATIENCE, Service};
@@ -29,6 +31,16 @@ impl Service {
         let state = self.inner.replica.state();
         let reply = self.read(&state, request, Instant::now() + PATIENCE).await?;
         Ok((state.applied_index(), reply))
+    }
+
+    /// Returns once everything acknowledged before this call is in this replica's State, if an operator asks by that State.
+    ///
+    /// # Errors
+    /// A missing right, or a fault of ours.
+    pub async fn see_as_operator(&self, caller: &Caller) -> Result<(), ServiceError> {
+        self.catch_up(Instant::now() + PATIENCE).await?;
+        check_proof(&self.inner.replica.state(), caller)?;
+        if caller.operates { Ok(()) } else { Err(ServiceError::Forbidden) }
     }
 
     /// Returns once everything acknowledged before this call is in this replica's State.

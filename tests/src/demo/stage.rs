@@ -44,7 +44,7 @@ impl Stage {
         let (ports, libvirt_uris): (Vec<(u16, u16)>, _) =
             serde_json::from_slice(&text).with_context(incomplete)?;
         Ok(Stage {
-            layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports, program: None },
+            layout: Layout { dir: dir.to_owned(), founders: ports.len(), ports, first: 1, program: None },
             libvirt_uris,
         })
     }
@@ -56,7 +56,13 @@ fn layout(dir: &Path, first: u16) -> anyhow::Result<Layout> {
     let usual: Vec<(u16, u16)> =
         (0..3).filter_map(|id| Some((first.checked_add(id)?, first.checked_sub(1000)? + id))).collect();
     if usual.len() == 3 && usual.iter().all(|(http, internal)| free(*http) && free(*internal)) {
-        return Ok(Layout { dir: dir.to_owned(), founders: usual.len(), ports: usual, program: None });
+        return Ok(Layout {
+            dir: dir.to_owned(),
+            founders: usual.len(),
+            ports: usual,
+            first: 1,
+            program: None,
+        });
     }
     Layout::new(dir, 3)
 }

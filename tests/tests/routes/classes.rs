@@ -97,6 +97,7 @@ fn class(operation: &Operation) -> Option<Class> {
         ("rempart.fleet", false, "hosts", "" | "/cordon" | "/uncordon" | "/revoke") => Class::Operators,
         ("rempart.fleet", false, "orphans", "" | "{id}/{repair}") => Class::Operators,
         ("rempart.cluster", false, "replicas", "" | "{id}" | "{id}/lead") => Class::Operators,
+        ("rempart.cluster", false, "backup" | "resume", "") => Class::Operators,
         ("rempart.identity", false, "token-revocations", "") => Class::Operators,
         ("rempart.catalogue", false, "address-pools", "") => Class::Operators,
         (_, false, "tenants", "public/skus/{name}") => Class::Operators,

@@ -61,7 +61,8 @@ const CONTROLLER: &str = "controller/src/";
 
 /// Modules of the controller, and which of its modules each may name.
 const MODULES: &[(&str, &[&str])] = &[
-    ("http", &["service", "blob", "auth", "console"]),
+    ("http", &["service", "blob", "auth", "console", "backup"]),
+    ("backup", &["service", "blob", "pki", "store", "raft", "replica"]),
     ("console", &["service", "fleet", "pki", "raft", "replica", "auth"]),
     ("service", &["raft", "replica", "auth", "pki"]),
     ("blob", &["pki", "service", "raft", "replica", "auth"]),

@@ -5,6 +5,7 @@ fn sound() -> wire::Desired {
     wire::Desired {
         stamp: Some(wire::Stamp { cluster_id: "c".into(), incarnation: 1, applied_index: 2 }),
         orders: None,
+        tell_everything: false,
         whole: true,
         volumes: vec![wire::Volume {
             uid: volume.clone(),

@@ -199,6 +199,7 @@ pub(super) fn desired(generation: u64, on: bool) -> wire::Desired {
     wire::Desired {
         stamp: Some(wire::Stamp { cluster_id: "cluster".into(), incarnation: 1, applied_index: generation }),
         orders: None,
+        tell_everything: false,
         whole: true,
         volumes: vec![wire::Volume {
             uid: VOLUME.to_string(),

@@ -8,6 +8,7 @@ mod addresses;
 mod blocks;
 mod capture;
 mod check;
+mod compare;
 mod delete;
 mod expire;
 mod hosts;
@@ -190,6 +191,7 @@ pub(crate) struct Tx {
 impl Tx {
     fn run(&mut self, command: &Command) -> Outcome {
         self.check_switched_on(command)?;
+        self.check_open(command)?;
         match command {
             Command::Found(founding) => self.found(founding),
             Command::Put(put) => self.put(put),
@@ -212,6 +214,8 @@ impl Tx {
             Command::Upgrade(command) => self.upgrade(command),
             // What is compared is what the replica has, not what is in State.
             Command::Digest(_) => Ok(Answer::Done),
+            Command::Compare(command) => self.compare(command),
+            Command::Resume(command) => self.reopen(command),
         }
     }
 

@@ -82,7 +82,7 @@ impl Tx {
         Ok(Answer::Done)
     }
 
-    fn bind(&mut self, object: &mut Object, host: &str) -> Result<(), Refusal> {
+    pub(super) fn bind(&mut self, object: &mut Object, host: &str) -> Result<(), Refusal> {
         let accelerated = match self.state.get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
             Some(Detail::Host(host)) => host.report.virtualization.acceleration == Acceleration::Kvm,
             _ => false,
@@ -165,8 +165,9 @@ impl Tx {
             None => {}
         }
         let mut bound = (**volume).clone();
+        let epoch = self.state.first_epoch();
         if let Detail::Volume(detail) = &mut bound.detail {
-            detail.placement = Some(Placement { host: host.to_owned(), epoch: 1 });
+            detail.placement = Some(Placement { host: host.to_owned(), epoch });
         }
         self.write(bound);
         Ok(())

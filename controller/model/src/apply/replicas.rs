@@ -14,6 +14,15 @@ impl Tx {
     pub(super) fn replica(&mut self, command: &ReplicaCommand) -> Outcome {
         let ReplicaCommand { replica_id, intent } = command;
         let known = self.state.core.replicas.get(replica_id);
+        if let (Some(restored), ReplicaIntent::Join { .. }) = (&self.state.core.restored, intent)
+            && *replica_id < restored.first_replica_id
+        {
+            return Err(Refusal::conflict(format!(
+                "controller {replica_id} may have been one of those before this installation was restored from a backup; let it \
+                 join under an id from {} on",
+                restored.first_replica_id
+            )));
+        }
         match (known, intent) {
             (Some(known), intent) if known == intent => return Ok(Answer::Accepted),
             (Some(ReplicaIntent::Leave), ReplicaIntent::Join { .. }) => {

@@ -137,7 +137,7 @@ impl Tx {
         }
     }
 
-    fn transition(&self, object: &mut Object) {
+    pub(super) fn transition(&self, object: &mut Object) {
         let Detail::Instance(instance) = &object.detail else { return };
         let settled = is_settled(instance);
         let failed = instance.realised.failure.is_some();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rempart_api::fleet::{HostSpec, Overcommit};
 use rempart_api::{Kind, Phase, Urn};
+use uuid::Uuid;
 
 use super::Tx;
 use crate::answer::{Answer, Outcome};
@@ -96,6 +97,14 @@ impl Tx {
             let at = token.expires_at;
             return Err(Refusal::conflict(format!("this token expired at {at}; ask for a new one")));
         }
+        if let Some(restored) = &self.state.core.restored
+            && minted_ms(token.id).is_some_and(|minted| minted <= restored.restored_at.unix_ms())
+        {
+            return Err(Refusal::conflict(
+                "this token is older than the restore of this installation from a backup, which may not know that it was used; \
+                 ask for a new one",
+            ));
+        }
         self.forget_expired();
         if self.state.core.redeemed.contains_key(&token.id) {
             return Err(Refusal::conflict("this token was used before, and works once; ask for a new one"));
@@ -117,4 +126,10 @@ impl Tx {
             self.state.core.redeemed = Arc::new(alive);
         }
     }
+}
+
+/// When a token was minted, where its id says so (UUIDv7), in milliseconds since 1970. Those whose ids do not hold for a minute.
+fn minted_ms(id: Uuid) -> Option<i64> {
+    let (seconds, nanoseconds) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
+    i64::try_from(seconds.saturating_mul(1000) + u64::from(nanoseconds) / 1_000_000).ok()
 }

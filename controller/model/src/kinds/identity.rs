@@ -63,11 +63,16 @@ impl State {
         }
     }
 
-    /// Until when the tokens of our own issuer for `subject` were called back, if they were.
+    /// Until when the tokens of our own issuer for `subject` were called back, if they were. What was called back after a
+    /// backup is not in it, so a cluster that was restored from one takes none that are older than that.
     pub fn revoked_until(&self, subject: &str) -> Option<Timestamp> {
         let first = (subject.to_owned(), std::sync::Arc::new(Urn::global(Kind::Region, "")));
         let revocations = self.revoked.range(first..).take_while(|(of, _)| of == subject);
-        revocations.filter_map(|(_, urn)| self.objects.get(urn)).map(|object| object.modified_at).max()
+        revocations
+            .filter_map(|(_, urn)| self.objects.get(urn))
+            .map(|object| object.modified_at)
+            .chain(self.core.restored.as_ref().map(|restored| restored.restored_at))
+            .max()
     }
 }
 

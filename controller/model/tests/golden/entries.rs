@@ -21,11 +21,12 @@ use rempart_api::tenancy::{Countable, Quota, TenantSpec, WorkspaceQuotaSpec};
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{Kind, Reference, StringMap, Urn};
 use rempart_model::{
-    Agreed, CaptureCommand, ClusterVersion, Command, DeleteCommand, DigestCommand, ENVELOPE_FORMAT,
-    EnrolCommand, Envelope, ExpireCommand, Expired, Failure, FillCommand, Founding, HostAction, HostCommand,
-    HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand, ObjectReport, OffCause,
-    PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand, ReleaseCommand, ReplicaCommand,
-    ReplicaIntent, ReportCommand, STEPS, Spec, TokenUse, UpgradeCommand, VolumeReport, WindDownCommand,
+    Agreed, CaptureCommand, ClusterVersion, Command, CompareCommand, DeleteCommand, DigestCommand,
+    ENVELOPE_FORMAT, EnrolCommand, Envelope, ExpireCommand, Expired, Failure, FillCommand, Founding,
+    HostAction, HostCommand, HostName, HostSeen, InstanceReport, LeftoverAction, LeftoverCommand,
+    ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand, RedeemCommand,
+    ReleaseCommand, ReplicaCommand, ReplicaIntent, ReportCommand, ResumeCommand, STEPS, Spec, Thing,
+    ThingSort, TokenUse, UpgradeCommand, VolumeReport, WindDownCommand,
 };
 use serde_json::json;
 
@@ -52,6 +53,8 @@ labels!(command_label, COMMANDS, Command {
     Release => "release",
     Upgrade => "upgrade",
     Digest => "digest",
+    Compare => "compare",
+    Resume => "resume",
 });
 
 labels!(spec_label, SPECS, Spec {
@@ -246,6 +249,9 @@ fn samples() -> Vec<Envelope> {
         Command::Upgrade(UpgradeCommand { version: ClusterVersion(2) }),
         Command::Digest(DigestCommand { agreed: None }),
         Command::Digest(DigestCommand { agreed: Some(Agreed { index: 42, digest: "0f".repeat(16) }) }),
+        Command::Compare(Box::new(CompareCommand { host: "h1".into(), things: things() })),
+        Command::Resume(ResumeCommand { without: vec!["h2".into()] }),
+        Command::Resume(ResumeCommand::default()),
     ];
     commands.into_iter().chain(puts).chain(later).map(envelope).collect()
 }
@@ -291,6 +297,19 @@ fn reports() -> Vec<ObjectReport> {
         .extend([OffCause::Guest, OffCause::Requested, OffCause::Crashed].map(|cause| instance(Some(cause))));
     reports.push(instance(None));
     reports
+}
+
+fn things() -> Vec<Thing> {
+    let thing = |sort| Thing {
+        uid: uuid(2),
+        sort,
+        here: true,
+        going: true,
+        running: true,
+        off_cause: Some(OffCause::Guest),
+    };
+    let nothing = |sort| Thing { here: false, going: false, running: false, off_cause: None, ..thing(sort) };
+    vec![thing(ThingSort::Volume), thing(ThingSort::Instance), nothing(ThingSort::Volume)]
 }
 
 fn failed_capture() -> ObjectReport {

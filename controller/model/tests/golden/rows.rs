@@ -8,9 +8,10 @@ use rempart_api::network::Cidr;
 use rempart_api::storage::{BlobFormat, BootMode};
 use rempart_api::{Condition, Kind, Phase, ProblemSource, Status, Urn};
 use rempart_model::{
-    BlocksDetail, ClusterVersion, Core, Detail, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail,
-    InstanceDetail, LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement, Power, PublicIpDetail,
-    Realised, Recorded, Refusal, RefusalClass, ReplicaIntent, Step, VolumeDetail,
+    BlocksDetail, ClusterVersion, Compared, Conflict, Core, Detail, Hardware, HardwareDisk, HostDetail,
+    Identity, ImageDetail, InstanceDetail, LeftoverAction, NicDetail, Object, OffCause, Overdue, Placement,
+    Power, PublicIpDetail, Realised, Recorded, Refusal, RefusalClass, ReplicaIntent, Restored, Step,
+    Stranger, VolumeDetail,
 };
 
 use crate::entries::{SPECS, blob, failure, host_report, spec_label, specs, untidy_report};
@@ -83,6 +84,7 @@ fn every_core_ever_stored_is_read_and_written_alike() {
         redeemed: Arc::default(),
         replicas: Arc::default(),
         version: ClusterVersion::FIRST,
+        restored: None,
     };
     let redeemed = Arc::new([(uuid(6), time(600))].into());
     let used = Core { redeemed, ..core.clone() };
@@ -90,15 +92,43 @@ fn every_core_ever_stored_is_read_and_written_alike() {
     let replicas = Arc::new([(1, ReplicaIntent::Leave), (4, join)].into());
     let changed = Core { replicas, ..core.clone() };
     let raised = Core { version: ClusterVersion(2), ..core.clone() };
+    let restored = Core { incarnation: 2, restored: Some(Arc::new(restored())), ..core.clone() };
+    let opened = Restored { opened_at: Some(time(9)), hosts: BTreeMap::new(), ..self::restored() };
+    let opened = Core { restored: Some(Arc::new(opened)), ..restored.clone() };
     let label = |core: &Core| match core {
+        Core { restored: Some(restored), .. } if restored.opened_at.is_some() => "opened".to_owned(),
+        Core { restored: Some(_), .. } => "restored".to_owned(),
         Core { cluster_id: None, .. } => "blank".to_owned(),
         Core { version, .. } if *version > ClusterVersion::FIRST => "raised".to_owned(),
         Core { replicas, .. } if !replicas.is_empty() => "replicas".to_owned(),
         Core { redeemed, .. } if redeemed.is_empty() => "founded".to_owned(),
         _ => "redeemed".to_owned(),
     };
-    let labels = ["blank", "founded", "redeemed", "replicas", "raised"].map(str::to_owned);
-    crate::check("core", vec![Core::default(), core, used, changed, raised], label, &labels);
+    let labels =
+        ["blank", "founded", "redeemed", "replicas", "raised", "restored", "opened"].map(str::to_owned);
+    crate::check(
+        "core",
+        vec![Core::default(), core, used, changed, raised, restored, opened],
+        label,
+        &labels,
+    );
+}
+
+fn restored() -> Restored {
+    let conflict = Conflict { uid: uuid(2), why: "vm is bound to host h1, and h2 has it".into() };
+    let strangers = [true, false].map(|running| Stranger { uid: uuid(5), running });
+    let compared =
+        Compared { at: time(8), gone: 1, conflicts: vec![conflict], strangers: strangers.to_vec() };
+    let clean = Compared { gone: 0, conflicts: Vec::new(), strangers: Vec::new(), ..compared.clone() };
+    Restored {
+        backup_id: uuid(8),
+        taken_at: time(5),
+        taken_index: 1234,
+        restored_at: time(7),
+        first_replica_id: 4,
+        opened_at: None,
+        hosts: [("h1".into(), clean), ("h2".into(), compared)].into(),
+    }
 }
 
 fn answers() -> Vec<Recorded> {
@@ -143,6 +173,7 @@ fn objects() -> Vec<Object> {
                     request_id: None,
                     realised_size_gb: None,
                     capture: None,
+                    gone: false,
                 }),
                 Kind::Image => Detail::Image(ImageDetail {
                     content: Some(blob(BlobFormat::Raw)),
@@ -227,6 +258,11 @@ fn objects() -> Vec<Object> {
         detail.orders = [(uuid(77), LeftoverAction::Quarantine), (uuid(78), LeftoverAction::Remove)].into();
     }
     objects.push(host);
+    let mut gone = objects.iter().find(|object| object.spec.kind() == Kind::BlockStorage).unwrap().clone();
+    if let Detail::Volume(detail) = &mut gone.detail {
+        detail.gone = true;
+    }
+    objects.push(gone);
     objects
 }
 

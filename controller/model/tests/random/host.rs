@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rempart_model::{
-    DesiredInstance, DesiredObject, Failure, InstanceReport, ObjectReport, OffCause, State, VolumeReport,
+    DesiredInstance, DesiredObject, Failure, InstanceReport, ObjectReport, OffCause, State, Thing, ThingSort,
+    VolumeReport,
 };
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ pub(crate) struct SimulatedHost {
     volumes: BTreeSet<Uuid>,
     /// Objects it can do nothing for.
     pub(crate) broken: BTreeSet<Uuid>,
+    /// What it was told by the cluster of before, until it is told anew: older numbers are then no step back.
+    of_before: BTreeSet<Uuid>,
 }
 
 impl SimulatedHost {
@@ -38,6 +41,7 @@ impl SimulatedHost {
             let Some(desired) = state.desired(object).filter(|_| heard(position)) else { continue };
             if let (Some((DesiredObject::Instance(old), _)), DesiredObject::Instance(new)) =
                 (self.ledger.get(&object.uid), &desired)
+                && !self.of_before.contains(&object.uid)
             {
                 assert!(old.power.generation <= new.power.generation, "a power generation ran back");
                 assert!(old.generation <= new.generation, "a generation ran back");
@@ -84,12 +88,63 @@ impl SimulatedHost {
     fn run(&mut self, instance: &DesiredInstance) {
         assert!(instance.hardware.disks.iter().all(|disk| disk.serial.len() == 20));
         let guest = self.guests.entry(instance.uid).or_default();
-        if instance.power.generation > guest.executed {
+        if self.of_before.remove(&instance.uid) {
+            // Taken up as it is, unless it is wanted otherwise.
+            let (running, executed) = (instance.power.on, instance.power.generation);
+            *guest = Guest { running, executed, ..Guest::default() };
+        } else if instance.power.generation > guest.executed {
             *guest =
                 Guest { running: instance.power.on, executed: instance.power.generation, ..Guest::default() };
         } else if instance.power.on && guest.rebooted {
             (guest.running, guest.rebooted) = (true, false);
         }
+    }
+
+    /// The cluster that told it was restored from a backup.
+    pub(crate) fn outlive(&mut self) {
+        self.of_before = self.ledger.keys().copied().collect();
+    }
+
+    /// Whether the guest of an instance runs; none if there is no such guest.
+    pub(crate) fn runs(&self, uid: Uuid) -> Option<bool> {
+        self.guests.get(&uid).map(|guest| guest.running)
+    }
+
+    /// All that it has, or was told to have.
+    pub(crate) fn everything(&self) -> Vec<Thing> {
+        let mut things = BTreeMap::new();
+        let thing = |uid: Uuid, sort, here, going| Thing {
+            uid,
+            sort,
+            here,
+            going,
+            running: self.runs(uid) == Some(true),
+            off_cause: None,
+        };
+        for uid in &self.volumes {
+            things.insert(*uid, thing(*uid, ThingSort::Volume, true, false));
+        }
+        for uid in self.guests.keys() {
+            things.insert(*uid, thing(*uid, ThingSort::Instance, true, false));
+        }
+        for (uid, (desired, _)) in &self.ledger {
+            let (sort, here, present) = match desired {
+                DesiredObject::Volume(volume) => {
+                    (ThingSort::Volume, self.volumes.contains(uid), volume.present)
+                }
+                DesiredObject::Instance(instance) => {
+                    (ThingSort::Instance, self.guests.contains_key(uid), instance.present)
+                }
+            };
+            let mut known = thing(*uid, sort, here, !present);
+            if let (DesiredObject::Instance(instance), Some(guest)) = (desired, self.guests.get(uid))
+                && !guest.running
+            {
+                known.off_cause = guest.ended.or((!instance.power.on).then_some(OffCause::Requested));
+            }
+            things.insert(*uid, known);
+        }
+        things.into_values().collect()
     }
 
     /// A guest, chosen by `which`, ends by itself. True if one ran.

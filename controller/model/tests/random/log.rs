@@ -71,6 +71,8 @@ type Entry = Option<Vec<u8>>;
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) state: State,
+    /// What it began with: nothing, or what was restored.
+    base: State,
     entries: Vec<Entry>,
     answered: Vec<String>,
     projection: Projection,
@@ -88,12 +90,28 @@ impl Log {
         Timestamp::from_unix_ms(1_800_000_000_000 + self.clock)
     }
 
+    fn next_index(&self) -> u64 {
+        self.base.applied_index() + self.entries.len() as u64 + 1
+    }
+
+    /// The log of before is lost; this is what was restored.
+    pub(crate) fn begin_anew(&mut self, state: State) {
+        self.entries.clear();
+        self.answered.clear();
+        self.snapshot = None;
+        let objects = state.objects().map(|object| ((*object.urn).clone(), object.clone())).collect();
+        let answers = state.answers().map(|(id, index, recorded)| (index, (id, recorded.clone()))).collect();
+        self.projection = Projection { objects, answers };
+        (self.base, self.state) = (state.clone(), state);
+        self.check_desired_anew();
+    }
+
     /// Makes an entry of a command, `later` milliseconds after the last one (or before).
     pub(crate) fn envelope(&mut self, later: i64, command: Command) -> Envelope {
         self.clock += later;
         Envelope {
             format: ENVELOPE_FORMAT,
-            request_id: Uuid::from_u128((self.entries.len() as u128 + 1) << 64),
+            request_id: Uuid::from_u128(u128::from(self.next_index()) << 64),
             actor: "alice".into(),
             trace: None,
             time: self.now(),
@@ -114,9 +132,10 @@ impl Log {
 
     /// An entry without a command.
     pub(crate) fn skip(&mut self) {
+        let index = self.next_index();
         self.entries.push(None);
         self.answered.push(String::new());
-        self.state.skip(self.entries.len() as u64);
+        self.state.skip(index);
     }
 
     /// Applies an entry and checks everything that has to hold.
@@ -125,7 +144,8 @@ impl Log {
         let before: Vec<Arc<Object>> = self.state.objects().cloned().collect();
         let state_before = self.state.clone();
         let admitted = self.state.admit(envelope);
-        let (applied, answered) = step(&mut self.state, self.entries.len() as u64 + 1, &bytes);
+        let index = self.next_index();
+        let (applied, answered) = step(&mut self.state, index, &bytes);
         self.entries.push(Some(bytes));
         self.answered.push(answered);
         assert_eq!(admitted, applied.outcome, "admission promised something else");
@@ -137,8 +157,11 @@ impl Log {
             assert_eq!(self.state.core().redeemed, state_before.core().redeemed);
         }
         self.check_tokens(envelope, &applied);
-        hosts::check_placements(&state_before, &self.state, &applied.changes);
-        self.projection.take(self.entries.len() as u64, envelope.request_id, &applied);
+        // What is real is real, however little room there is.
+        if !matches!(envelope.command, Command::Compare(_)) {
+            hosts::check_placements(&state_before, &self.state, &applied.changes);
+        }
+        self.projection.take(index, envelope.request_id, &applied);
         assert!(
             self.state.objects().eq(self.projection.objects.values()),
             "the changes are not what changed"
@@ -213,11 +236,7 @@ impl Log {
 
     /// Who drives the hosts hears of changes only: none may change what is desired in silence.
     fn check_desired(&mut self, changes: &[Change]) {
-        let state = &self.state;
-        let now: BTreeMap<Uuid, DesiredObject> = state
-            .objects()
-            .filter_map(|object| state.desired(object).map(|desired| (object.uid, desired)))
-            .collect();
+        let now = self.desired_now();
         let heard = |uid: &Uuid| {
             changes
                 .iter()
@@ -230,6 +249,19 @@ impl Log {
             );
         }
         self.desired = now;
+    }
+
+    fn desired_now(&self) -> BTreeMap<Uuid, DesiredObject> {
+        let state = &self.state;
+        state
+            .objects()
+            .filter_map(|object| state.desired(object).map(|desired| (object.uid, desired)))
+            .collect()
+    }
+
+    fn check_desired_anew(&mut self) {
+        self.state.check();
+        self.desired = self.desired_now();
     }
 
     fn count(&mut self, envelope: &Envelope, applied: &Applied) {
@@ -273,6 +305,8 @@ impl Log {
             (Ok(_), Command::Digest(_)) => note("digest"),
             (Ok(_), Command::Leftover(_)) => note("leftover ordered"),
             (Ok(_), Command::Release(_)) => note("released"),
+            (Ok(_), Command::Compare(_)) => note("compared"),
+            (Ok(_), Command::Resume(_)) => note("resumed"),
             (Ok(_), Command::Expire(expire)) => {
                 for change in &applied.changes {
                     let after = change.after.as_ref().map(|after| after.status.state);
@@ -328,7 +362,7 @@ impl Log {
 
     /// The same log on another replica gives the same bytes and the same answers.
     pub(crate) fn check_replay(&self) {
-        self.check_from(State::default(), 0);
+        self.check_from(self.base.clone(), 0);
     }
 
     /// A replica that starts from what Postgres held, and reads the rest of the log, ends where the others are.
@@ -383,6 +417,10 @@ fn may_stop(command: &Command, object: &Object) -> bool {
     match command {
         Command::Power(power) => power.action == PowerAction::Stop,
         Command::Delete(_) | Command::WindDown(_) => true,
+        // Off already, for a reason its host knows, or gone.
+        Command::Compare(compare) => {
+            !compare.things.iter().any(|thing| thing.uid == object.uid && thing.running)
+        }
         Command::Report(report) => report.objects.iter().any(|said| {
             matches!(said, ObjectReport::Instance(said) if said.uid == object.uid
                 && matches!(said.off_cause, Some(OffCause::Guest | OffCause::Crashed)))

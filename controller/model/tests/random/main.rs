@@ -7,6 +7,7 @@ mod hosts;
 mod liveness;
 mod log;
 mod operation;
+mod restore;
 mod spec;
 mod world;
 
@@ -79,6 +80,24 @@ fn every_log_keeps_its_promises() {
 #[test]
 fn every_log_of_networks_keeps_its_promises() {
     run(network_operation(), &EXERCISED_OF_NETWORKS);
+}
+
+#[test]
+fn every_restore_takes_over_what_is_real() {
+    let accepted = RefCell::new(BTreeMap::<&'static str, usize>::new());
+    let lives = (vec(operation(), 1..=LENGTH), 0..LENGTH, 0..LENGTH);
+    let result = TestRunner::new(config()).run(&lives, |(operations, backup, restore)| {
+        for (what, count) in restore::live(&operations, backup, restore) {
+            *accepted.borrow_mut().entry(what).or_default() += count;
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    if config().cases >= CASES {
+        check_exercised(&accepted.into_inner(), &restore::EXERCISED);
+    }
 }
 
 const EXERCISED: [&str; 34] = [

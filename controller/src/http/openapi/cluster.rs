@@ -1,10 +1,11 @@
 //! The controllers themselves, in the document.
 
-use rempart_api::cluster::{Replica, ReplicaList, ReplicaSpec};
+use rempart_api::cluster::{BACKUP_HEADER, BackupRequest, Replica, ReplicaList, ReplicaSpec, ResumeRequest};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
-use super::super::cluster::{LEAD, REPLICA, REPLICAS};
+use super::super::backup::BACKUP;
+use super::super::cluster::{LEAD, REPLICA, REPLICAS, RESUME};
 use super::responses;
 
 /// Adds their paths.
@@ -26,4 +27,19 @@ pub(super) fn add(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator)
     paths.insert(REPLICA.to_owned(), json!({ "parameters": id, "get": get, "put": put, "delete": delete }));
     let lead = operation("leadReplica", "A controller is to lead (operators)", accepted());
     paths.insert(LEAD.to_owned(), json!({ "parameters": id, "post": lead }));
+    let json =
+        |schema: Value| json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+    let mut resume =
+        operation("resumeCluster", "A restored cluster is to take changes again (operators)", accepted());
+    resume["requestBody"] = json(schemas.subschema_for::<ResumeRequest>().to_value());
+    paths.insert(RESUME.to_owned(), json!({ "post": resume }));
+    let mut answers =
+        responses(&[("200", "The backup, encrypted; broken off if it cannot be completed", None)]);
+    answers["200"]["content"] =
+        json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+    answers["200"]["headers"] =
+        json!({ BACKUP_HEADER: { "description": "What is in it, as JSON", "schema": { "type": "string" } } });
+    let mut backup = operation("backUpCluster", "A backup of the control plane (operators)", answers);
+    backup["requestBody"] = json(schemas.subschema_for::<BackupRequest>().to_value());
+    paths.insert(BACKUP.to_owned(), json!({ "post": backup }));
 }
