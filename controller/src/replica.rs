@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
-use rempart_model::{Applied, Command, Core, Envelope, Object, Outcome, Recorded, ReplicaIntent, State};
-use tokio::runtime::Handle;
+use rempart_model::{
+    Applied, Command, Core, Envelope, Object, Outcome, Recorded, ReplicaIntent, State, planted,
+};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -180,8 +181,6 @@ pub struct Applier {
     pending: Vec<Write>,
     pending_bytes: usize,
     position: Option<Position>,
-    /// To wait on, from the thread that applies.
-    runtime: Handle,
 }
 
 /// A run of entries is handed to Postgres in pieces of about this size.
@@ -201,6 +200,9 @@ impl Applier {
         }
         let mut answers = Vec::with_capacity(loaded.answers.len());
         for (request_id, index, text) in loaded.answers {
+            if planted("answers-not-loaded") {
+                break;
+            }
             let recorded: Recorded = serde_json::from_str(&text)
                 .map_err(|error| LoadError::Row { what: format!("answer to {request_id}"), error })?;
             answers.push((request_id, index, recorded));
@@ -227,7 +229,6 @@ impl Applier {
             pending: Vec::new(),
             pending_bytes: 0,
             position: None,
-            runtime: Handle::current(),
         };
         Ok((applier, replica))
     }
@@ -242,16 +243,22 @@ impl Applier {
             if let Some(object) = change.after.as_deref().or(change.before.as_deref()) {
                 self.changes.note(object);
             }
+            if planted("change-dropped") && index.is_multiple_of(7) && change.before.is_some() {
+                continue;
+            }
             match &change.after {
                 Some(object) => {
                     let row = row_of(object);
                     let bytes = row.body.len();
                     self.push(Write::PutResource(row), bytes);
                 }
+                None if planted("deletion-not-written") => {}
                 None => self.push(Write::DeleteResource(key_of(&change.urn)), 64),
             }
         }
-        if let Some(recorded) = &applied.recorded {
+        if let Some(recorded) = &applied.recorded
+            && !planted("answer-not-written")
+        {
             let answer = to_text(recorded);
             let bytes = answer.len();
             self.push(Write::PutAnswer { request_id: envelope.request_id, log_index: index, answer }, bytes);
@@ -320,7 +327,11 @@ impl Machine for Applier {
         Box::new(whole::Copy { state: self.state.clone(), flushed: self.projection.flushed() })
     }
 
-    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
+    async fn install(
+        &mut self,
+        position: &Position,
+        content: &mut (dyn io::Read + Send),
+    ) -> io::Result<()> {
         let state = whole::read(content)?;
         if state.applied_index() != position.index() {
             let why =
@@ -335,9 +346,11 @@ impl Machine for Applier {
         self.position = Some(position.clone());
         self.hand_over()?;
         let mut flushed = self.projection.flushed();
-        let durable = async { flushed.wait_for(|flushed| *flushed >= self.after).await.map(drop) };
         // In Postgres first: what is shown is never ahead of what a restart would find.
-        self.runtime.block_on(durable).map_err(|_| io::Error::other("Postgres takes no more rows"))?;
+        if !planted("install-does-not-wait-for-postgres") {
+            let durable = flushed.wait_for(|flushed| *flushed >= self.after).await.map(drop);
+            durable.map_err(|_| io::Error::other("Postgres takes no more rows"))?;
+        }
         self.publisher.send_replace(Arc::new(self.state.clone()));
         self.changes.all(&self.state);
         Ok(())
@@ -355,15 +368,28 @@ impl Machine for Applier {
 
 /// This replica's clock. It enters the core with entries only.
 pub fn now() -> Timestamp {
+    #[cfg(test)]
+    if let Some(now) = crate::raft::simulated::now() {
+        return now;
+    }
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A new identifier, of a request or an incarnation. It enters the core with entries only.
+pub(crate) fn mint() -> Uuid {
+    #[cfg(test)]
+    if let Some(minted) = crate::raft::simulated::mint() {
+        return minted;
+    }
+    Uuid::now_v7()
 }
 
 /// Puts a command of the control plane itself into the log.
 pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, ProposeError> {
     let envelope = Envelope {
         format: rempart_model::ENVELOPE_FORMAT,
-        request_id: Uuid::now_v7(),
+        request_id: mint(),
         actor: "system".to_owned(),
         trace: None,
         time: now(),

@@ -24,6 +24,7 @@ mod object;
 mod occupancy;
 mod orphans;
 pub mod placement;
+mod planted;
 mod refusal;
 mod rights;
 mod standing;
@@ -51,6 +52,9 @@ pub use object::{
 };
 pub use occupancy::Allocation;
 pub use orphans::orphans;
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::planted;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use rights::{Seen, VerbSet, system_roles};
 pub use standing::{Audience, scaled, standing};

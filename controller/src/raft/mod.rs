@@ -44,9 +44,12 @@ mod node;
 mod record;
 mod server;
 mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod snapshot;
 mod state_machine;
 mod wire;
+mod workers;
 
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,8 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding,
         let term = leadership.borrow().term;
         tracing::info!(term, "leading");
         tokio::select! {
+            biased;
+            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
             () = founding::run(&node, &replica, &founding) => {}
             // It ends when State is published no more: this replica is stopping.
             () = placement::run(&node, &replica) => return,
@@ -36,9 +38,26 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding,
             () = tenants::run(&node, &replica) => return,
             () = replicas::run(&node, &replica) => return,
             () = deadlines::run(&node, &replica, deadline_percent) => {}
-            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");
+    }
+}
+
+/// As [`run`], but for the hosts that fell silent: who simulates the hosts says so.
+#[cfg(test)]
+pub(crate) async fn run_without_sessions(node: Node, replica: Replica, founding: Founding, deadline_percent: u64) {
+    let mut leadership = node.leadership();
+    while leadership.wait_for(|leadership| leadership.is_me).await.is_ok() {
+        let term = leadership.borrow().term;
+        tokio::select! {
+            biased;
+            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
+            () = founding::run(&node, &replica, &founding) => {}
+            () = placement::run(&node, &replica) => return,
+            () = tenants::run(&node, &replica) => return,
+            () = replicas::run(&node, &replica) => return,
+            () = deadlines::run(&node, &replica, deadline_percent) => {}
+        }
     }
 }
 

@@ -10,10 +10,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use rempart_model::{Core, Object, Recorded, State};
+use futures::future::BoxFuture;
+use rempart_model::{Core, Object, Recorded, State, planted};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -58,15 +58,20 @@ impl Frozen for Copy {
             line(out, &Line::Object(&text))?;
         }
         for (request_id, index, recorded) in state.answers() {
+            if planted("snapshot-without-answers") {
+                break;
+            }
             line(out, &Line::Answer(request_id, index, recorded.clone()))?;
         }
         Ok(())
     }
 
-    fn wait_durable(&self) -> io::Result<()> {
+    fn wait_durable(&self) -> BoxFuture<'static, io::Result<()>> {
         let (mut flushed, wanted) = (self.flushed.clone(), Some(self.state.applied_index()));
-        let waiting = async move { flushed.wait_for(|flushed| *flushed >= wanted).await.map(drop) };
-        Handle::current().block_on(waiting).map_err(|_| io::Error::other("Postgres takes no more rows"))
+        Box::pin(async move {
+            let durable = flushed.wait_for(|flushed| *flushed >= wanted).await.map(drop);
+            durable.map_err(|_| io::Error::other("Postgres takes no more rows"))
+        })
     }
 }
 

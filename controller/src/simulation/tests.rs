@@ -1,0 +1,127 @@
+//! Seeds, the bugs among them, and that the same seed is the same run.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::bugs::BUGS;
+use super::{Run, run};
+
+/// Seeds of every ordinary run.
+const FIXED: Range<u64> = 1..7;
+/// How many more, never seen before, an ordinary run tries. `REMPART_SIM_SEEDS` overrides.
+const FRESH: u64 = 4;
+/// Seeds that a planted bug may take to be found, ...
+const SEEDS_PER_BUG: u64 = 40;
+/// ... and time.
+const TIME_PER_BUG: Duration = Duration::from_secs(600);
+
+/// What the fixed seeds together must have met, or they prove nothing.
+const EXERCISED: [&str; 28] = [
+    "acknowledged",
+    "asked again",
+    "clock jump",
+    "crash",
+    "controller replaced",
+    "database away",
+    "disk full",
+    "given up",
+    "guest shut down",
+    "hand-over",
+    "host heard",
+    "host rebooted",
+    "packet doubled",
+    "packet lost",
+    "partition",
+    "pause",
+    "power cut",
+    "power switched",
+    "purged",
+    "read",
+    "refused",
+    "slow disk",
+    "snapshot",
+    "snapshot begun",
+    "snapshot installed",
+    "stop",
+    "unsynced bytes at a crash",
+    "weather",
+];
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a seed that has to be without fault.
+fn must_hold(seed: u64, counts: &mut BTreeMap<&'static str, u64>) -> Result<u64, String> {
+    let begun = Instant::now();
+    let Run { violation, counts: more, trace } = run(seed, None);
+    eprintln!("seed {seed}: {} acknowledged, {} ms", more.get("acknowledged").unwrap_or(&0), begun.elapsed().as_millis());
+    for (what, count) in more {
+        *counts.entry(what).or_default() += count;
+    }
+    let Some((violation, story)) = violation else { return Ok(trace) };
+    Err(format!(
+        "seed {seed}: {violation}\n  {}\nagain: REMPART_SIM_SEED={seed} REMPART_SIM_VERBOSE=1 cargo test -p rempart-controller \
+         --lib simulation::tests::seeds -- --nocapture",
+        story.join("\n  ")
+    ))
+}
+
+#[test]
+fn seeds_hold_what_is_promised() {
+    let mut counts = BTreeMap::new();
+    let only = number("REMPART_SIM_SEED");
+    let fresh = number("REMPART_SIM_SEEDS").unwrap_or(FRESH);
+    let fresh = (0..fresh).map(|_| Uuid::new_v4().as_u64_pair().0 >> 24);
+    let seeds: Vec<u64> = match only {
+        Some(seed) => vec![seed],
+        None => FIXED.chain(fresh).collect(),
+    };
+    let mut failed = Vec::new();
+    for seed in seeds {
+        failed.extend(must_hold(seed, &mut counts).err());
+    }
+    assert!(failed.is_empty(), "{}\n{} seeds failed", failed.join("\n\n"), failed.len());
+    eprintln!("{counts:?}");
+    let missed: Vec<_> = EXERCISED.iter().filter(|what| !counts.contains_key(**what)).collect();
+    assert!(only.is_some() || missed.is_empty(), "never exercised: {missed:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in FIXED.take(2) {
+        let traces = [(); 2].map(|()| run(seed, None).trace);
+        assert_eq!(traces[0], traces[1], "seed {seed}");
+    }
+}
+
+/// Tries seeds until one meets the bug.
+fn find(bug: &'static str) -> Result<String, String> {
+    let begun = Instant::now();
+    for seed in 1..=SEEDS_PER_BUG {
+        if let Some((violation, _)) = run(seed, Some(bug)).violation {
+            let (ms, line) = (begun.elapsed().as_millis(), violation.lines().next().unwrap_or_default().to_owned());
+            return Ok(format!("| `{bug}` | {seed} | {ms} ms | {line} |"));
+        }
+        if begun.elapsed() > TIME_PER_BUG {
+            break;
+        }
+    }
+    Err(format!("{bug}: not found in {} s", begun.elapsed().as_secs()))
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let only = std::env::var("REMPART_SIM_BUG").ok();
+    let mut lost = Vec::new();
+    for bug in BUGS.into_iter().filter(|bug| only.as_deref().is_none_or(|only| only == *bug)) {
+        match find(bug) {
+            Ok(row) => eprintln!("{row}"),
+            Err(why) => lost.push(why),
+        }
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
