@@ -2,6 +2,8 @@
 //! long its disk takes. Tests only; everything is asked of the thread's [`Surroundings`], and without any of them tests run on
 //! the real machine.
 
+mod watch;
+
 use std::{
     cell::RefCell,
     fmt,
@@ -23,7 +25,7 @@ use tonic::{
 use uuid::Uuid;
 
 /// What takes time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Pause {
     /// From the first entry of a group to the end of its fsync.
     Fsync,
@@ -35,6 +37,15 @@ pub(crate) enum Pause {
     Postgres,
 }
 
+/// What a number is drawn for. Each has lots of its own: the order in which tasks draw them is not always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Lot {
+    /// openraft's timeouts.
+    Consensus,
+    /// Identifiers.
+    Identifier,
+}
+
 /// An answer under way.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Status>> + Send>>;
 
@@ -44,8 +55,8 @@ pub(crate) trait Surroundings {
     fn duration(&self, what: Pause) -> Duration;
     /// The clock on the wall.
     fn now(&self) -> Timestamp;
-    /// A number never drawn before.
-    fn draw(&self) -> u64;
+    /// A number never drawn before, for one of the uses there are.
+    fn draw(&self, what_for: Lot) -> u64;
     /// Whether a connection breaks this time.
     fn breaks(&self) -> bool;
     /// Sends a call to replica `to`.
@@ -78,7 +89,7 @@ pub(crate) fn now() -> Option<Timestamp> {
 /// A simulated identifier.
 pub(crate) fn mint() -> Option<Uuid> {
     let world = surroundings()?;
-    Some(Uuid::from_u64_pair(world.draw(), world.draw()))
+    Some(Uuid::from_u64_pair(world.draw(Lot::Identifier), world.draw(Lot::Identifier)))
 }
 
 /// Whether a simulated connection breaks this time.
@@ -108,7 +119,7 @@ impl openraft::AsyncRuntime for Seeded {
         <TokioRuntime as openraft::AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = rand::rngs::SmallRng;
     type Mpsc = <TokioRuntime as openraft::AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as openraft::AsyncRuntime>::Watch;
+    type Watch = watch::Watch;
     type Oneshot = <TokioRuntime as openraft::AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as openraft::AsyncRuntime>::Mutex<T>;
 
@@ -147,7 +158,7 @@ impl openraft::AsyncRuntime for Seeded {
     }
 
     fn thread_rng() -> Self::ThreadLocalRng {
-        let seed = surroundings().map_or_else(|| Uuid::new_v4().as_u64_pair().0, |world| world.draw());
+        let seed = surroundings().map_or_else(|| Uuid::new_v4().as_u64_pair().0, |world| world.draw(Lot::Consensus));
         rand::SeedableRng::seed_from_u64(seed)
     }
 

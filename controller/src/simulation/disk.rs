@@ -107,13 +107,6 @@ impl Disks {
         }
         Ok(())
     }
-
-    /// A machine that is gone for good.
-    pub(super) fn wipe(&self, id: u64) -> io::Result<()> {
-        let dir = self.log_dir(id);
-        self.kept.borrow_mut().synced.retain(|path, _| !path.starts_with(&dir));
-        if dir.is_dir() { fs::remove_dir_all(dir) } else { Ok(()) }
-    }
 }
 
 impl Kept {

@@ -48,6 +48,7 @@ enum Passing {
     Away(u64),
     Full(u64),
     Slow(u64),
+    Weather,
 }
 
 /// See the module.
@@ -132,12 +133,14 @@ impl Fate {
             Fault::Weather => {
                 world.ledger.count("weather");
                 let lots = &mut world.lots;
+                let bad = lots.permille(250);
                 let weather = Weather {
-                    lost_permille: lots.below(150),
+                    lost_permille: lots.below(if bad { 200 } else { 40 }),
                     doubled_permille: lots.below(100),
-                    late_permille: lots.below(300),
-                    delay_ms: lots.between(5, 600),
+                    late_permille: lots.below(if bad { 400 } else { 100 }),
+                    delay_ms: lots.between(5, if bad { 800 } else { 200 }),
                 };
+                self.passing.push((until_ms, Passing::Weather));
                 world.network.set_weather(weather);
                 world.ground.breaks.set(world.lots.permille(500));
             }
@@ -211,6 +214,7 @@ fn end(over: Vec<(u64, Passing)>, world: &World) {
                 }
             }
             Passing::Full(id) => world.disks.fill(id, false),
+            Passing::Weather => world.network.set_weather(Weather::default()),
             Passing::Slow(id) => _ = world.ground.slow_ms.borrow_mut().remove(&id),
         }
     }

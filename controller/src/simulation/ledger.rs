@@ -123,6 +123,9 @@ impl Ledger {
         let Some((known, first)) = pages.states.get(&index).cloned() else {
             pages.states.insert(index, (digest, who.to_owned()));
             pages.fold(&(index, digest));
+            if super::is_verbose() {
+                eprintln!("            state {index} {digest:x} of {who}");
+            }
             return true;
         };
         if known != digest {

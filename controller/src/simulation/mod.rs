@@ -45,6 +45,11 @@ fn is_verbose() -> bool {
     std::env::var_os("REMPART_SIM_VERBOSE").is_some()
 }
 
+/// Every packet, too.
+fn is_loud() -> bool {
+    std::env::var("REMPART_SIM_VERBOSE").is_ok_and(|how| how == "2")
+}
+
 /// Runs one seed, with one bug planted or none.
 pub(crate) fn run(seed: u64, bug: Option<&'static str>) -> Run {
     rempart_model::plant(bug);

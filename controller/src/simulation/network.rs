@@ -3,6 +3,7 @@
 //! What happens to a packet is drawn from the lots of its line: how often others were sent meanwhile does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -42,6 +43,18 @@ pub(super) enum Content {
     Ask { call: u64, question: Question },
     /// They are answered.
     Told { call: u64, reply: Reply },
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Call { path, bytes, .. } => write!(f, "{path} ({} bytes)", bytes.len()),
+            Content::Returned { answer: Ok(whole), .. } => write!(f, "answer ({} bytes)", whole.bytes.len()),
+            Content::Returned { answer: Err(status), .. } => write!(f, "{status}"),
+            Content::Ask { .. } => f.write_str("ask"),
+            Content::Told { .. } => f.write_str("told"),
+        }
+    }
 }
 
 /// Something under way.
@@ -226,6 +239,9 @@ impl Lines {
         if again {
             self.ledger.count("packet doubled");
             self.under_way.insert((now_ms + second, to, from, number << 1 | 1), packet.clone());
+        }
+        if super::is_loud() {
+            eprintln!("            {now_ms} -> {due}: {from} to {to}, {number}: {}", packet.content);
         }
         self.under_way.insert((due, to, from, number << 1), packet);
     }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   found, set up ──> faults, as the seed has them, under load ──> heal: everybody is back ──> all that was asked for is true
-//!        └────────────────── after every step of 5 ms: the invariants ──────────────────┘
+//!        └────────────────── after every step of 10 ms: the invariants ──────────────────┘
 //! ```
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use rempart_model::{Command, ReplicaCommand, ReplicaIntent};
 use serde_json::json;
 use tonic::body::Body;
 
-use crate::raft::simulated::{self, Answer, Pause, Surroundings};
+use crate::raft::simulated::{self, Answer, Lot, Pause, Surroundings};
 use crate::store::simulated::Memory;
 
 use super::clients::{Client, Question, script};
@@ -27,15 +28,15 @@ use super::faults::Fate;
 use super::hosts::Host;
 use super::invariants::{Memories, check_history};
 use super::ledger::Ledger;
-use super::lots::Lots;
+use super::lots::{Lots, hash};
 use super::network::{Content, Network, OUTSIDE, Packet};
 
 /// A step.
-pub(super) const STEP_MS: u64 = 5;
+pub(super) const STEP_MS: u64 = 10;
 /// How long founding and setting up may take.
 const BEGINNING_MS: u64 = 40_000;
 /// How long the faults last.
-const FAULTS_MS: u64 = 25_000;
+const FAULTS_MS: u64 = 20_000;
 /// How long after them everything may take to be as asked for.
 const END_MS: u64 = 90_000;
 const CLIENTS: u64 = 3;
@@ -47,7 +48,7 @@ pub(super) struct Ground {
     pub(super) now_ms: Cell<u64>,
     /// Whose turn it is.
     turn: Cell<u64>,
-    lots: RefCell<BTreeMap<u64, Lots>>,
+    lots: RefCell<BTreeMap<(u64, u64), Lots>>,
     seed: u64,
     /// How far a wall clock is off.
     pub(super) skew_ms: RefCell<BTreeMap<u64, i64>>,
@@ -58,17 +59,18 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    fn with_lots<T>(&self, draw: impl FnOnce(&mut Lots) -> T) -> T {
-        let turn = self.turn.get();
+    /// Of whose turn it is, for one use.
+    fn with_lots<T>(&self, what_for: impl Hash, draw: impl FnOnce(&mut Lots) -> T) -> T {
+        let (turn, what_for) = (self.turn.get(), hash(what_for));
         let mut all = self.lots.borrow_mut();
-        draw(all.entry(turn).or_insert_with(|| Lots::of(self.seed, ("controller", turn))))
+        draw(all.entry((turn, what_for)).or_insert_with(|| Lots::of(self.seed, (turn, what_for))))
     }
 }
 
 impl Surroundings for Ground {
     fn duration(&self, what: Pause) -> Duration {
         let slow_ms = self.slow_ms.borrow().get(&self.turn.get()).copied().unwrap_or(6);
-        Duration::from_millis(self.with_lots(|lots| match what {
+        Duration::from_millis(self.with_lots(what, |lots| match what {
             Pause::Fsync => lots.between(0, slow_ms),
             Pause::Apply | Pause::Disk => lots.between(0, 2),
             Pause::Postgres => lots.between(1, 30),
@@ -81,12 +83,12 @@ impl Surroundings for Ground {
         Timestamp::from_unix_ms(1_800_000_000_000 + since + skew)
     }
 
-    fn draw(&self) -> u64 {
-        self.with_lots(Lots::draw)
+    fn draw(&self, what_for: Lot) -> u64 {
+        self.with_lots(what_for, Lots::draw)
     }
 
     fn breaks(&self) -> bool {
-        self.breaks.get() && self.with_lots(|lots| lots.permille(20))
+        self.breaks.get() && self.with_lots("breaks", |lots| lots.permille(20))
     }
 
     fn call(&self, to: u64, lane: Lane, path: String, body: Body) -> Answer {
@@ -198,6 +200,7 @@ impl World {
             let why = self.unsettled().unwrap_or_default();
             self.ledger.violated(|| format!("{END_MS} ms after the faults: {why}"));
         }
+        self.watched.newest.check();
         check_history(&self.memories, &self.ledger);
         self.tell("at rest");
     }
