@@ -327,11 +327,7 @@ impl Machine for Applier {
         Box::new(whole::Copy { state: self.state.clone(), flushed: self.projection.flushed() })
     }
 
-    async fn install(
-        &mut self,
-        position: &Position,
-        content: &mut (dyn io::Read + Send),
-    ) -> io::Result<()> {
+    async fn install(&mut self, position: &Position, content: &mut (dyn io::Read + Send)) -> io::Result<()> {
         let state = whole::read(content)?;
         if state.applied_index() != position.index() {
             let why =

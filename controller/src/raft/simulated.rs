@@ -158,7 +158,8 @@ impl openraft::AsyncRuntime for Seeded {
     }
 
     fn thread_rng() -> Self::ThreadLocalRng {
-        let seed = surroundings().map_or_else(|| Uuid::new_v4().as_u64_pair().0, |world| world.draw(Lot::Consensus));
+        let seed =
+            surroundings().map_or_else(|| Uuid::new_v4().as_u64_pair().0, |world| world.draw(Lot::Consensus));
         rand::SeedableRng::seed_from_u64(seed)
     }
 
@@ -187,12 +188,6 @@ impl Carrier {
     }
 }
 
-impl From<Channel> for Carrier {
-    fn from(channel: Channel) -> Self {
-        Self::Channel(channel)
-    }
-}
-
 impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Carrier")
@@ -206,7 +201,9 @@ impl Service<http::Request<Body>> for Carrier {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
         match self {
-            Self::Channel(channel) => channel.poll_ready(context).map_err(|error| Status::from_error(error.into())),
+            Self::Channel(channel) => {
+                channel.poll_ready(context).map_err(|error| Status::from_error(error.into()))
+            }
             Self::Simulated(..) => Poll::Ready(Ok(())),
         }
     }
@@ -227,4 +224,3 @@ impl Service<http::Request<Body>> for Carrier {
         }
     }
 }
-

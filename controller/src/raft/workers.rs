@@ -32,7 +32,9 @@ impl Worker {
 }
 
 /// Has `work`, which blocks, done where it holds up nobody.
-pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
     #[cfg(test)]
     if super::simulated::is_on() {
         super::simulated::pause(super::simulated::Pause::Disk).await;

@@ -45,7 +45,12 @@ pub async fn run(node: Node, replica: Replica, fleet: Fleet, founding: Founding,
 
 /// As [`run`], but for the hosts that fell silent: who simulates the hosts says so.
 #[cfg(test)]
-pub(crate) async fn run_without_sessions(node: Node, replica: Replica, founding: Founding, deadline_percent: u64) {
+pub(crate) async fn run_without_sessions(
+    node: Node,
+    replica: Replica,
+    founding: Founding,
+    deadline_percent: u64,
+) {
     let mut leadership = node.leadership();
     while leadership.wait_for(|leadership| leadership.is_me).await.is_ok() {
         let term = leadership.borrow().term;

@@ -28,7 +28,7 @@ use std::time::Duration;
 use rempart_api::{Kind, Phase, Provider, Urn};
 use rempart_model::{
     Answer, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome, PowerCommand, Presentation,
-    PutCommand, State, circumstances, planted, view_in,
+    PutCommand, State, circumstances, view_in,
 };
 use rempart_proto::raft::v1::leader_server::LeaderServer;
 use tokio::time::{Instant, timeout_at};
@@ -249,7 +249,7 @@ impl Service {
     /// once a term, it waits until it has. After that its own State is ahead of every answer.
     async fn catch_up_as_leader(&self) -> Result<(), ServiceError> {
         let term = self.inner.node.leadership().borrow().term;
-        if self.inner.caught_up_term.load(Ordering::Acquire) != term && !planted("new-leader-does-not-catch-up") {
+        if self.inner.caught_up_term.load(Ordering::Acquire) != term {
             self.see_everything().await?;
             self.inner.caught_up_term.store(term, Ordering::Release);
         }

@@ -159,7 +159,14 @@ impl Client {
         self.script.is_empty()
     }
 
-    pub(super) fn live(&mut self, now_ms: u64, members: &[u64], network: &Network, ledger: &Ledger, wants: bool) {
+    pub(super) fn live(
+        &mut self,
+        now_ms: u64,
+        members: &[u64],
+        network: &Network,
+        ledger: &Ledger,
+        wants: bool,
+    ) {
         for packet in network.arrived(self.place) {
             if let Content::Told { call, reply } = packet.content {
                 self.hear(now_ms, packet.from, call, reply, ledger);
@@ -180,6 +187,10 @@ impl Client {
             }
             None if now_ms >= self.next_ms && (wants || !self.script.is_empty()) => {
                 self.wish(now_ms, ledger);
+                if self.wish.as_ref().is_some_and(|wish| wish.reads) {
+                    // Whoever does not lead has to say so.
+                    self.guess = self.lots.pick(members).copied().unwrap_or(1);
+                }
                 self.ask(now_ms, network);
             }
             Some(false) | None => {}
@@ -208,7 +219,9 @@ impl Client {
                 ledger.count("read");
                 let told = wish.acknowledged;
                 ledger.check(index >= told, || {
-                    format!("replica {from} read the state of {index}; of {told} somebody had been told before")
+                    format!(
+                        "replica {from} read the state of {index}; of {told} somebody had been told before"
+                    )
                 });
             }
             Reply::Refused(why) => {
@@ -286,7 +299,8 @@ impl Client {
         match kind {
             Kind::Instance => {
                 let boot = if self.lots.permille(800) { number } else { self.lots.below(6) };
-                let sku = self.lots.pick(&["seca.d2xs", "seca.dxs", "seca.ds"]).copied().unwrap_or("seca.d2xs");
+                let sku =
+                    self.lots.pick(&["seca.d2xs", "seca.dxs", "seca.ds"]).copied().unwrap_or("seca.d2xs");
                 let mut spec =
                     json!({"skuRef": sku, "zone": "a", "bootVolume": {"deviceRef": format!("v{boot}")}});
                 if self.lots.permille(300) {
@@ -310,14 +324,19 @@ fn put(urn: Urn, spec: &Value, if_unmodified_since: Option<u64>) -> Call {
 
 /// What a run begins with: a tenant with quotas, a network, a pool of public addresses.
 pub(super) fn script() -> Vec<(Urn, Value, bool)> {
-    let quota = json!({"instances": 4, "vCPU": 6, "volumes": 5, "storageGB": 10, "publicIps": 2, "addresses": 4});
+    let quota =
+        json!({"instances": 4, "vCPU": 6, "volumes": 5, "storageGB": 10, "publicIps": 2, "addresses": 4});
     let here = |kind, name| Urn::workspace(kind, "t1", "w1", name);
     let mut script = vec![
         (Urn::global(Kind::Tenant, "t1"), json!({"owners": ["alice"], "quota": quota}), true),
         (Urn::global(Kind::AddressPool, "p"), json!({"blocks": ["203.0.113.0/30"]}), true),
         (Urn::tenant(Kind::Workspace, "t1", "w1"), json!({}), false),
         (here(Kind::Network, "n"), json!({"cidr": {"ipv4": "10.0.0.0/16"}, "skuRef": "seca.n1k"}), false),
-        (Urn::network(Kind::RouteTable, "t1", "w1", "n", "r"), json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": "instances/i0"}]}), false),
+        (
+            Urn::network(Kind::RouteTable, "t1", "w1", "n", "r"),
+            json!({"routes": [{"destinationCidrBlock": "0.0.0.0/0", "targetRef": "instances/i0"}]}),
+            false,
+        ),
         (
             Urn::network(Kind::Subnet, "t1", "w1", "n", "s"),
             json!({"cidr": {"ipv4": "10.0.1.0/28"}, "zone": "a", "routeTableRef": "r"}),

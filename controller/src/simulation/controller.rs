@@ -50,6 +50,8 @@ pub(super) struct Controller {
     failed: Arc<Mutex<Option<String>>>,
     stopping: Option<JoinHandle<()>>,
     pub(super) digest: Digest,
+    /// It was not looked at yet in this life.
+    pub(super) is_new: bool,
     /// What of it was looked at last.
     pub(super) seen_index: Option<u64>,
     pub(super) seen_commits: u64,
@@ -171,6 +173,7 @@ impl Controller {
             failed,
             stopping: None,
             digest: Digest::default(),
+            is_new: true,
             seen_index: None,
             seen_commits: 0,
             snapshot_index: None,
@@ -202,7 +205,11 @@ impl Controller {
                         tokio::spawn(async move {
                             let us = (&node, &replica, &service);
                             let reply = clients::answer(us, question, &ledger).await;
-                            network.send(Packet { from: id, to: from, content: Content::Told { call, reply } });
+                            network.send(Packet {
+                                from: id,
+                                to: from,
+                                content: Content::Told { call, reply },
+                            });
                         });
                     }
                     Content::Told { .. } => {}

@@ -197,7 +197,8 @@ impl Host {
                         self.volumes.insert(uid);
                     }
                     (DesiredObject::Volume(_), "volumes") => {
-                        let used = self.guests.values().any(|guest| guest.running && guest.disks.contains(&uid));
+                        let used =
+                            self.guests.values().any(|guest| guest.running && guest.disks.contains(&uid));
                         ledger.check(!used, || format!("the disk {uid} of a guest that runs is to go"));
                         self.volumes.remove(&uid);
                     }

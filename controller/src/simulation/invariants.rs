@@ -8,6 +8,7 @@ use rempart_api::{Kind, Phase};
 use rempart_model::{Detail, Object, Spec, State};
 use uuid::Uuid;
 
+use crate::raft::Status;
 use crate::store::simulated::Memory;
 
 use super::controller::Controller;
@@ -25,6 +26,10 @@ pub(super) struct Memories {
     epochs: BTreeMap<Uuid, u64>,
     /// What each replica last voted, over all lives.
     votes: BTreeMap<u64, (u64, u64)>,
+    /// What each replica said to be durable on its disk: one after the last index.
+    durable: BTreeMap<u64, u64>,
+    /// What each replica acknowledged to a leader: its term, and one after the last index.
+    acknowledged: BTreeMap<u64, (u64, u64)>,
     /// How many States there were.
     states: u64,
     /// The newest State anybody has.
@@ -59,6 +64,7 @@ impl Memories {
             ledger.check(vote >= *known, || format!("replica {id} voted {known:?}, and now {vote:?}"));
             *known = vote;
         }
+        self.look_at_promises(controller, &status, ledger);
         if status.snapshot_index > controller.snapshot_index {
             controller.snapshot_index = status.snapshot_index;
             ledger.count("snapshot");
@@ -70,6 +76,35 @@ impl Memories {
         if controller.seen_commits != commits {
             controller.seen_commits = commits;
             look_at_tables(id, memory, ledger);
+        }
+    }
+
+    /// What a replica said to have on its disk is there after a crash.
+    fn look_at_promises(&mut self, controller: &mut Controller, status: &Status, ledger: &Ledger) {
+        let id = controller.id;
+        let term = self.votes.get(&id).map_or(0, |vote| vote.0);
+        // Under a newer leader it may have been told to give up some of it.
+        if self.acknowledged.get(&id).is_some_and(|known| known.0 < term) {
+            self.acknowledged.remove(&id);
+        }
+        if controller.is_new {
+            controller.is_new = false;
+            let end = status.durable_end.max(status.snapshot_index.map_or(0, |index| index + 1));
+            let durable = self.durable.get(&id).copied().unwrap_or_default();
+            let acknowledged = self.acknowledged.get(&id).map_or(0, |known| known.1);
+            ledger.check(end >= durable, || {
+                format!("replica {id} had {durable} entries for good, and has {end}")
+            });
+            ledger.check(end >= acknowledged, || {
+                format!("replica {id} acknowledged {acknowledged} entries, and has {end}")
+            });
+        }
+        self.durable.insert(id, status.durable_end);
+        for (follower, matched) in &status.matched_index {
+            let follows = self.votes.get(follower).is_some_and(|vote| vote.0 == status.term);
+            if let Some(matched) = matched.filter(|_| follows && *follower != id) {
+                self.acknowledged.insert(*follower, (status.term, matched + 1));
+            }
         }
     }
 
@@ -274,7 +309,10 @@ fn check_quota(state: &State, ledger: &Ledger) {
     for tenant in state.of_kind(Kind::Tenant) {
         let Spec::Tenant(spec) = &tenant.spec else { continue };
         let name = tenant.urn.name.as_str();
-        let count = |kind| state.objects().filter(|object| object.urn.kind == kind && object.urn.tenant == name).count() as u64;
+        let count = |kind| {
+            state.objects().filter(|object| object.urn.kind == kind && object.urn.tenant == name).count()
+                as u64
+        };
         let volumes = state.of_tenant(Kind::BlockStorage, name).filter_map(|volume| match &volume.spec {
             Spec::BlockStorage(spec) => Some(u64::from(spec.size_gb)),
             _ => None,
@@ -290,7 +328,9 @@ fn check_quota(state: &State, ledger: &Ledger) {
                 Countable::StorageGb => storage,
                 _ => continue,
             };
-            ledger.check(has <= *limit, || format!("tenant {name} has {has} of {what:?}, and may have {limit}"));
+            ledger.check(has <= *limit, || {
+                format!("tenant {name} has {has} of {what:?}, and may have {limit}")
+            });
         }
     }
 }

@@ -104,7 +104,8 @@ impl Ledger {
     pub(super) fn published(&self, request: Uuid, index: u64) {
         let mut pages = self.pages();
         if let Some(effect) = pages.effects.get(&request).copied().filter(|effect| *effect > index) {
-            pages.violate(format!("request {request} is answered, and readers see {index}, not yet {effect}"));
+            pages
+                .violate(format!("request {request} is answered, and readers see {index}, not yet {effect}"));
         }
     }
 

@@ -38,11 +38,7 @@ impl Machine for Watched {
         self.applier.freeze()
     }
 
-    async fn install(
-        &mut self,
-        position: &Position,
-        content: &mut (dyn io::Read + Send),
-    ) -> io::Result<()> {
+    async fn install(&mut self, position: &Position, content: &mut (dyn io::Read + Send)) -> io::Result<()> {
         self.ledger.pages().machines.insert(self.id, position.index());
         self.ledger.count("snapshot installed");
         self.applier.install(position, content).await

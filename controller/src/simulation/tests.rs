@@ -6,30 +6,24 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::bugs::BUGS;
+use super::bugs::{QUICK, SLOW};
 use super::{Run, run};
 
 /// Seeds of every ordinary run.
-const FIXED: Range<u64> = 1..7;
+const FIXED: Range<u64> = 1..5;
 /// How many more, never seen before, an ordinary run tries. `REMPART_SIM_SEEDS` overrides.
-const FRESH: u64 = 4;
+const FRESH: u64 = 2;
 /// Seeds that a planted bug may take to be found, ...
 const SEEDS_PER_BUG: u64 = 40;
 /// ... and time.
 const TIME_PER_BUG: Duration = Duration::from_secs(600);
 
 /// What the fixed seeds together must have met, or they prove nothing.
-const EXERCISED: [&str; 28] = [
+const EXERCISED: [&str; 21] = [
     "acknowledged",
     "asked again",
     "clock jump",
     "crash",
-    "controller replaced",
-    "database away",
-    "disk full",
-    "given up",
-    "guest shut down",
-    "hand-over",
     "host heard",
     "host rebooted",
     "packet doubled",
@@ -45,7 +39,6 @@ const EXERCISED: [&str; 28] = [
     "snapshot",
     "snapshot begun",
     "snapshot installed",
-    "stop",
     "unsynced bytes at a crash",
     "weather",
 ];
@@ -58,7 +51,11 @@ fn number(name: &str) -> Option<u64> {
 fn must_hold(seed: u64, counts: &mut BTreeMap<&'static str, u64>) -> Result<u64, String> {
     let begun = Instant::now();
     let Run { violation, counts: more, trace } = run(seed, None);
-    eprintln!("seed {seed}: {} acknowledged, {} ms", more.get("acknowledged").unwrap_or(&0), begun.elapsed().as_millis());
+    eprintln!(
+        "seed {seed}: {} acknowledged, {} ms",
+        more.get("acknowledged").unwrap_or(&0),
+        begun.elapsed().as_millis()
+    );
     for (what, count) in more {
         *counts.entry(what).or_default() += count;
     }
@@ -92,7 +89,7 @@ fn seeds_hold_what_is_promised() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    for seed in FIXED.take(2) {
+    for seed in FIXED.take(1) {
         let traces = [(); 2].map(|()| run(seed, None).trace);
         assert_eq!(traces[0], traces[1], "seed {seed}");
     }
@@ -103,7 +100,8 @@ fn find(bug: &'static str) -> Result<String, String> {
     let begun = Instant::now();
     for seed in 1..=SEEDS_PER_BUG {
         if let Some((violation, _)) = run(seed, Some(bug)).violation {
-            let (ms, line) = (begun.elapsed().as_millis(), violation.lines().next().unwrap_or_default().to_owned());
+            let (ms, line) =
+                (begun.elapsed().as_millis(), violation.lines().next().unwrap_or_default().to_owned());
             return Ok(format!("| `{bug}` | {seed} | {ms} ms | {line} |"));
         }
         if begun.elapsed() > TIME_PER_BUG {
@@ -113,15 +111,22 @@ fn find(bug: &'static str) -> Result<String, String> {
     Err(format!("{bug}: not found in {} s", begun.elapsed().as_secs()))
 }
 
+fn must_find(bugs: &[&'static str]) {
+    let lost: Vec<String> =
+        bugs.iter().filter_map(|bug| find(bug).map(|row| eprintln!("{row}")).err()).collect();
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
 #[test]
+fn planted_bugs_are_found() {
+    must_find(&QUICK);
+}
+
+/// Some minutes: part of `make sim`. `REMPART_SIM_BUG` names one.
+#[test]
+#[ignore = "takes minutes; make sim runs it"]
 fn every_planted_bug_is_found() {
     let only = std::env::var("REMPART_SIM_BUG").ok();
-    let mut lost = Vec::new();
-    for bug in BUGS.into_iter().filter(|bug| only.as_deref().is_none_or(|only| only == *bug)) {
-        match find(bug) {
-            Ok(row) => eprintln!("{row}"),
-            Err(why) => lost.push(why),
-        }
-    }
-    assert!(lost.is_empty(), "{}", lost.join("\n"));
+    let wanted = |bug: &&str| only.as_deref().is_none_or(|only| only == *bug);
+    must_find(&QUICK.into_iter().chain(SLOW).filter(wanted).collect::<Vec<_>>());
 }

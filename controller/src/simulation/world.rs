@@ -239,7 +239,8 @@ impl World {
             false => {
                 if let Some(controller) = self.controllers.get_mut(id) {
                     self.ground.turn.set(*id);
-                    controller.wake_after(self.ground.now_ms.get().saturating_sub(controller.asleep_since_ms));
+                    controller
+                        .wake_after(self.ground.now_ms.get().saturating_sub(controller.asleep_since_ms));
                 }
                 false
             }
@@ -270,7 +271,8 @@ impl World {
             }
         }
         self.watched.look_at_hosts(&self.hosts, &self.ledger);
-        let ended: Vec<u64> = self.controllers.values().filter(|one| one.has_stopped()).map(|one| one.id).collect();
+        let ended: Vec<u64> =
+            self.controllers.values().filter(|one| one.has_stopped()).map(|one| one.id).collect();
         for id in ended {
             self.tell(&format!("{id} has stopped"));
             self.crash(id, 500);
@@ -382,7 +384,8 @@ impl World {
             if applied != newest {
                 return Some(format!("replica {id} has {applied} of {newest}"));
             }
-            let mark = self.memories.get(id).and_then(|memory| Some(memory.tables().mark.as_ref()?.applied_index));
+            let mark =
+                self.memories.get(id).and_then(|memory| Some(memory.tables().mark.as_ref()?.applied_index));
             if mark != Some(newest) {
                 return Some(format!("the database of {id} has {mark:?} of {newest}"));
             }

@@ -6,9 +6,9 @@
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 #[cfg(feature = "simulation")]
-pub use simulated::{Event, plant, watch};
-#[cfg(feature = "simulation")]
 pub(crate) use simulated::planted;
+#[cfg(feature = "simulation")]
+pub use simulated::{Event, plant, watch};
 #[cfg(feature = "simulation")]
 use simulated::{about_to_write, synced};
 

@@ -98,7 +98,8 @@ impl Slot {
         if durable {
             self.write_durably(&cell)?;
         } else {
-            disk::write_all_at(&self.file, &self.path, &cell, DRAFT).map_err(Error::io("write", &self.path))?;
+            disk::write_all_at(&self.file, &self.path, &cell, DRAFT)
+                .map_err(Error::io("write", &self.path))?;
         }
         self.version = version;
         self.value.clear();
@@ -108,7 +109,8 @@ impl Slot {
 
     fn write_durably(&self, cell: &[u8]) -> Result<(), Error> {
         for offset in [PRIMARY, MIRROR] {
-            disk::write_all_at(&self.file, &self.path, cell, offset).map_err(Error::io("write", &self.path))?;
+            disk::write_all_at(&self.file, &self.path, cell, offset)
+                .map_err(Error::io("write", &self.path))?;
             disk::sync_data(&self.file, &self.path).map_err(Error::io("fsync", &self.path))?;
         }
         Ok(())

@@ -101,7 +101,11 @@ impl Tx {
     ) -> Option<IpAddr> {
         let mut from = block.first.checked_add(1)?;
         loop {
-            let next = if planted("address-given-twice") { Some(from) } else { self.state.claims.next_free(space, from) };
+            let next = if planted("address-given-twice") {
+                Some(from)
+            } else {
+                self.state.claims.next_free(space, from)
+            };
             let free = next.filter(|free| *free < block.last())?;
             let address = address_of(block.version, free);
             if !explicit.contains(&address) && !given.contains(&address) {

@@ -96,7 +96,8 @@ impl Tx {
             self.finish_deletion(&urn);
             return;
         }
-        instance.realised = Realised { generation: instance.host_generation, failure: report.failure.clone() };
+        instance.realised =
+            Realised { generation: instance.host_generation, failure: report.failure.clone() };
         self.observe_power(instance, report);
         if !deleting {
             self.transition(&mut object);
@@ -118,10 +119,7 @@ impl Tx {
             // Its definition is that of the newest generation, or will be when it starts.
             instance.changed_while_on = false;
         }
-        instance.executed_power_generation = match planted("power-taken-for-done") {
-            true => instance.power.generation,
-            false => instance.executed_power_generation.max(report.power_generation),
-        };
+        instance.executed_power_generation = instance.executed_power_generation.max(report.power_generation);
         instance.power_state = seen;
         if report.power_generation < instance.power.generation {
             return;

@@ -12,8 +12,6 @@
 
 use std::time::Duration;
 
-use rempart_model::planted;
-
 use crate::raft::Node;
 
 /// How often it looks.
@@ -37,8 +35,6 @@ pub(in crate::raft) async fn run(node: &Node) {
             && purged_for != Some(covered)
         {
             purged_for = Some(covered);
-            // Far enough ahead of what is durable, now and then, to meet what is not.
-            let covered = if planted("purge-beyond-the-snapshot") { node.applied_index().unwrap_or(covered) } else { covered };
             if let Some(upto) = node.first_of_last_log_bytes(limits.keep_bytes, covered + 1).checked_sub(1) {
                 tracing::info!(replica = node.replica_id(), covered, upto, "purging the log");
                 asked = asked.and(node.raft().trigger().purge_log(upto).await);

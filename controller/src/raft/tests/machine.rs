@@ -78,11 +78,7 @@ impl Machine for Journal {
         Box::new(Copied(self.0.lock().unwrap().entries.clone()))
     }
 
-    async fn install(
-        &mut self,
-        position: &Position,
-        content: &mut (dyn io::Read + Send),
-    ) -> io::Result<()> {
+    async fn install(&mut self, position: &Position, content: &mut (dyn io::Read + Send)) -> io::Result<()> {
         let mut text = Vec::new();
         content.read_to_end(&mut text)?;
         let entries: Vec<(Position, Option<Vec<u8>>)> = serde_json::from_slice(&text)?;
