@@ -20,8 +20,10 @@ pub(super) const QUICK: [&str; 14] = [
 ];
 
 /// These take some seeds.
-pub(super) const SLOW: [&str; 13] = [
+pub(super) const SLOW: [&str; 16] = [
     "log-answers-before-the-fsync",
+    "durable-when-written",
+    "read-index-without-a-quorum",
     "purge-takes-one-more",
     "snapshot-before-postgres",
     "snapshot-without-answers",
@@ -31,6 +33,7 @@ pub(super) const SLOW: [&str; 13] = [
     "clock-runs-back",
     "room-unchecked",
     "room-not-given-back",
+    "disk-on-another-host",
     "generation-ignored",
     "gone-before-the-host-says-so",
     "never-told-to-go",

@@ -252,7 +252,8 @@ impl World {
             self.ground.turn.set(*id);
             controller.live(STEP_MS, self.network.arrived(*id));
         }
-        let members: Vec<u64> = self.members();
+        // Who is to leave may still lead.
+        let members: Vec<u64> = self.memories.keys().copied().collect();
         for client in &mut self.clients {
             client.live(now_ms, &members, &self.network, &self.ledger, self.wants);
         }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use rempart_model::planted;
 use uuid::Uuid;
 
 use super::rows::{AuditRow, ResourceKey, ResourceRow, Whole, Write};
@@ -53,9 +52,6 @@ impl<'w> Coalesced<'w> {
                 Write::Replace(whole) => {
                     end.replace = Some(whole);
                     end.drop_answers_up_to = None;
-                    if planted("install-keeps-older-rows") {
-                        continue;
-                    }
                     end.resources.clear();
                     end.answers.clear();
                 }

@@ -95,8 +95,7 @@ impl State {
         if let Some(recorded) = &recorded {
             self.answers.insert(envelope.request_id, (index, recorded.clone()));
             self.answer_order.insert(index, envelope.request_id);
-            let window = if planted("answers-forgotten-early") { 2 } else { WINDOW };
-            while self.answers.len() > window {
+            while self.answers.len() > WINDOW {
                 let Some((oldest, request_id)) = self.answer_order.get_min().copied() else { break };
                 self.answer_order.remove(&oldest);
                 self.answers.remove(&request_id);
