@@ -275,7 +275,7 @@ impl Node {
         // Whoever waits with others is woken in an order that no seed decides.
         #[cfg(test)]
         while super::simulated::is_on() && self.applied_index() < Some(index) && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            super::simulated::moment().await;
         }
         let mut applied = self.0.applied.clone();
         match timeout_at(deadline, applied.wait_for(|applied| *applied >= Some(index))).await {

@@ -105,6 +105,11 @@ pub(crate) async fn pause(what: Pause) {
     }
 }
 
+/// Lets a simulated moment pass.
+pub(crate) async fn moment() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
 /// tokio, with lots that a simulation can draw.
 #[derive(Debug)]
 pub(crate) struct Seeded;
