@@ -37,7 +37,9 @@ pub(super) const STEP_MS: u64 = 10;
 const BEGINNING_MS: u64 = 40_000;
 /// How long the faults last.
 const FAULTS_MS: u64 = 20_000;
-/// How long after them everything may take to be as asked for.
+/// How long clients go on after them.
+const AFTER_MS: u64 = 4_000;
+/// How long after that everything may take to be as asked for.
 const END_MS: u64 = 90_000;
 const CLIENTS: u64 = 3;
 const HOSTS: u64 = 2;
@@ -193,8 +195,9 @@ impl World {
             self.step();
         }
         fate.relent(self);
-        self.wants = false;
         self.tell("healed");
+        self.until(AFTER_MS, |_| false);
+        self.wants = false;
         let settled = self.until(END_MS, |world| world.unsettled().is_none());
         if !settled {
             let why = self.unsettled().unwrap_or_default();
