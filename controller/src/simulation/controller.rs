@@ -50,6 +50,8 @@ pub(super) struct Controller {
     failed: Arc<Mutex<Option<String>>>,
     stopping: Option<JoinHandle<()>>,
     pub(super) digest: Digest,
+    /// The entry that its database had when it started.
+    pub(super) resumed: Option<u64>,
     /// It was not looked at yet in this life.
     pub(super) is_new: bool,
     /// What of it was looked at last.
@@ -119,6 +121,7 @@ impl Controller {
         let failed = Arc::new(Mutex::new(None));
         let noting = failed.clone();
         let memory = memory.clone();
+        let resumed = memory.tables().mark.as_ref().map(|mark| mark.applied_index);
         let (node, replica, service, projection, begun) = runtime.block_on(async {
             let loaded = memory.load();
             let applied = loaded.mark.as_ref().map(|mark| mark.applied_index);
@@ -173,6 +176,7 @@ impl Controller {
             failed,
             stopping: None,
             digest: Digest::default(),
+            resumed,
             is_new: true,
             seen_index: None,
             seen_commits: 0,
