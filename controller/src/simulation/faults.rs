@@ -160,7 +160,8 @@ impl Fate {
                 world.ledger.count("database away");
                 if let Some(memory) = world.memories.get(&id) {
                     memory.tables().is_away = true;
-                    self.passing.push((until_ms, Passing::Away(id)));
+                    // Long enough for a snapshot to be due meanwhile.
+                    self.passing.push((until_ms + 3_000, Passing::Away(id)));
                 }
             }
             Fault::DiskFull => {
