@@ -19,15 +19,13 @@ pub(super) const QUICK: [&str; 13] = [
 ];
 
 /// These take some seeds.
-pub(super) const SLOW: [&str; 17] = [
+pub(super) const SLOW: [&str; 15] = [
     "log-answers-before-the-fsync",
     "durable-when-written",
     "truncation-skipped",
     "read-index-without-a-quorum",
     "purge-takes-one-more",
-    "snapshot-before-postgres",
     "snapshot-without-answers",
-    "install-does-not-wait-for-postgres",
     "repeated-request-done-again",
     "precondition-skipped",
     "clock-runs-back",
