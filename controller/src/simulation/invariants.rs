@@ -26,6 +26,8 @@ pub(super) struct Memories {
     epochs: BTreeMap<Uuid, u64>,
     /// What each replica last voted, over all lives.
     votes: BTreeMap<u64, (u64, u64)>,
+    /// The newest entry that anybody reported to be committed.
+    committed: Option<u64>,
     /// What each replica said to be durable on its disk: one after the last index.
     durable: BTreeMap<u64, u64>,
     /// What each replica acknowledged to a leader: its term, and one after the last index.
@@ -55,9 +57,10 @@ impl Memories {
             format!("replica {id}: purged, durably applied and applied are {chain:?}")
         });
         if let Some(committed) = status.committed_index {
-            // What it began with was committed in an earlier life, what a leader's snapshot holds on that leader.
+            // What it reports of itself may lag while its disk is slow; what anybody reported is committed.
+            self.committed = self.committed.max(Some(committed));
             let known =
-                [Some(committed), controller.resumed, status.snapshot_index].into_iter().max().flatten();
+                [self.committed, controller.resumed, status.snapshot_index].into_iter().max().flatten();
             ledger.check(applied <= known, || {
                 format!("replica {id}: applied {applied:?}, and no more than {known:?} is committed")
             });
