@@ -26,6 +26,12 @@ bench: setup ## Measure: reads and writes with few and a million objects, memory
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --locked -p rempart-tests --test bench -- --ignored --nocapture
 
+# A failing seed says how it is run again. `make test` runs a fixed set and a few fresh ones.
+SEEDS ?= 50
+.PHONY: sim
+sim: ## Simulate controllers, disks, databases, clients and hosts under faults: SEEDS=n fresh seeds, and every planted bug
+	REMPART_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked -p rempart-controller --lib simulation:: -- --include-ignored --nocapture
+
 # Not part of `make test`: it is fetched from the Python package index, and takes its time.
 SCHEMATHESIS_SECONDS ?= 300
 .PHONY: schemathesis

@@ -16,6 +16,8 @@ pub mod raft;
 pub mod reconcile;
 pub mod replica;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 

@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Timestamp, Urn};
 use rempart_model::{
-    Agreed, Applied, Command, Core, DigestCommand, Envelope, Object, Outcome, Recorded, State,
+    Agreed, Applied, Command, Core, DigestCommand, Envelope, Object, Outcome, Recorded, State, planted,
 };
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -217,8 +216,6 @@ pub struct Applier {
     notes: Notes,
     noted: watch::Sender<Option<Noted>>,
     quarantine: Quarantine,
-    /// To wait on, from the thread that applies.
-    runtime: Handle,
 }
 
 /// A run of entries is handed to Postgres in pieces of about this size.
@@ -243,6 +240,9 @@ impl Applier {
         }
         let mut answers = Vec::with_capacity(loaded.answers.len());
         for (request_id, index, text) in loaded.answers {
+            if planted("answers-not-loaded") {
+                break;
+            }
             let recorded: Recorded = serde_json::from_str(&text)
                 .map_err(|error| LoadError::Row { what: format!("answer to {request_id}"), error })?;
             answers.push((request_id, index, recorded));
@@ -282,7 +282,6 @@ impl Applier {
             notes: Notes::default(),
             noted,
             quarantine,
-            runtime: Handle::current(),
         };
         Ok((applier, replica))
     }
@@ -297,6 +296,9 @@ impl Applier {
             if let Some(object) = change.after.as_deref().or(change.before.as_deref()) {
                 self.changes.note(object);
             }
+            if planted("change-dropped") && index.is_multiple_of(7) && change.before.is_some() {
+                continue;
+            }
             if let Some(object) = &change.before {
                 self.digest.remove(&to_text(&**object));
             }
@@ -307,10 +309,13 @@ impl Applier {
                     let bytes = row.body.len();
                     self.push(Write::PutResource(row), bytes);
                 }
+                None if planted("deletion-not-written") => {}
                 None => self.push(Write::DeleteResource(key_of(&change.urn)), 64),
             }
         }
-        if let Some(recorded) = &applied.recorded {
+        if let Some(recorded) = &applied.recorded
+            && !planted("answer-not-written")
+        {
             let answer = to_text(recorded);
             let bytes = answer.len();
             self.push(Write::PutAnswer { request_id: envelope.request_id, log_index: index, answer }, bytes);
@@ -406,7 +411,7 @@ impl Machine for Applier {
         Box::new(whole::Copy { state: self.state.clone(), digest: self.digest, flushed })
     }
 
-    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
+    async fn install(&mut self, position: &Position, content: &mut (dyn io::Read + Send)) -> io::Result<()> {
         let (state, digest) = whole::read(content)?;
         state.core().version.check_known().map_err(io::Error::other)?;
         if state.applied_index() != position.index() {
@@ -423,9 +428,11 @@ impl Machine for Applier {
         self.position = Some(position.clone());
         self.hand_over()?;
         let mut flushed = self.projection.flushed();
-        let durable = async { flushed.wait_for(|flushed| *flushed >= self.after).await.map(drop) };
         // In Postgres first: what is shown is never ahead of what a restart would find.
-        self.runtime.block_on(durable).map_err(|_| io::Error::other("Postgres takes no more rows"))?;
+        if !planted("install-does-not-wait-for-postgres") {
+            let durable = flushed.wait_for(|flushed| *flushed >= self.after).await.map(drop);
+            durable.map_err(|_| io::Error::other("Postgres takes no more rows"))?;
+        }
         self.publisher.send_replace(Arc::new(self.state.clone()));
         self.changes.all(&self.state);
         Ok(())
@@ -443,15 +450,28 @@ impl Machine for Applier {
 
 /// This replica's clock. It enters the core with entries only.
 pub fn now() -> Timestamp {
+    #[cfg(test)]
+    if let Some(now) = crate::raft::simulated::now() {
+        return now;
+    }
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A new identifier, of a request or an incarnation. It enters the core with entries only.
+pub(crate) fn mint() -> Uuid {
+    #[cfg(test)]
+    if let Some(minted) = crate::raft::simulated::mint() {
+        return minted;
+    }
+    Uuid::now_v7()
 }
 
 /// Puts a command of the control plane itself into the log.
 pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, ProposeError> {
     let envelope = Envelope {
         format: rempart_model::ENVELOPE_FORMAT,
-        request_id: Uuid::now_v7(),
+        request_id: mint(),
         actor: "system".to_owned(),
         trace: None,
         time: now(),

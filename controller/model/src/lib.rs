@@ -24,6 +24,7 @@ mod object;
 mod occupancy;
 mod orphans;
 pub mod placement;
+mod planted;
 mod refusal;
 mod restored;
 mod rights;
@@ -54,6 +55,9 @@ pub use object::{
 };
 pub use occupancy::Allocation;
 pub use orphans::orphans;
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::planted;
 pub use refusal::{Fault, Refusal, RefusalClass};
 pub use restored::{Awaited, Compared, Conflict, Restored, Stranger};
 pub use rights::{Seen, VerbSet, system_roles};

@@ -240,9 +240,7 @@ impl Verified {
         store.close().await;
         filled?;
         let log_dir = settings.data_dir.join("log");
-        let begun =
-            tokio::task::spawn_blocking(move || raft::begin_with(&log_dir, &position, &whole::Kept(state)));
-        begun.await??;
+        raft::begin_with(&log_dir, &position, Arc::new(whole::Kept(state))).await?;
         recovered.write(&ClusterDir::new(&settings.cluster_dir), settings.replica_id, FIRST_CERTIFICATE)?;
         Ok(())
     }

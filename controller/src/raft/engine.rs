@@ -24,11 +24,17 @@ impl openraft::RaftTypeConfig for Types {
     type Vote = openraft::impls::Vote<Self::LeaderId>;
     type Payload = openraft::EntryPayload<Proposal, u64, openraft::BasicNode>;
     type Entry = openraft::Entry<Self::LeaderId, Self::Payload>;
-    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T: OptionalSend + 'static> = Reply<T>;
     type Batch<T: OptionalSend + 'static> = openraft::impls::InlineBatch<T>;
     type ErrorSource = openraft::impls::BoxedErrorSource;
 }
+
+/// What openraft runs on. In tests its lots can be drawn from a seed.
+#[cfg(not(test))]
+pub(crate) type Runtime = openraft::impls::TokioRuntime;
+#[cfg(test)]
+pub(crate) type Runtime = super::simulated::Seeded;
 
 pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
 pub(crate) type Entry = openraft::alias::EntryOf<Types>;

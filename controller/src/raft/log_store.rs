@@ -9,19 +9,20 @@ use std::{
     io,
     ops::{Bound, Range, RangeBounds},
     path::Path,
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
 };
 
 use futures::{Stream, stream};
 use openraft::{LogState, OptionalSend, RaftLogReader, storage::RaftLogStorage};
 use rempart_wal::Wal;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    Limits,
     engine::{Entry, LogId, Types, Vote},
     log_tail::{Durable, LogTail},
     log_writer::{Done, Flushed, LogWriter, Request},
+    workers::Worker,
 };
 
 /// How much one request to a follower, or one run of `apply`, holds in bytes; more only if it is a single entry.
@@ -29,7 +30,7 @@ pub(super) const BATCH_BYTES: usize = 4 << 20;
 
 /// The log, for openraft to write.
 pub(crate) struct LogStore {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     tail: Arc<LogTail>,
 }
 
@@ -37,18 +38,21 @@ pub(crate) struct LogStore {
 #[derive(Clone)]
 pub(crate) struct LogReader(Arc<LogTail>);
 
-/// The end of the writing thread.
-pub(crate) type WriterThread = thread::JoinHandle<()>;
-
 impl LogStore {
     /// Opens the log in `dir` and starts the thread that writes it, which ends when the store is dropped. Blocks.
-    pub(crate) fn open(dir: &Path, tail_bytes: usize) -> io::Result<(Self, WriterThread)> {
-        let wal = Wal::open(dir, rempart_wal::Options::default()).map_err(io::Error::other)?;
-        let tail = Arc::new(LogTail::load(&wal, tail_bytes)?);
-        let (requests, queue) = mpsc::channel();
+    pub(crate) fn open(dir: &Path, limits: &Limits) -> io::Result<(Self, Worker)> {
+        let options = rempart_wal::Options { segment_bytes: limits.segment_bytes };
+        let wal = Wal::open(dir, options).map_err(io::Error::other)?;
+        let tail = Arc::new(LogTail::load(&wal, limits.tail_bytes)?);
+        let (requests, queue) = mpsc::unbounded_channel();
         let writer = LogWriter::new(wal, Arc::clone(&tail));
-        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || writer.run(&queue))?;
-        Ok((Self { requests, tail }, thread))
+        #[cfg(test)]
+        if super::simulated::is_on() {
+            let task = tokio::spawn(writer.run_simulated(queue));
+            return Ok((Self { requests, tail }, Worker::Task(task)));
+        }
+        let worker = Worker::thread("raft-log", move || writer.run(queue))?;
+        Ok((Self { requests, tail }, worker))
     }
 
     /// Follows what is durable.

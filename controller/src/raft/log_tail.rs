@@ -20,6 +20,7 @@ use super::{
     engine::{Entry, EntryPayload, LeaderId, LogId, Vote},
     log_writer::{COMMITTED, PURGED, VOTE, place},
     record,
+    workers::off_thread,
 };
 
 /// What an entry costs in memory beside its bytes, roughly.
@@ -208,9 +209,7 @@ impl LogTail {
             start..range.end.min(tail_start)
         };
         let shared = Arc::clone(self);
-        tokio::task::spawn_blocking(move || shared.read_disk(from_disk, max_bytes))
-            .await
-            .map_err(io::Error::other)?
+        off_thread(move || shared.read_disk(from_disk, max_bytes)).await?
     }
 
     fn read_disk(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {

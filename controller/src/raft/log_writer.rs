@@ -16,13 +16,11 @@
 //! - After the first failure nothing more is written and every request is answered with that failure: whoever is told
 //!   that a write failed never finds it done after all by a later one.
 
-use std::{
-    io,
-    sync::{Arc, mpsc},
-};
+use std::{io, sync::Arc};
 
+use rempart_model::planted;
 use rempart_wal::Wal;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     engine::{Entry, LogId, Types, Vote},
@@ -98,30 +96,54 @@ impl LogWriter {
     }
 
     /// Serves requests until nobody is left who could send one.
-    pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        while let Ok(first) = requests.recv() {
-            let mut bytes = first.bytes();
-            self.handle(first);
-            while bytes < GROUP_BYTES {
-                let Ok(next) = requests.try_recv() else { break };
-                bytes += next.bytes();
-                self.handle(next);
-            }
-            self.flush();
-            self.note_committed();
+    pub(super) fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        while let Some(first) = requests.blocking_recv() {
+            self.take(first, &mut requests);
+            self.finish();
         }
+    }
+
+    /// As [`LogWriter::run`], on the simulated clock.
+    #[cfg(test)]
+    pub(super) async fn run_simulated(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        while let Some(first) = requests.recv().await {
+            self.take(first, &mut requests);
+            super::simulated::pause(super::simulated::Pause::Fsync).await;
+            self.finish();
+        }
+    }
+
+    /// Does what is asked for, up to the size of a group.
+    fn take(&mut self, first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) {
+        let mut bytes = first.bytes();
+        self.handle(first);
+        while bytes < GROUP_BYTES {
+            let Ok(next) = requests.try_recv() else { break };
+            bytes += next.bytes();
+            self.handle(next);
+        }
+    }
+
+    /// Ends a group.
+    fn finish(&mut self) {
+        self.flush();
+        self.note_committed();
     }
 
     fn handle(&mut self, request: Request) {
         match request {
             Request::Append(entries, flushed) => {
                 self.attempt(|writer| writer.append(&entries));
+                if planted("log-answers-before-the-fsync") {
+                    return flushed.io_completed(Ok(()));
+                }
                 self.waiting.push(flushed);
             }
             Request::SaveCommitted(id) => self.committed = Some(id),
             Request::SaveVote(vote, done) => {
                 self.attempt_alone(done, |writer| {
-                    writer.wal.put_slot(VOTE, &record::put_vote(&vote), true).map_err(io::Error::other)
+                    let durable = !planted("vote-not-durable");
+                    writer.wal.put_slot(VOTE, &record::put_vote(&vote), durable).map_err(io::Error::other)
                 });
             }
             Request::TruncateFrom(index, done) => {
@@ -139,12 +161,18 @@ impl LogWriter {
         }
         if let Some(last) = entries.last() {
             self.tail.written(last.log_id.index + 1);
+            if planted("durable-when-written") {
+                self.tail.synced();
+            }
         }
         Ok(())
     }
 
     fn truncate_from(&mut self, index: u64) -> io::Result<()> {
         // After the place before it, which is the place of the entry with its index less one.
+        if planted("truncation-skipped") {
+            return Ok(());
+        }
         self.wal.truncate_after(index).map_err(io::Error::other)?;
         self.tail.truncated(index);
         Ok(())
@@ -157,9 +185,9 @@ impl LogWriter {
         self.wal.purge_to(place(upto.index)).map_err(io::Error::other)
     }
 
-    /// Ends a group: one fsync, then the callbacks in order.
+    /// One fsync, then the callbacks in order.
     fn flush(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !planted("log-answers-before-the-fsync") {
             return;
         }
         self.attempt(|writer| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use rempart_model::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -89,18 +90,22 @@ pub trait Machine: Send + 'static {
     fn freeze(&mut self) -> Box<dyn Frozen>;
 
     /// Becomes the state that `content` is of: what [`Frozen::write`] wrote, on another replica or in another life. Reads
-    /// `content` to its end, which tells whether it is whole, before it changes anything; returns when all of it is durable
-    /// and published. May block for as long as that takes.
+    /// `content` to its end, which tells whether it is whole, before it changes anything; resolves when all of it is durable
+    /// and published. Meanwhile the machine does nothing else, and it may block while it reads.
     ///
     /// # Errors
     ///
     /// As for [`Machine::apply`]. The machine is then as it was.
-    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()>;
+    fn install(
+        &mut self,
+        position: &Position,
+        content: &mut (dyn io::Read + Send),
+    ) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// The state of one moment, for a snapshot. Its calls may block.
+/// The state of one moment, for a snapshot.
 pub trait Frozen: Send + Sync + 'static {
-    /// Writes all of it.
+    /// Writes all of it. May block.
     ///
     /// # Errors
     ///
@@ -108,13 +113,13 @@ pub trait Frozen: Send + Sync + 'static {
     /// on.
     fn write(&self, out: &mut dyn io::Write) -> io::Result<()>;
 
-    /// Returns when the [`Machine`] would resume at this moment or later after a power cut: then the log up to there is
+    /// Resolves when the [`Machine`] would resume at this moment or later after a power cut: then the log up to there is
     /// needed no more.
     ///
     /// # Errors
     ///
     /// When that will not happen in this life.
-    fn wait_durable(&self) -> io::Result<()>;
+    fn wait_durable(&self) -> BoxFuture<'static, io::Result<()>>;
 }
 
 /// A place in the log together with the members in force there: all that a replica must keep beside its state to

@@ -8,6 +8,7 @@
 //!
 //! - A voter is added when it has the log, and goes only if a majority of those that stay is at hand.
 //! - The leader never removes itself: it hands over first.
+//! - A change takes two entries. Whoever leads after the first writes the second.
 //! - What was promised under an id goes with the replica that promised it: who decides about ids does not use one again.
 
 use std::{
@@ -87,7 +88,7 @@ impl Node {
         goes_on_without(&self.status().members.voters, at_hand, id)
     }
 
-    /// Takes a member out, whatever it is.
+    /// Takes a member out, whatever it is. If a change is half done it ends that one, and has to be asked again.
     ///
     /// # Errors
     ///
@@ -96,8 +97,15 @@ impl Node {
         if id == self.replica_id() {
             return Err(ChangeError::Refused("the leader does not remove itself".to_owned()));
         }
-        let is_voter = self.status().members.voters.iter().any(|voters| voters.contains(&id));
-        if is_voter {
+        let voters = self.status().members.voters;
+        if let [_, next] = &voters[..] {
+            // A leader that is no more began this change. Nobody but a new one ends it.
+            if !next.contains(&self.replica_id()) {
+                return Err(ChangeError::Refused("the leader leaves, and does not remove itself".to_owned()));
+            }
+            return self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await;
+        }
+        if voters.iter().any(|voters| voters.contains(&id)) {
             self.check_goes_on_without(id, &self.at_hand()).map_err(ChangeError::Refused)?;
             // Not kept as a learner.
             return self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await;

@@ -45,9 +45,12 @@ mod record;
 mod restore;
 mod server;
 mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod snapshot;
 mod state_machine;
 mod wire;
+mod workers;
 
 #[cfg(test)]
 mod tests;

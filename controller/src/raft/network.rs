@@ -32,12 +32,13 @@ use openraft::{
 };
 use rempart_identity::{Credentials, Expect, Lane, Pool, pool::Behaviour};
 use rempart_proto::raft::v1::{Payload, raft_client::RaftClient};
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
 use super::{
     engine::{Types, Vote},
     snapshot::{Sending, SnapshotDir, SnapshotFile},
     wire::{self, Description, MAX_MESSAGE_BYTES, Offered},
+    workers::off_thread,
 };
 
 /// How long a connection attempt may take.
@@ -51,7 +52,13 @@ const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a stream may be under way unacknowledged: a whole batch, so that it crosses the line in one go.
 const WINDOW_BYTES: u32 = 8 << 20;
 
-type Client = RaftClient<Channel>;
+/// What carries calls to a peer.
+#[cfg(not(test))]
+type Carrier = tonic::transport::Channel;
+#[cfg(test)]
+use super::simulated::Carrier;
+
+type Client = RaftClient<Carrier>;
 type RpcError = RPCError<Types>;
 
 /// What is known of one peer.
@@ -190,10 +197,20 @@ pub(super) struct Peer {
 impl Peer {
     /// A client on one of the peer's connections. It is taken anew for each call: a renewed certificate makes a new one.
     fn client(&self, lane: Lane) -> io::Result<Client> {
-        let channel = self.pool.lazy(Expect::Controller(self.target), &self.address, lane)?;
-        Ok(RaftClient::new(channel)
+        Ok(RaftClient::new(self.carrier(lane)?)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    #[cfg(not(test))]
+    fn carrier(&self, lane: Lane) -> io::Result<Carrier> {
+        self.pool.lazy(Expect::Controller(self.target), &self.address, lane)
+    }
+
+    #[cfg(test)]
+    fn carrier(&self, lane: Lane) -> io::Result<Carrier> {
+        let real = || self.pool.lazy(Expect::Controller(self.target), &self.address, lane);
+        Carrier::simulated(self.target, lane).map_or_else(|| real().map(Carrier::Channel), Ok)
     }
 
     /// Asks the peer who it is, for [`bootstrap`](super::bootstrap).
@@ -217,11 +234,12 @@ impl Peer {
         if have == 0 {
             // The other side would find out, too, but not whose disk it was.
             let (snapshots, snapshot) = (Arc::clone(&self.snapshots), sending.snapshot.clone());
-            let verifying = tokio::task::spawn_blocking(move || snapshots.verify(&snapshot));
-            verifying.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let verified = off_thread(move || snapshots.verify(&snapshot)).await.flatten();
+            verified.map_err(|error| error.to_string())?;
         }
         let (pieces, moved) = sending.pieces(have).map_err(|error| error.to_string())?;
         tokio::select! {
+            biased;
             why = sending.stalled(&moved) => Err(why.to_owned()),
             answer = client.install_snapshot(pieces) => {
                 let answer = answer.map_err(|status| describe_status(&status))?.into_inner();
@@ -351,6 +369,7 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sending = Sending { to: self.target, vote, snapshot: snapshot.snapshot };
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = self.send_snapshot(&sending) => {
                 sent.map_err(|why| {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     ops::Range,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -17,7 +16,7 @@ use openraft::{
     errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
 };
 use rempart_identity::Credentials;
-use rempart_model::Outcome;
+use rempart_model::{Outcome, planted};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout, timeout_at},
@@ -30,12 +29,13 @@ use super::{
     error::{ProposeError, SeeError, StartError, WaitError},
     gather::{self, Proposed},
     leadership,
-    log_store::{LogStore, WriterThread},
+    log_store::LogStore,
     log_tail::{Durable, LogTail},
     network::Network,
     settings::Limits,
     snapshot::{self, Incoming, SnapshotDir, SnapshotFile},
-    state_machine::{MachineThread, StateMachine},
+    state_machine::StateMachine,
+    workers::{Worker, off_thread},
 };
 
 /// What one permit of the queue stands for, in bytes: also what the smallest proposal takes.
@@ -65,7 +65,7 @@ struct Inner {
     complete: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     left: AtomicBool,
-    threads: Mutex<Option<(WriterThread, MachineThread)>>,
+    threads: Mutex<Option<(Worker, Worker)>>,
 }
 
 impl Node {
@@ -83,18 +83,18 @@ impl Node {
         credentials: Credentials,
     ) -> Result<Self, StartError> {
         let config = Arc::new(settings.timing.to_config()?);
-        let (dir, tail_bytes) = (settings.log_dir.clone(), settings.limits.tail_bytes);
-        let opened = tokio::task::spawn_blocking(move || LogStore::open(&dir, tail_bytes)).await;
+        let (dir, limits) = (settings.log_dir.clone(), settings.limits.clone());
+        let opened = off_thread(move || LogStore::open(&dir, &limits)).await;
         let (log, writer_thread) = opened
-            .map_err(io::Error::other)
             .flatten()
             .map_err(|source| StartError::Log { dir: settings.log_dir.display().to_string(), source })?;
         let (durable, tail) = (log.durable(), log.tail());
 
         let at = settings.log_dir.join("snapshots");
-        let opened = tokio::task::spawn_blocking(move || SnapshotDir::open(&at).map(Arc::new)).await;
-        let snapshots = opened.map_err(io::Error::other).flatten().map_err(|source| {
-            StartError::Snapshots { dir: settings.log_dir.display().to_string(), source }
+        let opened = off_thread(move || SnapshotDir::open(&at).map(Arc::new)).await;
+        let snapshots = opened.flatten().map_err(|source| StartError::Snapshots {
+            dir: settings.log_dir.display().to_string(),
+            source,
         })?;
         check_whole(&tail, machine.resume().as_ref(), snapshots.current().as_ref())?;
 
@@ -150,6 +150,7 @@ impl Node {
         let (keeper, mut stopping) = (node.clone(), node.0.stopping.subscribe());
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 () = snapshot::keep_short(&keeper) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
@@ -175,6 +176,7 @@ impl Node {
         let mut stopping = self.0.stopping.subscribe();
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 complete = bootstrap::run(&node, &members, &over) => { node.0.complete.send_replace(complete); }
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
@@ -236,6 +238,9 @@ impl Node {
     ///
     /// [`ProposeError::NotLeader`], [`ProposeError::Unknown`] (no quorum answered) and [`ProposeError::Stopped`].
     pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        if planted("read-index-without-a-quorum") {
+            return self.applied_index().ok_or(ProposeError::Unknown);
+        }
         let ask = self.0.raft.get_read_linearizer(ReadPolicy::ReadIndex);
         match timeout(self.0.settings.timing.propose_timeout, ask).await {
             Ok(Ok(read)) => Ok(read.read_log_id().index()),
@@ -267,6 +272,11 @@ impl Node {
     ///
     /// [`WaitError`].
     pub async fn wait_applied(&self, index: u64, deadline: Instant) -> Result<(), WaitError> {
+        // Whoever waits with others is woken in an order that no seed decides.
+        #[cfg(test)]
+        while super::simulated::is_on() && self.applied_index() < Some(index) && Instant::now() < deadline {
+            super::simulated::moment().await;
+        }
         let mut applied = self.0.applied.clone();
         match timeout_at(deadline, applied.wait_for(|applied| *applied >= Some(index))).await {
             Ok(Ok(_)) => Ok(()),
@@ -383,6 +393,12 @@ impl Node {
         self.shut_down().await;
     }
 
+    /// What it last voted, as its disk has it: a term, and for whom.
+    #[cfg(test)]
+    pub(crate) fn voted(&self) -> Option<(u64, u64)> {
+        self.0.log.vote().map(|vote| (vote.leader_id.term, vote.leader_id.node_id))
+    }
+
     async fn shut_down(&self) {
         self.0.left.store(true, Ordering::Relaxed);
         if let Err(error) = self.0.raft.shutdown().await {
@@ -463,9 +479,9 @@ fn check_whole(
 }
 
 /// Waits for the threads, which end when openraft has dropped the log and the machine.
-async fn join((writer, machine): (WriterThread, MachineThread)) {
-    let joined = tokio::task::spawn_blocking(move || (writer.join(), machine.join())).await;
-    if !matches!(joined, Ok((Ok(()), Ok(())))) {
+async fn join((writer, machine): (Worker, Worker)) {
+    let (writer, machine) = (writer.join().await, machine.join().await);
+    if !(writer && machine) {
         tracing::error!("a thread of consensus panicked");
     }
 }

@@ -30,16 +30,17 @@ pub fn position_of_one(replica_id: u64, address: &str, index: u64) -> Position {
     Position { term: TERM, node: replica_id, index, members: Arc::new(members) }
 }
 
-/// Makes the log directory of a replica that begins at `position` with `state`. Blocks.
+/// Makes the log directory of a replica that begins at `position` with `state`.
 ///
 /// # Errors
 /// When there is a log already, or it cannot be written.
-pub fn begin_with(log_dir: &Path, position: &Position, state: &dyn Frozen) -> io::Result<()> {
+pub async fn begin_with(log_dir: &Path, position: &Position, state: Arc<dyn Frozen>) -> io::Result<()> {
     let mut wal = Wal::open(log_dir, rempart_wal::Options::default()).map_err(io::Error::other)?;
     if wal.next_index().is_some() || wal.slot(VOTE).map_err(io::Error::other)?.is_some() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a log already"));
     }
-    SnapshotDir::open(&log_dir.join("snapshots"))?.build(position.clone(), state)?;
+    let snapshots = Arc::new(SnapshotDir::open(&log_dir.join("snapshots"))?);
+    snapshots.build(position.clone(), &state).await?;
     let vote = Vote { leader_id: LeaderId { term: position.term, node_id: position.node }, committed: false };
     wal.put_slot(VOTE, &record::put_vote(&vote), true).map_err(io::Error::other)
 }

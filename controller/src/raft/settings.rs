@@ -97,6 +97,8 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Entries at the end of the log kept in memory, for followers and `apply`. Older ones are read from disk.
     pub tail_bytes: usize,
+    /// The size of a file of the log, which is purged as a whole: 4 KiB to 1 GiB.
+    pub segment_bytes: u64,
     /// Log behind the newest snapshot after which another is made; the size of the snapshot, if that is more.
     pub snapshot_after_bytes: u64,
     /// Log before the newest snapshot that is kept, for replicas that were away for a moment.
@@ -108,6 +110,7 @@ impl Default for Limits {
         Self {
             in_flight_bytes: 64 << 20,
             tail_bytes: 64 << 20,
+            segment_bytes: 64 << 20,
             snapshot_after_bytes: 256 << 20,
             keep_bytes: 64 << 20,
         }

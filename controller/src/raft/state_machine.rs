@@ -14,8 +14,7 @@
 
 use std::{
     io,
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +24,11 @@ use openraft::{
     alias::{SnapshotMetaOf, SnapshotOf},
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
-use tokio::sync::{oneshot, watch};
+use rempart_model::planted;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
 
 use super::{
     engine::{Entry, EntryPayload, LogId, StoredMembership, Types, log_id},
@@ -34,6 +37,7 @@ use super::{
     machine::{Committed, Frozen, Machine, Members, Payload, Position, Proposal},
     record,
     snapshot::{SnapshotDir, SnapshotFile},
+    workers::{Worker, off_thread},
 };
 
 /// How many entries a run of `apply` has at most: its proposers wait for its end.
@@ -44,7 +48,7 @@ const BUILD_AGAIN: Duration = Duration::from_secs(5);
 
 /// What openraft drives.
 pub(crate) struct StateMachine {
-    work: mpsc::Sender<Work>,
+    work: mpsc::UnboundedSender<Work>,
     durable: watch::Receiver<Durable>,
     snapshots: Arc<SnapshotDir>,
     /// Whether there was a snapshot when it was last asked for.
@@ -63,9 +67,6 @@ enum Work {
     Install { snapshot: SnapshotFile, done: oneshot::Sender<io::Result<Position>> },
 }
 
-/// The end of the machine's thread.
-pub(crate) type MachineThread = thread::JoinHandle<()>;
-
 impl StateMachine {
     /// Gives the machine its thread, which ends when the state machine is dropped. `applied` is told of every run.
     pub(crate) fn start(
@@ -73,31 +74,21 @@ impl StateMachine {
         durable: watch::Receiver<Durable>,
         applied: watch::Sender<Option<u64>>,
         snapshots: Arc<SnapshotDir>,
-    ) -> io::Result<(Self, MachineThread)> {
+    ) -> io::Result<(Self, Worker)> {
         let position = machine.resume();
         applied.send_replace(position.as_ref().map(Position::index));
         let members = position.as_ref().map(|position| Arc::clone(&position.members)).unwrap_or_default();
-        let mut applier = Applier { machine, members, applied };
-        let (work, queue) = mpsc::channel();
-        let thread = thread::Builder::new().name("raft-apply".to_owned()).spawn(move || {
-            while let Ok(work) = queue.recv() {
-                let (outcome, done) = match work {
-                    Work::Run { items, done } => (applier.run(items), done),
-                    Work::Install { snapshot, done } => (applier.install(&snapshot), done),
-                    Work::Freeze { done } => {
-                        let _ = done.send(applier.machine.freeze());
-                        continue;
-                    }
-                };
-                let failed = outcome.is_err();
-                // Nobody waits when consensus is being stopped.
-                let _ = done.send(outcome);
-                if failed {
-                    return;
-                }
-            }
-        })?;
-        Ok((Self { work, durable, snapshots, had_snapshot: false, position }, thread))
+        let applier = Applier { machine, members, applied };
+        let (work, queue) = mpsc::unbounded_channel();
+        let state_machine = Self { work, durable, snapshots, had_snapshot: false, position };
+        #[cfg(test)]
+        if super::simulated::is_on() {
+            let task = tokio::spawn(applier.serve(queue));
+            return Ok((state_machine, Worker::Task(task)));
+        }
+        let runtime = Handle::current();
+        let worker = Worker::thread("raft-apply", move || runtime.block_on(applier.serve(queue)))?;
+        Ok((state_machine, worker))
     }
 
     /// Has the machine's thread do something, and waits until it is done.
@@ -142,16 +133,44 @@ struct Applier<M> {
 }
 
 impl<M: Machine> Applier<M> {
+    /// Does what is asked for until nobody is left who could ask, or something fails.
+    async fn serve(mut self, mut queue: mpsc::UnboundedReceiver<Work>) {
+        while let Some(work) = queue.recv().await {
+            #[cfg(test)]
+            super::simulated::pause(super::simulated::Pause::Apply).await;
+            let (outcome, done) = match work {
+                Work::Run { items, done } => (self.run(items), done),
+                Work::Install { snapshot, done } => (self.install(&snapshot).await, done),
+                Work::Freeze { done } => {
+                    let _ = done.send(self.machine.freeze());
+                    continue;
+                }
+            };
+            let failed = outcome.is_err();
+            // Nobody waits when consensus is being stopped.
+            let _ = done.send(outcome);
+            if failed {
+                return;
+            }
+        }
+    }
+
     fn run(&mut self, items: Vec<(Entry, Option<ApplyResponder<Types>>)>) -> io::Result<Position> {
         let mut position = None;
         let mut answers = Vec::with_capacity(items.len());
-        for (entry, responder) in items {
+        let count = items.len();
+        for (number, (entry, responder)) in items.into_iter().enumerate() {
+            if planted("apply-skips-one") && number > 0 && number + 1 < count {
+                continue;
+            }
             let (at, response) = self.apply(&entry)?;
             position = Some(at);
             answers.extend(responder.map(|responder| (responder, response)));
         }
-        self.machine.batch_applied();
         let position = position.ok_or_else(|| io::Error::other("an empty run"))?;
+        if !planted("answers-before-the-state-is-published") || position.index.is_multiple_of(2) {
+            self.machine.batch_applied();
+        }
         self.applied.send_replace(Some(position.index));
         for (responder, response) in answers {
             responder.send(response);
@@ -159,9 +178,9 @@ impl<M: Machine> Applier<M> {
         Ok(position)
     }
 
-    fn install(&mut self, snapshot: &SnapshotFile) -> io::Result<Position> {
+    async fn install(&mut self, snapshot: &SnapshotFile) -> io::Result<Position> {
         let position = snapshot.position().clone();
-        self.machine.install(&position, &mut snapshot.content()?)?;
+        self.machine.install(&position, &mut snapshot.content()?).await?;
         self.members = Arc::clone(&position.members);
         self.applied.send_replace(Some(position.index));
         Ok(position)
@@ -222,8 +241,7 @@ impl RaftStateMachine<Types> for StateMachine {
     ) -> Result<(), io::Error> {
         let dir = Arc::clone(&self.snapshots);
         // First it is what a restart would take up, then it is taken up: a crash in between repeats the second step.
-        let adopting = tokio::task::spawn_blocking(move || dir.adopt(&snapshot));
-        let snapshot = adopting.await.map_err(io::Error::other)??;
+        let snapshot = off_thread(move || dir.adopt(&snapshot)).await??;
         tracing::info!(index = snapshot.position().index(), "installing a snapshot");
         self.position = Some(self.ask(|done| Work::Install { snapshot, done }).await??);
         Ok(())
@@ -257,10 +275,7 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         let begun = Instant::now();
         let frozen: Arc<dyn Frozen> = frozen.into();
         let snapshot = loop {
-            let (snapshots, position, frozen) =
-                (Arc::clone(&self.snapshots), position.clone(), frozen.clone());
-            let building = tokio::task::spawn_blocking(move || snapshots.build(position, &*frozen));
-            match building.await.map_err(io::Error::other)? {
+            match self.snapshots.build(position.clone(), &frozen).await {
                 Ok(snapshot) => break snapshot,
                 // What is in memory is wrong, and stays so.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::PAUSE;
 use crate::raft::Node;
 use crate::replica::Replica;
-use crate::replica::propose_as_system;
+use crate::replica::{mint, propose_as_system};
 
 /// What a new cluster is.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ fn catalogue() -> Vec<PutCommand> {
         annotations: StringMap::new(),
         extensions: StringMap::new(),
         spec,
-        uid: Uuid::now_v7(),
+        uid: mint(),
         host: None,
     };
     let owners = vec!["system".to_owned()];

@@ -57,6 +57,8 @@ pub async fn run(
         let term = leadership.borrow().term;
         tracing::info!(term, "leading");
         tokio::select! {
+            biased;
+            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
             () = founding::run(&node, &replica, &founding) => {}
             // It ends when State is published no more: this replica is stopping.
             // In a cluster that was restored, what changes things by itself waits until it is open.
@@ -68,9 +70,31 @@ pub async fn run(
             () = restored::then(&replica, deadlines::run(&node, &replica, settings.deadline_percent)) => {}
             () = compare::run(&node, &replica, &ask, settings.compare_every) => {}
             () = upgrade::run(&node, &replica, &ask, settings.cluster_version_limit) => {}
-            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
         }
         tracing::info!(term, "not leading any more");
+    }
+}
+
+/// As [`run`], but for the hosts that fell silent: who simulates the hosts says so.
+#[cfg(test)]
+pub(crate) async fn run_without_sessions(
+    node: Node,
+    replica: Replica,
+    founding: Founding,
+    deadline_percent: u64,
+) {
+    let mut leadership = node.leadership();
+    while leadership.wait_for(|leadership| leadership.is_me).await.is_ok() {
+        let term = leadership.borrow().term;
+        tokio::select! {
+            biased;
+            _ = leadership.wait_for(|now| !now.is_me || now.term != term) => {}
+            () = founding::run(&node, &replica, &founding) => {}
+            () = placement::run(&node, &replica) => return,
+            () = tenants::run(&node, &replica) => return,
+            () = replicas::run(&node, &replica) => return,
+            () = deadlines::run(&node, &replica, deadline_percent) => {}
+        }
     }
 }
 

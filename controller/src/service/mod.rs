@@ -46,7 +46,7 @@ pub use upload::UploadTarget;
 
 use crate::pki::{Peers, Sealer};
 use crate::raft::{Node, Proposal, ProposeError, SeeError};
-use crate::replica::{Pressure, Replica, now};
+use crate::replica::{Pressure, Replica, mint, now};
 use forward::Forwarder;
 use rounds::Rounds;
 use shown::{Shown, opened};
@@ -369,7 +369,7 @@ impl Service {
                     annotations: body.annotations.clone(),
                     extensions: body.extensions.clone(),
                     spec: body.spec.clone(),
-                    uid: Uuid::now_v7(),
+                    uid: mint(),
                     host: None,
                 };
                 // Once, here: a call that is passed on or tried again carries its secrets in clear, below TLS.

@@ -25,6 +25,8 @@ mod load;
 pub mod projection;
 mod rows;
 mod session;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 #[cfg(test)]
 pub(crate) mod testing;

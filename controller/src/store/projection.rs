@@ -30,7 +30,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Batch, Store, StoreError};
+use rempart_model::planted;
+
+use super::{Batch, Store, StoreError, embedded};
 use queue::Queue;
 
 /// How much may wait for Postgres. Measured in [`Batch::bytes`].
@@ -128,6 +130,37 @@ pub enum StopError {
     Panicked,
 }
 
+/// Where batches become durable: a database, or what stands in for one in a simulation. What it promises is what
+/// [`Store::commit`] does: each batch whole or not at all, on exactly what it follows, and for good once it returned.
+pub(crate) trait Keeper: Send + Sync + 'static {
+    /// See [`Store::commit`].
+    fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// See [`Store::applied_index`].
+    fn applied_index(&self) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+    /// See [`Store::server`].
+    fn server(&self) -> Option<watch::Receiver<embedded::Status>>;
+    /// The error of a database that is not where it should be.
+    fn out_of_step(&self, expected: Option<u64>, found: Option<u64>) -> StoreError;
+}
+
+impl Keeper for Store {
+    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        Store::commit(self, batch).await
+    }
+
+    async fn applied_index(&self) -> Result<Option<u64>, StoreError> {
+        Store::applied_index(self).await
+    }
+
+    fn server(&self) -> Option<watch::Receiver<embedded::Status>> {
+        Store::server(self)
+    }
+
+    fn out_of_step(&self, expected: Option<u64>, found: Option<u64>) -> StoreError {
+        Store::out_of_step(self, expected, found)
+    }
+}
+
 /// The pipelined writer of one store. Share it behind an `Arc`.
 ///
 /// Dropping it ends it without flushing, which loses nothing but time at the next start.
@@ -148,6 +181,11 @@ impl Projection {
     /// Must be called within a Tokio runtime.
     #[must_use]
     pub fn start(store: Arc<Store>, applied: Option<u64>, limits: Limits) -> Projection {
+        Projection::to(store, applied, limits)
+    }
+
+    /// As [`Projection::start`], to any keeper.
+    pub(crate) fn to<K: Keeper>(store: Arc<K>, applied: Option<u64>, limits: Limits) -> Projection {
         let queue = Arc::new(Queue::new(applied, limits));
         let (flushed_sender, flushed) = watch::channel(applied);
         let (health_sender, health) = watch::channel(Health::Working);
@@ -219,21 +257,21 @@ impl Drop for Projection {
 }
 
 /// The task behind a projection.
-struct Writer {
-    store: Arc<Store>,
+struct Writer<K> {
+    store: Arc<K>,
     queue: Arc<Queue>,
     flushed: watch::Sender<Option<u64>>,
     health: watch::Sender<Health>,
 }
 
-impl Drop for Writer {
+impl<K> Drop for Writer<K> {
     /// However the task ends (a panic, a runtime that shuts down), nobody is left blocked in `push`.
     fn drop(&mut self) {
         self.queue.end();
     }
 }
 
-impl Writer {
+impl<K: Keeper> Writer<K> {
     async fn run(self) -> Result<(), StoreError> {
         let outcome = self.write_all().await;
         // First the queue, so that who sees `Failed` also sees pushes refused.
@@ -274,6 +312,9 @@ impl Writer {
 
     async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
+        if planted("flushed-before-the-commit") {
+            self.flushed.send_replace(Some(batch.mark().applied_index));
+        }
         while let Err(error) = self.store.commit(batch).await {
             self.wait_out(error, &mut pause).await?;
         }

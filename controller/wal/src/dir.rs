@@ -13,7 +13,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::Error;
+use crate::{Error, disk};
 
 const LOCK: &str = "LOCK";
 const TEMPORARY: &str = ".tmp";
@@ -71,6 +71,7 @@ impl LogDir {
         fill: impl FnOnce(&File) -> std::io::Result<()>,
     ) -> Result<(File, PathBuf), Error> {
         let (temporary, path) = (self.path.join(format!("{name}{TEMPORARY}")), self.path.join(name));
+        disk::creating(&path).map_err(Error::io("create", &temporary))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -82,6 +83,7 @@ impl LogDir {
         file.sync_all().map_err(Error::io("fsync", &temporary))?;
         fs::rename(&temporary, &path).map_err(Error::io("rename into place", &path))?;
         self.sync()?;
+        disk::published(&path).map_err(Error::io("create", &path))?;
         Ok((file, path))
     }
 

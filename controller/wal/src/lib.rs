@@ -47,6 +47,10 @@
 //!   too.
 
 mod dir;
+#[cfg(not(feature = "simulation"))]
+mod disk;
+#[cfg(feature = "simulation")]
+pub mod disk;
 mod error;
 mod format;
 mod index;

@@ -18,6 +18,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use crate::{
     Error,
     dir::LogDir,
+    disk,
     format::{FRAME_HEAD_BYTES, HEADER_BYTES, Header, HeaderError, Kind, VERSION, encode_frame, frame_bytes},
     index::Entry,
 };
@@ -136,7 +137,8 @@ impl Active {
     /// Makes everything appended durable, then says so on disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         let Some(last) = self.unsynced else { return Ok(()) };
-        self.segment.file.sync_data().map_err(Error::io("fsync", &self.segment.path))?;
+        disk::sync_data(&self.segment.file, &self.segment.path)
+            .map_err(Error::io("fsync", &self.segment.path))?;
         self.unsynced = None;
         // Durable with the next fdatasync, or when the kernel writes it back. If it is lost, nothing else is.
         self.write_frame(Kind::Seal, last, &[], 0)
@@ -158,7 +160,7 @@ impl Active {
                 .map_err(Error::io("rewrite the tail of", &self.segment.path))?;
             at += part as u64;
         }
-        file.sync_data().map_err(Error::io("fsync", &self.segment.path))?;
+        disk::sync_data(file, &self.segment.path).map_err(Error::io("fsync", &self.segment.path))?;
         if seal { self.write_frame(Kind::Seal, last, &[], 0) } else { Ok(()) }
     }
 
@@ -169,9 +171,7 @@ impl Active {
 
     fn write_frame(&mut self, kind: Kind, index: u64, payload: &[u8], length: u32) -> Result<(), Error> {
         encode_frame(&mut self.frame, kind, index, payload, length, self.segment.header.salt, self.end);
-        self.segment
-            .file
-            .write_all_at(&self.frame, u64::from(self.end))
+        disk::write_all_at(&self.segment.file, &self.segment.path, &self.frame, u64::from(self.end))
             .map_err(Error::io("append to", &self.segment.path))?;
         self.end += frame_bytes(length);
         Ok(())
@@ -184,9 +184,7 @@ impl Active {
         }
         let target = (self.end + ZERO_AHEAD_BYTES).next_multiple_of(ZERO_AHEAD_BYTES).min(self.capacity);
         let zeros = vec![0; (target - self.end) as usize];
-        self.segment
-            .file
-            .write_all_at(&zeros, u64::from(self.end))
+        disk::write_all_at(&self.segment.file, &self.segment.path, &zeros, u64::from(self.end))
             .map_err(Error::io("prepare space in", &self.segment.path))?;
         self.zeroed = target;
         Ok(())

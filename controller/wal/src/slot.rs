@@ -21,7 +21,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 
-use crate::{Error, dir::LogDir};
+use crate::{Error, dir::LogDir, disk};
 
 /// The largest value of a slot, in bytes: a cell is one page.
 pub const MAX_SLOT_BYTES: usize = CELL_BYTES - HEAD_BYTES;
@@ -98,7 +98,8 @@ impl Slot {
         if durable {
             self.write_durably(&cell)?;
         } else {
-            self.file.write_all_at(&cell, DRAFT).map_err(Error::io("write", &self.path))?;
+            disk::write_all_at(&self.file, &self.path, &cell, DRAFT)
+                .map_err(Error::io("write", &self.path))?;
         }
         self.version = version;
         self.value.clear();
@@ -108,8 +109,9 @@ impl Slot {
 
     fn write_durably(&self, cell: &[u8]) -> Result<(), Error> {
         for offset in [PRIMARY, MIRROR] {
-            self.file.write_all_at(cell, offset).map_err(Error::io("write", &self.path))?;
-            self.file.sync_data().map_err(Error::io("fsync", &self.path))?;
+            disk::write_all_at(&self.file, &self.path, cell, offset)
+                .map_err(Error::io("write", &self.path))?;
+            disk::sync_data(&self.file, &self.path).map_err(Error::io("fsync", &self.path))?;
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ const MODULES: &[(&str, &[&str])] = &[
 ];
 
 /// Where the modules are put together: these name any module, and no module names them.
-const WIRING: &[&str] = &["lib", "main", "bin", "config", "run"];
+const WIRING: &[&str] = &["lib", "main", "bin", "config", "run", "simulation"];
 
 const WHY_MODULES: &str = "calls go one way (http -> service -> raft -> store; reconcile -> raft, fleet), so that each \
                            layer can change, and be tested, without those above it";

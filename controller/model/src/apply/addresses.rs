@@ -11,6 +11,7 @@ use crate::block::{Block, address_of, number_of, parse_address};
 use crate::claims::{Claim, Space};
 use crate::kinds::{IMMUTABLE_WHILE_ATTACHED, Spec, Target, asked_addresses, pool_blocks, target_of};
 use crate::object::{Detail, Mac, NicDetail, Object, PublicIpDetail};
+use crate::planted;
 use crate::refusal::{Fault, Refusal};
 
 /// First of the MAC addresses that we give: locally administered, of one machine.
@@ -100,7 +101,12 @@ impl Tx {
     ) -> Option<IpAddr> {
         let mut from = block.first.checked_add(1)?;
         loop {
-            let free = self.state.claims.next_free(space, from).filter(|free| *free < block.last())?;
+            let next = if planted("address-given-twice") {
+                Some(from)
+            } else {
+                self.state.claims.next_free(space, from)
+            };
+            let free = next.filter(|free| *free < block.last())?;
             let address = address_of(block.version, free);
             if !explicit.contains(&address) && !given.contains(&address) {
                 return Some(address);

@@ -7,6 +7,7 @@ use super::{Tx, check_version};
 use crate::answer::{Answer, Outcome};
 use crate::command::DeleteCommand;
 use crate::object::Detail;
+use crate::planted;
 use crate::refusal::Refusal;
 
 /// How many of those who stand in the way are named.
@@ -120,7 +121,7 @@ impl Tx {
         if !object.is_deleting() || used {
             return;
         }
-        if object.placement().is_none() {
+        if object.placement().is_none() || planted("gone-before-the-host-says-so") {
             self.remove(urn);
         } else {
             // Its last user has gone, so that now its host is to remove it: a change, although no field differs.

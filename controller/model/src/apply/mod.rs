@@ -37,6 +37,7 @@ use crate::answer::{Answer, Outcome, Recorded};
 use crate::command::{Command, ReportCommand};
 use crate::envelope::Envelope;
 use crate::object::Object;
+use crate::planted;
 use crate::refusal::{Refusal, RefusalClass};
 use crate::state::{State, WINDOW};
 use crate::transition::is_current;
@@ -71,7 +72,9 @@ impl State {
     /// Applies the entry at `index`. Deterministic: equal State and entry, equal result, on every replica.
     pub fn apply(&mut self, index: u64, envelope: &Envelope) -> Applied {
         self.applied_index = index;
-        if let Some((_, recorded)) = self.answers.get(&envelope.request_id) {
+        if let Some((_, recorded)) = self.answers.get(&envelope.request_id)
+            && !planted("repeated-request-done-again")
+        {
             let outcome = self.repeat(recorded);
             return Applied {
                 outcome,
@@ -120,7 +123,7 @@ impl State {
         let mut tx = Tx {
             state: State { applied_index: index, ..self.clone() },
             index,
-            now: self.core.clock.max(envelope.time),
+            now: if planted("clock-runs-back") { envelope.time } else { self.core.clock.max(envelope.time) },
             before: BTreeMap::new(),
             request_id,
             actor: envelope.actor.clone(),
@@ -128,6 +131,7 @@ impl State {
         let mut outcome = tx.run(&envelope.command);
         if let (Command::Put(put), Ok(_)) = (&envelope.command, &outcome)
             && let Err(refusal) = tx.state.check_quota(self, &put.urn)
+            && !planted("quota-unchecked")
         {
             outcome = Err(refusal);
         }
@@ -299,13 +303,15 @@ impl Tx {
 /// `if-unmodified-since`: in SECA a version, not a date.
 pub(crate) fn check_version(object: &Object, expected: Option<u64>) -> Result<(), Refusal> {
     match expected {
-        Some(expected) if expected != object.resource_version => Err(Refusal::new(
-            RefusalClass::PreconditionFailed,
-            format!(
-                "{} has version {}, the request expects {expected}; read it again and repeat your change",
-                object.urn, object.resource_version
-            ),
-        )),
+        Some(expected) if expected != object.resource_version && !planted("precondition-skipped") => {
+            Err(Refusal::new(
+                RefusalClass::PreconditionFailed,
+                format!(
+                    "{} has version {}, the request expects {expected}; read it again and repeat your change",
+                    object.urn, object.resource_version
+                ),
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use super::{Tx, check_version, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{PowerAction, PowerCommand};
 use crate::object::{Detail, Object};
+use crate::planted;
 use crate::refusal::Refusal;
 
 impl Tx {
@@ -46,6 +47,11 @@ impl Tx {
         instance.power.on = on;
         instance.power.restart = restart;
         instance.power.generation += 1;
+        if planted("epoch-runs-back")
+            && let Some(placement) = &mut instance.placement
+        {
+            placement.epoch = placement.epoch.saturating_sub(1);
+        }
         instance.off_cause = None;
         object.resource_version += 1;
         instance.host_generation = object.resource_version;

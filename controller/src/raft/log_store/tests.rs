@@ -26,12 +26,17 @@ async fn indices(log: &mut LogStore, range: Range<u64>) -> Vec<u64> {
     entries.iter().map(|entry| entry.log_id.index).collect()
 }
 
+/// Limits with this much of the log in memory.
+fn with_tail(tail_bytes: usize) -> Limits {
+    Limits { tail_bytes, ..Limits::default() }
+}
+
 /// What a replica knows of its own leadership holds until the log is told of another vote or other members: both before
 /// anybody else hears of them.
 #[tokio::test]
 async fn another_vote_or_other_members_end_what_was_known_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut log, _thread) = LogStore::open(dir.path(), 1 << 20).unwrap();
+    let (mut log, _thread) = LogStore::open(dir.path(), &with_tail(1 << 20)).unwrap();
     let tail = log.tail();
     let vote = |term, node_id| Vote { leader_id: LeaderId { term, node_id }, committed: true };
     let members = |index| Entry::new_membership(log_id(3, 1, index), Membership::default());
@@ -52,7 +57,7 @@ async fn another_vote_or_other_members_end_what_was_known_at_once() {
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut log, thread) = LogStore::open(dir.path(), 0).unwrap();
+    let (mut log, thread) = LogStore::open(dir.path(), &with_tail(0)).unwrap();
     let vote = Vote { leader_id: LeaderId { term: 3, node_id: 2 }, committed: true };
     append(&mut log, (0..9).map(|index| entry(1, index, 10)).collect()).await;
     log.truncate_after(Some(log_id(1, 1, 4))).await.unwrap();
@@ -60,9 +65,9 @@ async fn everything_is_there_after_a_restart() {
     log.save_vote(&vote).await.unwrap();
     log.save_committed(Some(log_id(3, 1, 5))).await.unwrap();
     drop(log);
-    thread.join().unwrap();
+    assert!(thread.join().await);
 
-    let (mut log, thread) = LogStore::open(dir.path(), 0).unwrap();
+    let (mut log, thread) = LogStore::open(dir.path(), &with_tail(0)).unwrap();
     let state = log.get_log_state().await.unwrap();
     assert_eq!((state.last_purged_log_id, state.last_log_id), (None, Some(log_id(3, 1, 5))));
     assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
@@ -74,10 +79,10 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(log.durable().borrow().end, 0);
     append(&mut log, vec![entry(4, 0, 1)]).await;
     drop(log);
-    thread.join().unwrap();
+    assert!(thread.join().await);
 
     // Noted as committed by a log that is no more: not believed.
-    let (mut log, _) = LogStore::open(dir.path(), 0).unwrap();
+    let (mut log, _) = LogStore::open(dir.path(), &with_tail(0)).unwrap();
     assert_eq!(log.read_committed().await.unwrap(), None);
 }
 
@@ -85,7 +90,7 @@ async fn everything_is_there_after_a_restart() {
 async fn a_batch_is_bounded_in_bytes_and_never_empty() {
     for tail_bytes in [0, 64 << 20] {
         let dir = tempfile::tempdir().unwrap();
-        let (mut log, _) = LogStore::open(dir.path(), tail_bytes).unwrap();
+        let (mut log, _) = LogStore::open(dir.path(), &with_tail(tail_bytes)).unwrap();
         append(&mut log, (0..5).map(|index| entry(1, index, 1 << 20)).collect()).await;
         let mut reader = log.get_log_reader().await;
         let first = reader.limited_get_log_entries(0, 5).await.unwrap();
@@ -106,7 +111,7 @@ async fn a_batch_is_bounded_in_bytes_and_never_empty() {
 #[tokio::test]
 async fn appends_share_an_fsync() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut log, _) = LogStore::open(dir.path(), 1 << 20).unwrap();
+    let (mut log, _) = LogStore::open(dir.path(), &with_tail(1 << 20)).unwrap();
     let mut waiting = Vec::new();
     for index in 0..500 {
         let (sender, flushed) = Types::oneshot();

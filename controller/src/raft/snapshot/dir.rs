@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use rempart_model::planted;
 use uuid::Uuid;
 
 use super::file::{Header, Reader, Writer};
-use crate::raft::{Position, machine::Frozen};
+use crate::raft::{Position, machine::Frozen, workers::off_thread};
 
 /// Endings of names.
 const WHOLE: &str = ".snapshot";
@@ -87,7 +88,7 @@ impl Read for At {
     }
 }
 
-/// A replica's snapshots. Its calls block on the disk.
+/// A replica's snapshots. Its calls block on the disk, but for [`SnapshotDir::build`].
 #[derive(Debug)]
 pub(crate) struct SnapshotDir {
     path: PathBuf,
@@ -130,23 +131,39 @@ impl SnapshotDir {
         self.lock().clone()
     }
 
-    /// Makes a snapshot of `frozen`, which is the state at `position`, and makes it the current one. Returns only when the
+    /// Makes a snapshot of `frozen`, which is the state at `position`, and makes it the current one. Resolves only when the
     /// log up to there is needed no more.
-    pub(crate) fn build(&self, position: Position, frozen: &dyn Frozen) -> io::Result<SnapshotFile> {
+    pub(crate) async fn build(
+        self: &Arc<Self>,
+        position: Position,
+        frozen: &Arc<dyn Frozen>,
+    ) -> io::Result<SnapshotFile> {
+        let (dir, content) = (Arc::clone(self), Arc::clone(frozen));
+        let unfinished = off_thread(move || dir.write(position, &*content)).await??;
+        if !planted("snapshot-before-postgres")
+            && let Err(error) = frozen.wait_durable().await
+        {
+            off_thread(move || drop(fs::remove_file(&unfinished.path))).await?;
+            return Err(error);
+        }
+        let dir = Arc::clone(self);
+        off_thread(move || dir.adopt(&unfinished)).await?
+    }
+
+    /// Writes a snapshot, complete and durable, under a name that a restart removes.
+    fn write(&self, position: Position, frozen: &dyn Frozen) -> io::Result<SnapshotFile> {
         let id = Uuid::now_v7();
         let path = self.path.join(format!("{id}{UNFINISHED}"));
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-        let built = (|| {
+        let written = (|| {
             let out = BufWriter::with_capacity(BUFFER_BYTES, file);
             let mut writer = Writer::begin(out, id, position)?;
             frozen.write(&mut writer)?;
             let file = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.sync_all()?;
-            frozen.wait_durable()?;
             SnapshotFile::open(&path)
         })();
-        let snapshot = built.inspect_err(|_| drop(fs::remove_file(&path)))?;
-        self.adopt(&snapshot)
+        written.inspect_err(|_| drop(fs::remove_file(&path)))
     }
 
     /// Makes `snapshot` the current one, unless a newer one is.

@@ -1,6 +1,9 @@
 //! Snapshots as files: what is written is read back, and nothing that is damaged is.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
 
 use super::file::{Reader, Writer};
 use super::*;
@@ -92,9 +95,14 @@ impl Frozen for Bytes {
         out.write_all(self.0)
     }
 
-    fn wait_durable(&self) -> io::Result<()> {
-        if self.1 { Ok(()) } else { Err(io::Error::other("Postgres is away")) }
+    fn wait_durable(&self) -> BoxFuture<'static, io::Result<()>> {
+        let durable = if self.1 { Ok(()) } else { Err(io::Error::other("Postgres is away")) };
+        Box::pin(async { durable })
     }
+}
+
+fn frozen(content: &'static [u8], durable: bool) -> Arc<dyn Frozen> {
+    Arc::new(Bytes(content, durable))
 }
 
 fn content(snapshot: &SnapshotFile) -> Vec<u8> {
@@ -108,37 +116,37 @@ fn names(dir: &std::path::Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-#[test]
-fn one_is_current_and_who_reads_an_older_one_reads_on() {
+#[tokio::test]
+async fn one_is_current_and_who_reads_an_older_one_reads_on() {
     let at = tempfile::tempdir().unwrap();
-    let dir = SnapshotDir::open(at.path()).unwrap();
+    let dir = Arc::new(SnapshotDir::open(at.path()).unwrap());
     assert!(dir.current().is_none());
-    let first = dir.build(position(10), &Bytes(b"ten", true)).unwrap();
-    dir.build(position(20), &Bytes(b"twenty", true)).unwrap();
+    let first = dir.build(position(10), &frozen(b"ten", true)).await.unwrap();
+    dir.build(position(20), &frozen(b"twenty", true)).await.unwrap();
     assert_eq!(names(at.path()).len(), 1);
     assert_eq!(content(&first), b"ten");
     assert_eq!(content(&dir.current().unwrap()), b"twenty");
     // One that took longer to write than a newer one took to arrive.
-    dir.build(position(15), &Bytes(b"fifteen", true)).unwrap();
+    dir.build(position(15), &frozen(b"fifteen", true)).await.unwrap();
     assert_eq!(names(at.path()).len(), 1);
     let again = SnapshotDir::open(at.path()).unwrap().current().unwrap();
     assert_eq!((again.position().clone(), content(&again)), (position(20), b"twenty".to_vec()));
 }
 
-#[test]
-fn a_snapshot_whose_content_is_not_durable_elsewhere_is_none() {
+#[tokio::test]
+async fn a_snapshot_whose_content_is_not_durable_elsewhere_is_none() {
     let at = tempfile::tempdir().unwrap();
-    let dir = SnapshotDir::open(at.path()).unwrap();
-    assert!(dir.build(position(10), &Bytes(b"ten", false)).is_err());
+    let dir = Arc::new(SnapshotDir::open(at.path()).unwrap());
+    assert!(dir.build(position(10), &frozen(b"ten", false)).await.is_err());
     assert!(dir.current().is_none());
     assert_eq!(names(at.path()), [""; 0]);
 }
 
-#[test]
-fn what_is_damaged_or_unfinished_is_not_taken_up() {
+#[tokio::test]
+async fn what_is_damaged_or_unfinished_is_not_taken_up() {
     let at = tempfile::tempdir().unwrap();
-    let dir = SnapshotDir::open(at.path()).unwrap();
-    let snapshot = dir.build(position(10), &Bytes(b"ten", true)).unwrap();
+    let dir = Arc::new(SnapshotDir::open(at.path()).unwrap());
+    let snapshot = dir.build(position(10), &frozen(b"ten", true)).await.unwrap();
     let path = at.path().join(&names(at.path())[0]);
     std::fs::write(at.path().join("x.tmp"), "half").unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
@@ -146,7 +154,7 @@ fn what_is_damaged_or_unfinished_is_not_taken_up() {
     bytes[content] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     // Only reading it tells.
-    let dir = SnapshotDir::open(at.path()).unwrap();
+    let dir = Arc::new(SnapshotDir::open(at.path()).unwrap());
     assert!(!at.path().join("x.tmp").exists());
     let found = dir.current().unwrap();
     assert_eq!(found.position(), snapshot.position());
@@ -157,17 +165,17 @@ fn what_is_damaged_or_unfinished_is_not_taken_up() {
     assert!(SnapshotDir::open(at.path()).unwrap().current().is_none(), "its very header is not whole");
 }
 
-#[test]
-fn what_arrives_in_parts_is_whole_or_goes() {
+#[tokio::test]
+async fn what_arrives_in_parts_is_whole_or_goes() {
     let at = tempfile::tempdir().unwrap();
-    let source = SnapshotDir::open(&at.path().join("from")).unwrap();
-    let snapshot = source.build(position(10), &Bytes(b"ten", true)).unwrap();
-    let dir = SnapshotDir::open(&at.path().join("to")).unwrap();
+    let source = Arc::new(SnapshotDir::open(&at.path().join("from")).unwrap());
+    let snapshot = source.build(position(10), &frozen(b"ten", true)).await.unwrap();
+    let dir = Arc::new(SnapshotDir::open(&at.path().join("to")).unwrap());
     let (id, all) = (snapshot.id(), snapshot.piece(0, 1 << 20).unwrap());
     assert_eq!(dir.arrived_bytes(id).unwrap(), 0);
     std::fs::write(dir.part(id), &all[..50]).unwrap();
     // A restart keeps what has come.
-    let dir = SnapshotDir::open(&at.path().join("to")).unwrap();
+    let dir = Arc::new(SnapshotDir::open(&at.path().join("to")).unwrap());
     assert_eq!(dir.arrived_bytes(id).unwrap(), 50);
     assert!(dir.arrived(id).is_err());
     assert_eq!(dir.arrived_bytes(id).unwrap(), 0, "what is not whole at its end is of no use");

@@ -31,6 +31,7 @@ use crate::raft::{
     engine::{Raft, Types, Vote},
     state_machine::meta,
     wire::{self, Install, Installed, Offer, Offered},
+    workers::off_thread,
 };
 
 /// Bytes per message.
@@ -70,19 +71,20 @@ impl Sending {
         let (sender, pieces) = mpsc::channel(PIECES);
         let (snapshot, moved) = (self.snapshot.clone(), Arc::new(AtomicU64::new(0)));
         let counted = moved.clone();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(async move {
             let mut at = offset;
             let mut next = Ok(header);
             while let Ok(bytes) = next {
                 // The line is gone, or the transfer was given up.
-                if sender.blocking_send(Payload { bytes }).is_err() {
+                if sender.send(Payload { bytes }).await.is_err() {
                     return;
                 }
                 counted.store(at + 1, Ordering::Relaxed);
                 if at >= snapshot.bytes() {
                     return;
                 }
-                next = snapshot.piece(at, PIECE_BYTES);
+                let reading = snapshot.clone();
+                next = off_thread(move || reading.piece(at, PIECE_BYTES)).await.flatten();
                 at += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
             }
             if let Err(error) = next {
@@ -200,7 +202,7 @@ impl Incoming {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(failed)?.map_err(failed)
+    off_thread(work).await.flatten().map_err(failed)
 }
 
 fn failed(error: impl fmt::Display) -> Status {

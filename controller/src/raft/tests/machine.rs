@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use rempart_model::Answer;
 
 use crate::raft::{Committed, Frozen, Machine, Payload, Position, Response};
@@ -67,8 +68,8 @@ impl Frozen for Copied {
         Ok(serde_json::to_writer(out, &entries)?)
     }
 
-    fn wait_durable(&self) -> io::Result<()> {
-        Ok(())
+    fn wait_durable(&self) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -77,7 +78,7 @@ impl Machine for Journal {
         Box::new(Copied(self.0.lock().unwrap().entries.clone()))
     }
 
-    fn install(&mut self, position: &Position, content: &mut dyn io::Read) -> io::Result<()> {
+    async fn install(&mut self, position: &Position, content: &mut (dyn io::Read + Send)) -> io::Result<()> {
         let mut text = Vec::new();
         content.read_to_end(&mut text)?;
         let entries: Vec<(Position, Option<Vec<u8>>)> = serde_json::from_slice(&text)?;

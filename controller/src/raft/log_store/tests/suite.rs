@@ -91,7 +91,7 @@ struct Builder {
 impl StoreBuilder<Types, LogStore, Stateless, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, Stateless), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let (log, _) = LogStore::open(dir.path(), self.tail_bytes).unwrap();
+        let (log, _) = LogStore::open(dir.path(), &super::with_tail(self.tail_bytes)).unwrap();
         Ok((dir, log, Stateless::default()))
     }
 }
