@@ -1,5 +1,7 @@
 //! References between resources: what a client sends, and what it means from where it stands.
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Kind, Provider, Scope, Urn};
@@ -52,35 +54,57 @@ impl schemars::JsonSchema for Reference {
     }
 }
 
+impl Reference {
+    /// What one is read from, in words.
+    pub const EXPECTED: &str = "a string that names a resource, or an object with one in \"resource\"";
+}
+
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Object {
-            resource: String,
-            provider: Option<String>,
-            region: Option<String>,
-            tenant: Option<String>,
-            workspace: Option<String>,
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Reference;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(Reference::EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, resource: &str) -> Result<Reference, E> {
+                Ok(Reference { resource: resource.to_owned(), ..Reference::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Reference, A::Error> {
+                Object::deserialize(MapAccessDeserializer::new(members)).map(Object::into)
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Text(String),
-            Object(Object),
-        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The members of a reference, as they come.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Object {
+    resource: String,
+    provider: Option<String>,
+    region: Option<String>,
+    tenant: Option<String>,
+    workspace: Option<String>,
+}
+
+impl From<Object> for Reference {
+    fn from(object: Object) -> Reference {
         // Clients in languages without optional strings send "" for absent.
         let given = |field: Option<String>| field.filter(|text| !text.is_empty());
-        Ok(match Either::deserialize(deserializer)? {
-            Either::Text(resource) => Reference { resource, ..Reference::default() },
-            Either::Object(object) => Reference {
-                resource: object.resource,
-                provider: given(object.provider),
-                region: given(object.region),
-                tenant: given(object.tenant),
-                workspace: given(object.workspace),
-            },
-        })
+        Reference {
+            resource: object.resource,
+            provider: given(object.provider),
+            region: given(object.region),
+            tenant: given(object.tenant),
+            workspace: given(object.workspace),
+        }
     }
 }
 
