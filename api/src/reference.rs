@@ -33,7 +33,15 @@ impl schemars::JsonSchema for Reference {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let text = |description: &str| serde_json::json!({ "type": "string", "description": description });
+        let text = |description: &str| {
+            let (min, max) = (1, Reference::MAX_RESOURCE);
+            serde_json::json!({ "type": "string", "minLength": min, "maxLength": max, "description": description })
+        };
+        // An empty one is as good as none.
+        let part = |description: &str| {
+            let max = Reference::MAX_PART;
+            serde_json::json!({ "type": "string", "maxLength": max, "description": description })
+        };
         schemars::json_schema!({
             "description": "Another resource. On input a text, or an object; on output always the object, as it was sent.",
             "anyOf": [
@@ -43,10 +51,10 @@ impl schemars::JsonSchema for Reference {
                     "required": ["resource"],
                     "properties": {
                         "resource": text("URN, path from tenant, workspace or network, or bare name."),
-                        "provider": text("Inferred from the field when absent."),
-                        "region": text("That of the referring resource when absent."),
-                        "tenant": text("That of the referring resource when absent."),
-                        "workspace": text("That of the referring resource when absent."),
+                        "provider": part("Inferred from the field when absent."),
+                        "region": part("That of the referring resource when absent."),
+                        "tenant": part("That of the referring resource when absent."),
+                        "workspace": part("That of the referring resource when absent."),
                     }
                 }
             ]
@@ -55,6 +63,10 @@ impl schemars::JsonSchema for Reference {
 }
 
 impl Reference {
+    /// Most characters of `resource`.
+    pub const MAX_RESOURCE: usize = 256;
+    /// Most characters of each of the other members.
+    pub const MAX_PART: usize = 64;
     /// What one is read from, in words.
     pub const EXPECTED: &str = "a string that names a resource, or an object with one in \"resource\"";
 }
@@ -142,7 +154,7 @@ impl Reference {
     pub fn resolve(&self, kind: Kind, from: &Urn, region: &str) -> Result<Urn, ReferenceError> {
         let info = kind.info();
         let form = || ReferenceError::Form(self.resource.chars().take(80).collect(), kind, info.collection);
-        if self.resource.is_empty() || self.resource.chars().count() > 256 {
+        if self.resource.is_empty() || self.resource.chars().count() > Reference::MAX_RESOURCE {
             return Err(form());
         }
         if let Some(asked) = self.region.as_deref().filter(|asked| *asked != region) {
