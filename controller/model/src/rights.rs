@@ -228,13 +228,21 @@ impl State {
         lacking.is_empty()
     }
 
-    /// The first thing that an assignment would give in `tenant` and that `giver` does not hold.
+    /// The first thing that an assignment would give in `tenant` and that `giver` does not hold. What a role that is not
+    /// there will give once it is, owners alone hold.
     pub(crate) fn more_than_held(
         &self,
         giver: &str,
         tenant: &str,
         assignment: &RoleAssignmentSpec,
     ) -> Option<String> {
+        if self.owns(tenant, giver) {
+            return None;
+        }
+        if let Some(missing) = assignment.roles.iter().find(|role| !self.has_role(tenant, role)) {
+            let shown: String = missing.chars().take(64).collect();
+            return Some(format!("role {shown} is not there, and may come to give anything"));
+        }
         let everywhere = [None];
         for scope in &assignment.scopes {
             let workspaces: Vec<Option<&str>> = match scope.workspaces.as_deref() {
@@ -357,6 +365,10 @@ impl State {
             return rights;
         }
         self.rights.get(&Urn::tenant(Kind::Role, tenant, name)).map_or(&NOTHING, |rights| rights)
+    }
+
+    fn has_role(&self, tenant: &str, name: &str) -> bool {
+        system::rights(name).is_some() || self.rights.contains_key(&Urn::tenant(Kind::Role, tenant, name))
     }
 
     /// Keeps the indexes: `object` is in State from now on.
