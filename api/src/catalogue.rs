@@ -9,6 +9,6 @@ use serde::{Deserialize, Serialize};
 pub struct AddressPoolSpec {
     /// 1..64 CIDR blocks, IPv4 and IPv6; no two overlap, in this pool or another. One of which an address was given out
     /// stays.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 43)))]
     pub blocks: Vec<String>,
 }

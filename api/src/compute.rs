@@ -42,9 +42,9 @@ pub struct InstanceSpec {
     /// Applies besides those of the NICs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub security_group_ref: Option<Reference>,
-    /// Public keys for the guest's first boot, at most 32.
+    /// Public keys for the guest's first boot, at most 32, each 1..4096 characters.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 4096)))]
     pub ssh_keys: Option<Vec<String>>,
     /// cloud-init user data for the guest's first boot, as plain text, at most 65536 characters.
     #[serde(skip_serializing_if = "Option::is_none", default)]

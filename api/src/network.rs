@@ -23,9 +23,11 @@ pub struct NetworkSkuSpec {
 pub struct Cidr {
     /// IPv4 CIDR; all-zero address = the server chooses.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
+    #[schemars(length(max = 18))]
     pub ipv4: Option<String>,
     /// IPv6 CIDR; all-zero address = the server chooses.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
+    #[schemars(length(max = 43))]
     pub ipv6: Option<String>,
 }
 
@@ -110,7 +112,8 @@ pub struct RouteTableStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
-    /// IPv4 or IPv6 CIDR.
+    /// IPv4 or IPv6 CIDR, 1..43 characters.
+    #[schemars(length(min = 1, max = 43))]
     pub destination_cidr_block: String,
     /// Internet gateway, instance, or an address within the network.
     pub target_ref: Reference,
@@ -132,7 +135,7 @@ pub struct NicSpec {
     /// Up to 32 addresses of the subnet; `0.0.0.0` or `::` = the server chooses one of that family. Nothing: one of each
     /// family the subnet has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 39)))]
     pub addresses: Option<Vec<String>>,
     /// Subnet it is in; immutable.
     pub subnet_ref: Reference,
@@ -193,6 +196,7 @@ pub struct PublicIpSpec {
     /// This address and no other. Nothing: any that is free, for the life of the resource. Changes only while no NIC
     /// uses it.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "empty_as_absent")]
+    #[schemars(length(max = 39))]
     pub address: Option<String>,
 }
 
@@ -257,9 +261,18 @@ pub struct SecurityGroupRuleSpec {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(length(max = 32))]
     pub source_ref: Option<Vec<Reference>>,
-    /// Notes; values up to 1024 characters.
+    /// Notes; keys of 1..256 characters, values up to 1024.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(schema_with = "notes_schema")]
     pub annotations: Option<StringMap>,
+}
+
+fn notes_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": ["object", "null"],
+        "propertyNames": { "minLength": 1, "maxLength": 256 },
+        "additionalProperties": { "type": "string", "maxLength": 1024 },
+    })
 }
 
 /// Which way a connection is opened.

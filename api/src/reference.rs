@@ -1,5 +1,7 @@
 //! References between resources: what a client sends, and what it means from where it stands.
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Kind, Provider, Scope, Urn};
@@ -31,7 +33,15 @@ impl schemars::JsonSchema for Reference {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let text = |description: &str| serde_json::json!({ "type": "string", "description": description });
+        let text = |description: &str| {
+            let (min, max) = (1, Reference::MAX_RESOURCE);
+            serde_json::json!({ "type": "string", "minLength": min, "maxLength": max, "description": description })
+        };
+        // An empty one is as good as none.
+        let part = |description: &str| {
+            let max = Reference::MAX_PART;
+            serde_json::json!({ "type": "string", "maxLength": max, "description": description })
+        };
         schemars::json_schema!({
             "description": "Another resource. On input a text, or an object; on output always the object, as it was sent.",
             "anyOf": [
@@ -41,10 +51,10 @@ impl schemars::JsonSchema for Reference {
                     "required": ["resource"],
                     "properties": {
                         "resource": text("URN, path from tenant, workspace or network, or bare name."),
-                        "provider": text("Inferred from the field when absent."),
-                        "region": text("That of the referring resource when absent."),
-                        "tenant": text("That of the referring resource when absent."),
-                        "workspace": text("That of the referring resource when absent."),
+                        "provider": part("Inferred from the field when absent."),
+                        "region": part("That of the referring resource when absent."),
+                        "tenant": part("That of the referring resource when absent."),
+                        "workspace": part("That of the referring resource when absent."),
                     }
                 }
             ]
@@ -52,35 +62,61 @@ impl schemars::JsonSchema for Reference {
     }
 }
 
+impl Reference {
+    /// Most characters of `resource`.
+    pub const MAX_RESOURCE: usize = 256;
+    /// Most characters of each of the other members.
+    pub const MAX_PART: usize = 64;
+    /// What one is read from, in words.
+    pub const EXPECTED: &str = "a string that names a resource, or an object with one in \"resource\"";
+}
+
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Object {
-            resource: String,
-            provider: Option<String>,
-            region: Option<String>,
-            tenant: Option<String>,
-            workspace: Option<String>,
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Reference;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(Reference::EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, resource: &str) -> Result<Reference, E> {
+                Ok(Reference { resource: resource.to_owned(), ..Reference::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Reference, A::Error> {
+                Object::deserialize(MapAccessDeserializer::new(members)).map(Object::into)
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Text(String),
-            Object(Object),
-        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The members of a reference, as they come.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Object {
+    resource: String,
+    provider: Option<String>,
+    region: Option<String>,
+    tenant: Option<String>,
+    workspace: Option<String>,
+}
+
+impl From<Object> for Reference {
+    fn from(object: Object) -> Reference {
         // Clients in languages without optional strings send "" for absent.
         let given = |field: Option<String>| field.filter(|text| !text.is_empty());
-        Ok(match Either::deserialize(deserializer)? {
-            Either::Text(resource) => Reference { resource, ..Reference::default() },
-            Either::Object(object) => Reference {
-                resource: object.resource,
-                provider: given(object.provider),
-                region: given(object.region),
-                tenant: given(object.tenant),
-                workspace: given(object.workspace),
-            },
-        })
+        Reference {
+            resource: object.resource,
+            provider: given(object.provider),
+            region: given(object.region),
+            tenant: given(object.tenant),
+            workspace: given(object.workspace),
+        }
     }
 }
 
@@ -118,7 +154,7 @@ impl Reference {
     pub fn resolve(&self, kind: Kind, from: &Urn, region: &str) -> Result<Urn, ReferenceError> {
         let info = kind.info();
         let form = || ReferenceError::Form(self.resource.chars().take(80).collect(), kind, info.collection);
-        if self.resource.is_empty() || self.resource.chars().count() > 256 {
+        if self.resource.is_empty() || self.resource.chars().count() > Reference::MAX_RESOURCE {
             return Err(form());
         }
         if let Some(asked) = self.region.as_deref().filter(|asked| *asked != region) {

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegionSpec {
-    /// The only legal values of `zone`; 1..32.
+    /// The only legal values of `zone`; 1..32, each 1..32 characters.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 32)))]
     pub available_zones: Vec<String>,
-    /// What is offered, with base URLs (without version segment).
+    /// What is offered, with base URLs (without version segment); up to 64.
+    #[schemars(length(max = 64))]
     pub providers: Vec<RegionProvider>,
 }
 

@@ -12,7 +12,8 @@ pub struct StorageSkuSpec {
     /// Guaranteed operations per second and volume, 1..45000.
     #[schemars(range(min = 1, max = 45_000))]
     pub iops: u32,
-    /// GB from which the performance is promised; not a lower bound for volumes.
+    /// GB from which the performance is promised, 1..4294967295; not a lower bound for volumes.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub min_volume_size: u32,
     /// Durability and reach.
     #[serde(rename = "type")]

@@ -47,7 +47,7 @@ pub use command::{
 pub use desired::{DesiredInstance, DesiredObject, DesiredVolume};
 pub use envelope::{DecodeError, ENVELOPE_FORMAT, Envelope};
 pub use explain::{Explanation, explain};
-pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength, Wrong, read_shape};
+pub use kinds::{Fixed, Link, SEALED_PREFIX, Spec, SpecError, Strength, Wrong, check_references, read_shape};
 pub use object::{
     BlocksDetail, Capture, Detail, Failure, Hardware, HardwareDisk, HostDetail, Identity, ImageDetail,
     InstanceDetail, Mac, NicDetail, Object, OffCause, Placement, Power, PublicIpDetail, ReadError, Realised,

@@ -36,6 +36,8 @@ impl VerbSet {
     pub const GET: VerbSet = VerbSet(1);
     /// GET of a collection.
     pub const LIST: VerbSet = VerbSet(2);
+    /// Both.
+    pub const READ: VerbSet = VerbSet(1 + 2);
     /// PUT.
     pub const PUT: VerbSet = VerbSet(4);
     /// DELETE.
@@ -77,6 +79,11 @@ impl VerbSet {
     /// Of `asked`, those that are not among these.
     fn lack(self, asked: VerbSet) -> VerbSet {
         VerbSet(asked.0 & !self.0)
+    }
+
+    /// Of these, those that are among `others`.
+    fn among(self, others: VerbSet) -> VerbSet {
+        VerbSet(self.0 & others.0)
     }
 
     fn with(self, other: VerbSet) -> VerbSet {
@@ -196,10 +203,20 @@ impl State {
     /// Whether `subject` may do all of `verbs` to `urn` (a collection, if its name is empty) of a tenant.
     pub fn may(&self, subject: &str, urn: &Urn, verbs: VerbSet) -> bool {
         let tenant = if urn.kind == Kind::Tenant { &urn.name } else { &urn.tenant };
-        let asked = Asked { tenant, workspace: workspace_of(urn), global: is_global(urn.kind) };
         // Most callers own what they ask about: no names are made for them.
-        self.owns(tenant, subject)
-            || self.holds(subject, asked, urn.kind.info().provider, &names_of(urn), verbs)
+        if self.owns(tenant, subject) {
+            return true;
+        }
+        let asked = |workspace| Asked { tenant, workspace, global: is_global(urn.kind) };
+        let (provider, names) = (urn.kind.info().provider, names_of(urn));
+        if urn.kind == Kind::Workspace && !urn.name.is_empty() {
+            // SECA: reading a workspace is asked for inside it, everything else of it in the tenant.
+            let (read, rest) = (verbs.among(VerbSet::READ), VerbSet::READ.lack(verbs));
+            return self.holds(subject, asked(Some(&urn.name)), provider, &names, read)
+                && self.holds(subject, asked(None), provider, &names, rest);
+        }
+        let workspace = (!urn.workspace.is_empty()).then_some(urn.workspace.as_str());
+        self.holds(subject, asked(workspace), provider, &names, verbs)
     }
 
     /// Whether `subject` holds `verbs` there. The look-ups are the same whatever exists.
@@ -228,13 +245,21 @@ impl State {
         lacking.is_empty()
     }
 
-    /// The first thing that an assignment would give in `tenant` and that `giver` does not hold.
+    /// The first thing that an assignment would give in `tenant` and that `giver` does not hold. What a role that is not
+    /// there will give once it is, owners alone hold.
     pub(crate) fn more_than_held(
         &self,
         giver: &str,
         tenant: &str,
         assignment: &RoleAssignmentSpec,
     ) -> Option<String> {
+        if self.owns(tenant, giver) {
+            return None;
+        }
+        if let Some(missing) = assignment.roles.iter().find(|role| !self.has_role(tenant, role)) {
+            let shown: String = missing.chars().take(64).collect();
+            return Some(format!("role {shown} is not there, and may come to give anything"));
+        }
         let everywhere = [None];
         for scope in &assignment.scopes {
             let workspaces: Vec<Option<&str>> = match scope.workspaces.as_deref() {
@@ -359,6 +384,10 @@ impl State {
         self.rights.get(&Urn::tenant(Kind::Role, tenant, name)).map_or(&NOTHING, |rights| rights)
     }
 
+    fn has_role(&self, tenant: &str, name: &str) -> bool {
+        system::rights(name).is_some() || self.rights.contains_key(&Urn::tenant(Kind::Role, tenant, name))
+    }
+
     /// Keeps the indexes: `object` is in State from now on.
     pub(crate) fn give(&mut self, object: &Object) {
         match &object.spec {
@@ -420,15 +449,6 @@ struct Asked<'a> {
     workspace: Option<&'a str>,
     /// In no region.
     global: bool,
-}
-
-/// Reading a workspace is asked for inside it.
-fn workspace_of(urn: &Urn) -> Option<&str> {
-    match urn.kind {
-        Kind::Workspace if !urn.name.is_empty() => Some(&urn.name),
-        _ if urn.workspace.is_empty() => None,
-        _ => Some(&urn.workspace),
-    }
 }
 
 fn is_global(kind: Kind) -> bool {

@@ -130,8 +130,11 @@ async fn answer(
     let Route { place, alias } = route.ok_or_else(no_route)?;
     let target = place.target(&head.method)?;
     let service = &settings.service;
-    let asked = headers::check_accept(&head.headers)
-        .and_then(|()| Ok((headers::version(&head.headers)?, headers::may_be_stale(&head.headers)?)));
+    let asked = headers::check_accept(&head.headers).and_then(|()| {
+        // Of what is only read, SECA asks no version: a date that HTTP means by this header is passed over.
+        let version = if target.is_read() { None } else { headers::version(&head.headers)? };
+        Ok((version, headers::may_be_stale(&head.headers)?))
+    });
     let (version, may_be_stale) = rights_first(service, id, &caller, || target.right(), asked).await?;
     let call = match target {
         Target::List(from) => {
@@ -224,6 +227,10 @@ fn put_nothing(urn: Urn) -> Call {
 }
 
 impl Target {
+    fn is_read(&self) -> bool {
+        matches!(self, Target::List(_) | Target::Get(_) | Target::Explain(_) | Target::Orphans(_))
+    }
+
     /// The call whose right it takes.
     fn right(&self) -> Call {
         let if_unmodified_since = None;

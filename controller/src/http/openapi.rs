@@ -32,6 +32,10 @@ mod cluster;
 pub(super) static TEXT: LazyLock<String> =
     LazyLock::new(|| serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n");
 
+/// OpenAPI passes over a parameter that is called Accept: it is said in words.
+const DELETED: &str = "What is being deleted is listed in any case. `Accept: application/json; deleted=true` asks for deleted \
+                       resources as well, `application/json; deleted=only` for nothing else: docs/lists.md.";
+
 const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 /// The whole of it.
@@ -128,6 +132,7 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     let name = row.name.replace('-', " ");
     let mut all = operation("list", format!("List: {name}"));
     all["parameters"] = [parents.clone(), list_parameters()].concat().into();
+    all["description"] = json!(DELETED);
     all["responses"] = responses(&[("200", "A page", Some(format!("{title}List")))]);
     paths.insert(path.clone(), json!({ "get": all }));
 

@@ -374,6 +374,7 @@ impl Service {
                 };
                 // Once, here: a call that is passed on or tried again carries its secrets in clear, below TLS.
                 put.spec.check_clear_secrets()?;
+                rempart_model::check_references(state, &put)?;
                 self.inner.sealer.seal(&put.urn, &mut put.spec);
                 put.host = propose_host(state, &put);
                 Command::Put(Box::new(put))

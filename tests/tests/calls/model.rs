@@ -9,7 +9,7 @@ use rempart_api::{Kind, ProblemType, Provider, StringMap, Timestamp, Urn, Verbs}
 use rempart_model::{
     Answer, Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Founding, HostAction, HostCommand, Object,
     Outcome, PowerAction, PowerCommand, Presentation, PutCommand, Refusal, RefusalClass, Seen, Spec, State,
-    VerbSet, Wrong, circumstances, system_roles, view, view_in,
+    VerbSet, Wrong, check_references, circumstances, system_roles, view, view_in,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -197,6 +197,7 @@ impl Model {
                     host: None,
                 };
                 put.spec.check_clear_secrets().map_err(No::of)?;
+                check_references(&self.state, &put).map_err(No::of)?;
                 match self.apply(who, Command::Put(Box::new(put))).map_err(No::of)? {
                     Answer::Put { created, object } => {
                         let view = json!(view(&self.state, &object, self.presentation("PUT", who)));

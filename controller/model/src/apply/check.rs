@@ -203,7 +203,7 @@ impl Tx {
 }
 
 /// What a link says, whatever the field that says it.
-pub(super) fn identity<'a>(link: Link<'a>) -> (Kind, &'a str, [Option<&'a str>; 4]) {
+pub(crate) fn identity<'a>(link: Link<'a>) -> (Kind, &'a str, [Option<&'a str>; 4]) {
     let Reference { resource, provider, region, tenant, workspace } = link.reference;
     (link.kind, resource, [provider, region, tenant, workspace].map(|field| field.as_deref()))
 }

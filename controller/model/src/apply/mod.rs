@@ -24,6 +24,7 @@ mod upgrade;
 mod wind_down;
 
 pub(crate) use blocks::given;
+pub(crate) use check::identity;
 pub(crate) use place::is_settled;
 use rights::creators_assignment;
 

@@ -8,6 +8,7 @@ mod image;
 mod instance;
 mod network;
 mod nic;
+mod references;
 mod role;
 mod routes;
 mod secret;
@@ -26,6 +27,7 @@ pub(crate) use routes::target_of;
 pub(crate) use security::MAX_RULES;
 pub(crate) use target::Target;
 
+pub use references::check_references;
 pub use secret::SEALED_PREFIX;
 pub use shape::{SpecError, Wrong, read_shape};
 
@@ -59,6 +61,11 @@ pub(crate) trait Rules {
 
     /// Every reference in the spec.
     fn links(&self) -> Vec<Link<'_>> {
+        Vec::new()
+    }
+
+    /// References that hold an address or a block, where a resource may stand as well; by pointer.
+    fn literals(&self) -> Vec<(String, &Reference)> {
         Vec::new()
     }
 
@@ -204,6 +211,10 @@ macro_rules! specs {
             /// Every reference in the spec.
             pub fn links(&self) -> Vec<Link<'_>> {
                 match self { $(Spec::$kind(spec) => spec.links()),+ }
+            }
+
+            pub(crate) fn literals(&self) -> Vec<(String, &Reference)> {
+                match self { $(Spec::$kind(spec) => spec.literals()),+ }
             }
 
             pub(crate) fn new_detail(&self) -> Detail {

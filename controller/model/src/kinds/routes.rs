@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rempart_api::Kind;
 use rempart_api::network::{Route, RouteTableSpec};
+use rempart_api::{Kind, Reference};
 
+use super::references::literals_among;
 use super::target::Target;
 use super::{Link, Rules, Strength, check_range};
 use crate::block::{Block, number_of};
@@ -62,6 +63,13 @@ impl Rules for RouteTableSpec {
             Some(Link::new(pointer, &route.target_ref, kind, strength))
         };
         self.routes.iter().enumerate().filter_map(link).collect()
+    }
+
+    fn literals(&self) -> Vec<(String, &Reference)> {
+        let targets = self.routes.iter().enumerate();
+        let targets = targets
+            .map(|(position, route)| (format!("/spec/routes/{position}/targetRef"), &route.target_ref));
+        literals_among(targets, &TARGETS)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Security groups and their rules.
 
-use rempart_api::Kind;
 use rempart_api::network::{Ports, Protocol, SecurityGroupRuleSpec, SecurityGroupSpec};
+use rempart_api::{Kind, Reference};
 
+use super::references::literals_among;
 use super::target::Target;
 use super::{Link, Rules, Strength};
 use crate::refusal::Fault;
@@ -44,6 +45,11 @@ impl Rules for SecurityGroupSpec {
         }));
         links
     }
+
+    fn literals(&self) -> Vec<(String, &Reference)> {
+        let rules = self.rules.iter().flatten().enumerate();
+        rules.flat_map(|(position, rule)| addresses(&format!("/spec/rules/{position}"), rule)).collect()
+    }
 }
 
 impl Rules for SecurityGroupRuleSpec {
@@ -53,6 +59,10 @@ impl Rules for SecurityGroupRuleSpec {
 
     fn links(&self) -> Vec<Link<'_>> {
         peers("/spec", self)
+    }
+
+    fn literals(&self) -> Vec<(String, &Reference)> {
+        addresses("/spec", self)
     }
 }
 
@@ -64,6 +74,12 @@ fn peers<'a>(at: &str, rule: &'a SecurityGroupRuleSpec) -> Vec<Link<'a>> {
         Some(Link::new(format!("{at}/sourceRef/{position}"), peer, kind, strength))
     };
     rule.source_ref.iter().flatten().enumerate().filter_map(link).collect()
+}
+
+/// Peers that are addresses or blocks.
+fn addresses<'a>(at: &str, rule: &'a SecurityGroupRuleSpec) -> Vec<(String, &'a Reference)> {
+    let peers = rule.source_ref.iter().flatten().enumerate();
+    literals_among(peers.map(|(position, peer)| (format!("{at}/sourceRef/{position}"), peer)), &PEERS)
 }
 
 fn check_rule(faults: &mut Vec<Fault>, at: &str, rule: &SecurityGroupRuleSpec) {

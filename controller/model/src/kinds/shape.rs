@@ -2,11 +2,15 @@
 //!
 //! What always holds: no name of a type of ours is shown, and of what the client sent no more than a few characters.
 
-use rempart_api::Kind;
+use rempart_api::{Kind, Reference};
 use serde_json::Value;
+
+mod typed;
 
 #[cfg(test)]
 mod tests;
+
+use typed::Typed;
 
 /// JSON that does not have the shape it should have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +39,7 @@ pub enum Wrong {
 /// # Errors
 /// When it has another shape.
 pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> Result<T, SpecError> {
-    if json.is_array() {
-        // It would be taken for the fields in their order.
-        let why = format!("must be an object, is {}", shown(Some(json), false));
-        return Err(SpecError { pointer: root.to_owned(), why, wrong: Wrong::Type });
-    }
-    serde_path_to_error::deserialize(json).map_err(|error| {
+    serde_path_to_error::deserialize(Typed(json)).map_err(|error| {
         let mut below = String::new();
         for segment in error.path().iter() {
             use serde_path_to_error::Segment;
@@ -58,21 +57,9 @@ pub fn read_shape<T: serde::de::DeserializeOwned>(root: &str, json: &Value) -> R
         let pointer = format!("{root}{below}");
         match json.pointer(&below) {
             Some(Value::Null) => required(pointer),
-            Some(Value::Object(reference)) if is_neither(&text) && names_nothing(reference) => {
-                required(format!("{pointer}/resource"))
-            }
             found => SpecError { pointer, why: words(&text, found), wrong: wrong(&text, found) },
         }
     })
-}
-
-/// The one type that is either a string or an object: a reference.
-fn is_neither(text: &str) -> bool {
-    text.starts_with("data did not match any variant")
-}
-
-fn names_nothing(reference: &serde_json::Map<String, Value>) -> bool {
-    reference.get("resource").is_none_or(Value::is_null)
 }
 
 fn wrong(text: &str, found: Option<&Value>) -> Wrong {
@@ -136,10 +123,6 @@ fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 
 /// serde's words in ours. They end with what was expected; what stands before may be the client's.
 fn words(text: &str, found: Option<&Value>) -> String {
-    if is_neither(text) {
-        let must = "must be a string that names a resource, or an object with one in \"resource\"";
-        return format!("{must}, is {}", shown(found, false));
-    }
     let Some((_, expected)) = text.rsplit_once(", expected ") else {
         return text.chars().take(200).collect();
     };
@@ -159,7 +142,8 @@ fn expectation(expected: &str) -> String {
         "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list".to_owned(),
-        "a string" | "string or map" => "a string".to_owned(),
+        "a string" => "a string".to_owned(),
+        Reference::EXPECTED => Reference::EXPECTED.to_owned(),
         other if other.contains('`') => other.replace('`', "\""),
         other if other.starts_with("struct ") || other.ends_with("map") => "an object".to_owned(),
         _ => "of another type".to_owned(),

@@ -122,9 +122,11 @@ fn a_scope_of_workspaces_holds_inside_them_and_for_them() {
     assign(&mut world, "a", &["seca.workspace-admin"], "bob", json!({"workspaces": ["w1"]}));
     let state = &world.state;
     assert!(
-        state.may("bob", &workspace("w1"), VerbSet::GET) && state.may("bob", &workspace("w1"), VerbSet::PUT)
+        state.may("bob", &workspace("w1"), VerbSet::GET) && state.may("bob", &workspace("w1"), VerbSet::LIST)
     );
-    assert!(!state.may("bob", &workspace("w1"), VerbSet::DELETE));
+    for verb in [VerbSet::PUT, VerbSet::DELETE, VerbSet::ALL, VerbSet::ACT] {
+        assert!(!state.may("bob", &workspace("w1"), verb), "{verb:?} is asked for in the tenant");
+    }
     assert!(!state.may("bob", &workspace("w2"), VerbSet::GET));
     assert!(!state.may("bob", &all_of(&workspace("")), VerbSet::LIST), "not all of them");
     assert_eq!(state.workspaces_seen("bob", "t1"), Seen::Only(["w1".to_owned()].into()));
@@ -135,6 +137,24 @@ fn a_scope_of_workspaces_holds_inside_them_and_for_them() {
         !state.may("bob", &Urn::tenant(Kind::Image, "t1", "i"), VerbSet::GET),
         "outside of any workspace"
     );
+}
+
+/// SECA: outside of any workspace a scope of workspaces matches nothing but reading the named ones.
+#[test]
+fn a_scope_of_workspaces_neither_makes_nor_deletes_them() {
+    for (scope, here, there) in [
+        (json!({"workspaces": ["w1", "later"]}), false, false),
+        (json!({}), true, true),
+        (json!({"workspaces": []}), true, true),
+    ] {
+        let mut world = World::hostless();
+        give(&mut world, "r", on("seca.workspace", &["*"], &["*"]), "bob", scope.clone());
+        let may = |name: &str, verbs| world.state.may("bob", &workspace(name), verbs);
+        for verbs in [VerbSet::PUT, VerbSet::DELETE, VerbSet::ALL] {
+            assert_eq!((may("w1", verbs), may("later", verbs)), (here, there), "{scope} {verbs:?}");
+        }
+        assert!(may("w1", VerbSet::GET) && may("later", VerbSet::READ), "{scope}");
+    }
 }
 
 #[test]

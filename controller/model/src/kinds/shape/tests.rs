@@ -25,10 +25,15 @@ fn errors_say_where_and_what_in_words_of_the_client() {
 #[test]
 fn references_and_choices_say_what_they_take() {
     let reference = "must be a string that names a resource, or an object with one in \"resource\"";
-    for bad in [json!(5), json!({ "resource": 5 }), json!({ "resource": "x", "tenant": 5 })] {
-        let shown = if bad.is_object() { "an object" } else { "5" };
+    for (bad, shown) in [(json!(5), "5"), (json!(["x", null, null, null, null]), "a list")] {
         let spec = json!({ "sizeGB": 5, "skuRef": bad });
         check(Kind::BlockStorage, spec, &format!("/spec/skuRef: {reference}, is {shown}"));
+    }
+    for (bad, field) in
+        [(json!({ "resource": 5 }), "resource"), (json!({ "resource": "x", "tenant": 5 }), "tenant")]
+    {
+        let spec = json!({ "sizeGB": 5, "skuRef": bad });
+        check(Kind::BlockStorage, spec, &format!("/spec/skuRef/{field}: must be a string, is 5"));
     }
     for nothing in [json!({}), json!({ "name": "x" }), json!({ "resource": null })] {
         let spec = json!({ "sizeGB": 5, "skuRef": nothing });
@@ -149,4 +154,56 @@ fn a_whole_number_may_be_written_as_a_float() {
     }
     let workspace = json!({ "ratio": 1.0 });
     assert_eq!(Spec::parse(Kind::Workspace, &workspace).unwrap().to_json(), workspace, "kept as it was sent");
+}
+
+/// serde would read a list as the fields in their order, and an object of one member as a choice.
+#[test]
+fn a_list_is_no_object_and_an_object_no_word_at_any_depth() {
+    let cidr = json!({ "ipv4": "10.0.0.0/16" });
+    let rule = |field: &str, value: serde_json::Value| {
+        let mut rule = json!({ "direction": "ingress", "protocol": "tcp" });
+        rule[field] = value;
+        rule
+    };
+    let boot = |volume: serde_json::Value| json!({ "skuRef": "skus/x", "zone": "a", "bootVolume": volume, "dataVolumes": [] });
+    let permission = json!(["seca.compute", ["*"], ["get"]]);
+    let assignment = |scope: serde_json::Value| json!({ "roles": ["r"], "subs": ["s"], "scopes": [scope] });
+    for (kind, spec, pointer) in [
+        (Kind::Network, json!({ "cidr": ["10.0.0.0/16"], "skuRef": "x" }), "/spec/cidr"),
+        (Kind::Network, json!({ "cidr": [], "skuRef": "x" }), "/spec/cidr"),
+        (
+            Kind::Network,
+            json!({ "cidr": cidr, "additionalCidrs": [["10.1.0.0/16", null]], "skuRef": "x" }),
+            "/spec/additionalCidrs/0",
+        ),
+        (Kind::SecurityGroupRule, rule("ports", json!([80, 90, [100]])), "/spec/ports"),
+        (Kind::SecurityGroupRule, rule("ports", json!([])), "/spec/ports"),
+        (Kind::SecurityGroupRule, rule("icmp", json!([8, 0])), "/spec/icmp"),
+        (Kind::SecurityGroupRule, rule("version", json!({ "IPv4": null })), "/spec/version"),
+        (Kind::SecurityGroupRule, rule("direction", json!({ "ingress": null })), "/spec/direction"),
+        (Kind::SecurityGroup, json!({ "rules": [rule("icmp", json!([8, 0]))] }), "/spec/rules/0/icmp"),
+        (Kind::SecurityGroup, json!({ "rules": [["ingress"]] }), "/spec/rules/0"),
+        (Kind::Instance, boot(json!(["block-storages/arr", "virtio"])), "/spec/bootVolume"),
+        (
+            Kind::Instance,
+            boot(json!({ "deviceRef": "block-storages/b", "type": { "virtio": null } })),
+            "/spec/bootVolume/type",
+        ),
+        (Kind::Role, json!({ "permissions": [permission] }), "/spec/permissions/0"),
+        (Kind::RoleAssignment, assignment(json!([null, null, null])), "/spec/scopes/0"),
+        (Kind::RouteTable, json!({ "routes": [["0.0.0.0/0", "internet-gateways/g"]] }), "/spec/routes/0"),
+        (Kind::BlockStorage, json!({ "sizeGB": 5, "skuRef": ["x", null, null, null, null] }), "/spec/skuRef"),
+        (Kind::PublicIp, json!({ "version": { "IPv4": null } }), "/spec/version"),
+        (
+            Kind::Image,
+            json!({ "blockStorageRef": "x", "cpuArchitecture": { "amd64": null } }),
+            "/spec/cpuArchitecture",
+        ),
+        (Kind::InternetGateway, json!([true]), "/spec"),
+        (Kind::Workspace, json!([]), "/spec"),
+        (Kind::Tenant, json!({ "owners": ["a"], "quota": [1] }), "/spec/quota"),
+    ] {
+        let error = Spec::parse(kind, &spec).expect_err("it is of another type");
+        assert_eq!((error.pointer.as_str(), error.wrong), (pointer, Wrong::Type), "{kind} {spec}: {error}");
+    }
 }
