@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -43,14 +44,7 @@ impl Layout {
     /// When no port is free.
     pub fn with_spares(dir: &Path, founders: usize, spares: usize) -> anyhow::Result<Layout> {
         let replicas = founders + spares;
-        // All listeners are held until every port is known, so that none is given twice.
-        let listeners =
-            (0..replicas * 2).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-        let ports = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.port()))
-            .collect::<std::io::Result<Vec<_>>>()?;
-        let ports = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+        let ports = (0..replicas).map(|_| Ok((free_port()?, free_port()?))).collect::<anyhow::Result<_>>()?;
         Ok(Layout { dir: dir.to_owned(), ports, founders, first: 1, program: None })
     }
 
@@ -196,6 +190,26 @@ impl Layout {
     pub fn log(&self, id: usize) -> PathBuf {
         self.dir.join(format!("c{id}.log"))
     }
+}
+
+/// Ports below those that the kernel gives to whoever asks for any (`ip_local_port_range`, from 32768 on): what nobody listens at
+/// yet is taken by no connection and by no other listener meanwhile.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port that is free now, and that this process has not given before.
+fn free_port() -> anyhow::Result<u16> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.len();
+    // Tests that run side by side begin far from one another.
+    let first = std::process::id() as usize * 127 % count;
+    for _ in 0..count {
+        let offset = (first + usize::from(GIVEN.fetch_add(1, Ordering::Relaxed))) % count;
+        let port = PORTS.start + u16::try_from(offset)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} to {} is free", PORTS.start, PORTS.end)
 }
 
 /// A running replica.
