@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Compares every so often, also when nothing was written: one that came back may have come back as another.
 pub(super) async fn run(node: &Node, replica: &Replica, ask: &AskReplicas, every: Duration) {
+    metrics::gauge!("rempart_state_differs").set(0.0);
     loop {
         sleep(every).await;
         let alone = node.members().borrow().addresses.len() < 2;
