@@ -9,7 +9,10 @@ use uuid::Uuid;
 use crate::kinds::Spec;
 use crate::object::{Failure, OffCause};
 use crate::transition::Step;
-use crate::version::ClusterVersion;
+
+mod replicas;
+
+pub use replicas::{Agreed, DigestCommand, UpgradeCommand};
 
 /// A change of desired or observed state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -483,31 +486,4 @@ pub struct InstanceReport {
     /// Why it is off.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub off_cause: Option<OffCause>,
-}
-
-/// See [`Command::Upgrade`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UpgradeCommand {
-    /// The version from now on: the one after the present one.
-    pub version: ClusterVersion,
-}
-
-/// See [`Command::Digest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DigestCommand {
-    /// What a majority had at an earlier such entry. Who had something else there is wrong, and stops.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub agreed: Option<Agreed>,
-}
-
-/// The digest that a majority had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Agreed {
-    /// Log index of the entry at which it was noted.
-    pub index: u64,
-    /// 32 hexadecimal digits.
-    pub digest: String,
 }
