@@ -30,7 +30,7 @@ use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
 use crate::replica::{Applier, Quarantine, Replica};
 use crate::service::{Keeping, Service, Settings as ServiceSettings};
-use crate::store::{self, Identity, Source, embedded, projection};
+use crate::store::{self, Identity, Source, projection};
 use crate::telemetry::Telemetry;
 use crate::{history, http, service};
 
@@ -315,14 +315,8 @@ async fn listen(address: std::net::SocketAddr, purpose: &str, flag: &str) -> any
 }
 
 async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::Store> {
-    let source = match &settings.database_url {
-        Some(database_url) => Source::External { database_url: database_url.clone() },
-        None => {
-            let mut own = embedded::Settings::new(&settings.data_dir);
-            own.os_user.clone_from(&settings.postgres_user);
-            Source::Embedded(own)
-        }
-    };
+    let Run { database_url, data_dir, postgres_user, .. } = settings;
+    let source = Source::chosen(database_url.as_deref(), data_dir, postgres_user);
     let identity = Identity { cluster_id: cluster.cluster_id, replica_id: settings.replica_id };
     Ok(store::open(&source, identity).await?)
 }

@@ -23,7 +23,7 @@ use super::content::{self, Contents, End, Head};
 use crate::pki::{Cluster, ClusterDir, PkiError, Recovered, recover};
 use crate::raft;
 use crate::replica::{now, whole};
-use crate::store::{self, AuditRow, History, Source, Store, StoreError, embedded};
+use crate::store::{self, AuditRow, History, Source, Store, StoreError};
 
 /// How long the certificate that is made here holds; a controller replaces it when it starts.
 const FIRST_CERTIFICATE: Duration = Duration::from_secs(86_400);
@@ -247,14 +247,8 @@ impl Verified {
 }
 
 async fn open(settings: &Settings, head: &Head) -> Result<Arc<Store>, StoreError> {
-    let source = match &settings.database_url {
-        Some(database_url) => Source::External { database_url: database_url.clone() },
-        None => {
-            let mut own = embedded::Settings::new(&settings.data_dir);
-            own.os_user.clone_from(&settings.postgres_user);
-            Source::Embedded(own)
-        }
-    };
+    let Settings { database_url, data_dir, postgres_user, .. } = settings;
+    let source = Source::chosen(database_url.as_deref(), data_dir, postgres_user);
     let identity = store::Identity { cluster_id: head.cluster_id, replica_id: settings.replica_id };
     Ok(Arc::new(store::open(&source, identity).await?))
 }

@@ -30,14 +30,14 @@ pub(super) async fn run(node: &Node, replica: &Replica, ask: &AskReplicas, limit
                 let raised =
                     propose_as_system(node, Command::Upgrade(UpgradeCommand { version: next })).await;
                 match raised.as_deref() {
-                    Ok(Ok(_)) => tracing::info!(version = %next, "the cluster version went up"),
+                    Ok(Ok(_)) => {
+                        tracing::info!(version = %next, "the cluster version went up");
+                        continue;
+                    }
                     Ok(Err(refusal)) => {
                         tracing::error!(detail = refusal.detail, "raising the cluster version")
                     }
                     Err(error) => tracing::warn!(%error, "raising the cluster version; trying again"),
-                }
-                if matches!(raised.as_deref(), Ok(Ok(_))) {
-                    continue;
                 }
             } else if said.as_ref() != Some(&behind) {
                 // Once for each list, not once for each look.

@@ -33,6 +33,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -59,6 +60,21 @@ pub enum Source {
         /// break the lock.
         database_url: String,
     },
+}
+
+impl Source {
+    /// The one at `database_url`, or else a private one in `data_dir`, run by `os_user` where this process is root.
+    #[must_use]
+    pub fn chosen(database_url: Option<&str>, data_dir: &Path, os_user: &str) -> Source {
+        match database_url {
+            Some(database_url) => Source::External { database_url: database_url.to_owned() },
+            None => {
+                let mut own = embedded::Settings::new(data_dir);
+                own.os_user = os_user.to_owned();
+                Source::Embedded(own)
+            }
+        }
+    }
 }
 
 /// Who this replica is. A database is stamped with it for life.
