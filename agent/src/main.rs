@@ -6,6 +6,7 @@ use rempart_agent::config::{Arguments, LOG_FILTER, PROGRAM};
 use rempart_agent::console::Consoles;
 use rempart_agent::disk::fetch::ImageSource;
 use rempart_agent::disk::image::ImageStore;
+use rempart_agent::disk::local::Local;
 use rempart_agent::execute::{Executor, SharedLedger};
 use rempart_agent::identity::{self, Controllers, Token};
 use rempart_agent::layout::DataDir;
@@ -105,10 +106,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let controllers = Controllers::new(arguments.controllers, identity.credentials.clone());
     tokio::spawn(identity::keep_certificate(identity, controllers.clone(), stop.clone()));
     let consoles = Consoles::new(host.data.clone(), hypervisor.clone(), controllers.clone());
+    let source = ImageSource::new(controllers.clone(), stop.clone());
+    let disks = Arc::new(Local { data: host.data.clone(), images: host.images.clone(), source });
     let executor = Executor {
         host,
         hypervisor: hypervisor.clone(),
-        source: ImageSource::new(controllers.clone(), stop.clone()),
+        disks,
         image_grace: Duration::from_secs(arguments.image_grace_seconds),
         ledger: ledger.clone(),
     };

@@ -141,7 +141,7 @@ impl Core {
         let executor = self.executor.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let ledger = executor.ledger.lock().snapshot();
-            let (world, error) = World::observe(&executor.host, &ledger, executor.hypervisor.as_ref());
+            let (world, error) = executor.look(&ledger);
             (ledger, world, error)
         });
         let (ledger, world, error) = match looked.await {

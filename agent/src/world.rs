@@ -3,10 +3,9 @@
 //! Only objects the ledger knows are looked for; of domains all are seen, so that unexpected ones can be reported.
 
 use crate::desired::{Blob, Presence};
-use crate::disk::capture;
+use crate::disk::Disks;
 use crate::disk::image::{ImageState, ImageStore};
-use crate::disk::seed;
-use crate::disk::volume::{self, VolumeFile};
+use crate::disk::volume::VolumeFile;
 use crate::layout::DataDir;
 use crate::ledger::Snapshot;
 use crate::vm::{Domain, Hypervisor, HypervisorError};
@@ -55,11 +54,12 @@ pub struct Host {
 impl World {
     /// Looks. Blocks; the second value tells why domains are unknown, if they are.
     pub fn observe(
-        host: &Host,
+        boot_id: &str,
         ledger: &Snapshot,
         hypervisor: &dyn Hypervisor,
+        disks: &dyn Disks,
     ) -> (Self, Option<HypervisorError>) {
-        let mut world = Self { boot_id: host.boot_id.clone(), ..Self::default() };
+        let mut world = Self { boot_id: boot_id.to_owned(), ..Self::default() };
         let error = match hypervisor.domains() {
             Ok(domains) => {
                 world.domains = Some(domains.into_iter().map(|domain| (domain.uuid, domain)).collect());
@@ -68,11 +68,11 @@ impl World {
             Err(error) => Some(error),
         };
         for (uid, record) in &ledger.volumes {
-            match volume::read(&host.data.volume_file(*uid)) {
+            match disks.volume(*uid) {
                 Ok(Some(file)) => _ = world.volumes.insert(*uid, VolumeState::File(file)),
                 Ok(None) => {
                     if let (Presence::Present, Some(blob)) = (record.volume.presence, &record.volume.source) {
-                        world.images.entry(blob.clone()).or_insert_with(|| host.images.state(blob));
+                        world.images.entry(blob.clone()).or_insert_with(|| disks.image(blob));
                     }
                 }
                 Err(error) => {
@@ -80,18 +80,15 @@ impl World {
                 }
             }
         }
-        match capture::list(&host.data.captures_dir()) {
+        match disks.captures() {
             Ok(captures) => world.captures = captures,
             Err(error) => tracing::warn!(%error, "copies of volumes are not looked at"),
         }
         for uid in ledger.instances.keys() {
-            let seed_file = host.data.seed_file(*uid);
-            if let Some(fingerprint) = seed::read_fingerprint(&seed_file) {
+            if let Some(fingerprint) = disks.seed(*uid) {
                 world.seeds.insert(*uid, fingerprint);
-            } else if seed_file.exists() {
-                world.seeds.insert(*uid, String::new());
             }
-            if host.data.run_dir(*uid).is_dir() {
+            if disks.has_run_dir(*uid) {
                 world.run_dirs.insert(*uid);
             }
         }

@@ -3,15 +3,65 @@
 //! What never happens: a format is guessed from content; an image is handed to QEMU's tools before our own parser
 //! accepted its header; an existing volume file is overwritten; a tenant's string reaches a path or a command line.
 
+use crate::desired::{Blob, Seed};
+use image::ImageState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use uuid::Uuid;
+use volume::VolumeFile;
 
 pub mod capture;
 pub mod fetch;
 pub mod image;
+pub mod local;
 pub mod seed;
+pub mod simulated;
 pub mod volume;
+
+/// What a host keeps for its guests beside a hypervisor: what `world` looks at and what steps do to it. [`local`] is the real
+/// one; [`simulated`] exists for scale tests. Calls block. Every one is idempotent: repeated after a crash it reaches the same.
+pub trait Disks: Send + Sync + 'static {
+    /// A volume's file; none if it has none.
+    fn volume(&self, volume: Uuid) -> Result<Option<VolumeFile>, DiskError>;
+    /// Makes a volume's file of `size_bytes`, blank or on a verified base image. One that is there is never overwritten.
+    fn create_volume(&self, volume: Uuid, size_bytes: u64, base: Option<&Blob>) -> Result<(), DiskError>;
+    /// Makes a volume larger that no guest has open.
+    fn grow_volume(&self, volume: Uuid, size_bytes: u64) -> Result<(), DiskError>;
+    /// Deletes a volume's file; one that is not there is fine.
+    fn delete_volume(&self, volume: Uuid) -> Result<(), DiskError>;
+
+    /// The complete copies of volumes: of which, for which images.
+    fn captures(&self) -> io::Result<BTreeMap<Uuid, BTreeSet<Uuid>>>;
+    /// Copies a volume that no guest has open.
+    fn make_capture(&self, volume: Uuid, image: Uuid) -> Result<(), DiskError>;
+    /// Gives a copy to the controllers.
+    fn send_capture(&self, volume: Uuid, epoch: u64, image: Uuid) -> Result<(), DiskError>;
+    /// Deletes a copy; one that is not there is fine.
+    fn drop_capture(&self, volume: Uuid, image: Uuid) -> Result<(), DiskError>;
+
+    /// Where a base image stands.
+    fn image(&self, blob: &Blob) -> ImageState;
+    /// Brings a base image from the controllers, verified.
+    fn fetch_image(&self, blob: &Blob) -> Result<(), DiskError>;
+    /// Reads a base image and compares it with what was declared.
+    fn verify_image(&self, blob: &Blob) -> Result<(), DiskError>;
+
+    /// Fingerprint of an instance's seed; empty where something is there that is no seed of ours.
+    fn seed(&self, instance: Uuid) -> Option<String>;
+    /// Writes an instance's seed.
+    fn write_seed(&self, instance: Uuid, seed: &Seed) -> Result<(), DiskError>;
+    /// Deletes an instance's seed; one that is not there is fine.
+    fn remove_seed(&self, instance: Uuid) -> Result<(), DiskError>;
+
+    /// Whether an instance has its directory for sockets and firmware variables.
+    fn has_run_dir(&self, instance: Uuid) -> bool;
+    /// Makes that directory.
+    fn create_run_dir(&self, instance: Uuid) -> Result<(), DiskError>;
+    /// Deletes that directory with what is in it; one that is not there is fine.
+    fn remove_run_dir(&self, instance: Uuid) -> Result<(), DiskError>;
+}
 
 /// Reads at `offset`; less than asked for only at the end of the file.
 fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -64,6 +114,9 @@ pub enum DiskError {
     /// The seed does not fit its image.
     #[error("the cloud-init seed does not fit: {0}")]
     SeedTooLarge(String),
+    /// A directory could not be made.
+    #[error(transparent)]
+    Layout(#[from] crate::layout::LayoutError),
     /// The file system refused.
     #[error("{path}: {cause}")]
     Io {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::desired::wire::Desired;
 use crate::disk::image::ImageStore;
+use crate::disk::simulated::SimulatedDisks;
 use crate::layout::DataDir;
 use crate::plan::tests::{INSTANCE, VOLUME, stamp};
 use crate::reconcile::tests::TestHost;
@@ -33,6 +34,10 @@ impl Stage {
         Stage { _temp: temp, host, hypervisor, ledger: Snapshot::default() }
     }
 
+    fn disks(&self) -> SimulatedDisks {
+        SimulatedDisks::new(self.host.data.clone(), self.host.images.clone())
+    }
+
     /// Files of `uid` everywhere.
     fn strew(&self, uid: Uuid) {
         let data = &self.host.data;
@@ -44,7 +49,7 @@ impl Stage {
     }
 
     fn tidy(&self) -> Vec<wire::Leftover> {
-        let (world, error) = World::observe(&self.host, &self.ledger, &self.hypervisor);
+        let (world, error) = World::observe("boot", &self.ledger, &self.hypervisor, &self.disks());
         assert!(error.is_none(), "{error:?}");
         tidy(&self.host, &self.ledger, &world, &self.hypervisor, &BTreeSet::new()).unwrap()
     }
@@ -120,7 +125,7 @@ fn what_runs_or_is_not_ours_is_not_touched() {
 fn what_steps_are_at_work_on_is_no_leftover() {
     let stage = Stage::new();
     stage.strew(STRAY);
-    let (world, _) = World::observe(&stage.host, &stage.ledger, &stage.hypervisor);
+    let (world, _) = World::observe("boot", &stage.ledger, &stage.hypervisor, &stage.disks());
     let found = tidy(&stage.host, &stage.ledger, &world, &stage.hypervisor, &[STRAY].into()).unwrap();
     assert_eq!(found, []);
 }

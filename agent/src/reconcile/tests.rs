@@ -4,6 +4,7 @@ use crate::desired::{Blob, Digest, ImageFormat, Power};
 use crate::disk::fetch::ImageSource;
 use crate::disk::fetch::tests::Giver;
 use crate::disk::image::ImageStore;
+use crate::disk::local::Local;
 use crate::execute::SharedLedger;
 use crate::layout::{DataDir, DataDirLock};
 use crate::ledger::Ledger;
@@ -66,13 +67,13 @@ impl TestHost {
         let ledger = SharedLedger::new(Ledger::open(&data.ledger_dir()).unwrap());
         let host = Host { boot_id: boot_id.into(), data, images };
         let (stopper, stop) = Stopper::new();
+        let controllers = crate::identity::tests::controllers(self.controllers.clone());
+        let source = ImageSource::new(controllers, stop.clone());
+        let disks = Arc::new(Local { data: host.data.clone(), images: host.images.clone(), source });
         let executor = Executor {
             host,
             hypervisor: self.hypervisor.clone(),
-            source: ImageSource::new(
-                crate::identity::tests::controllers(self.controllers.clone()),
-                stop.clone(),
-            ),
+            disks,
             image_grace: Duration::from_secs(3600),
             ledger: ledger.clone(),
         };

@@ -63,9 +63,7 @@ pub fn of_error(error: &ActionError) -> Failure {
         ActionError::Hypervisor(HypervisorError::Refused { action, .. }) => {
             failure(refusal(action), "The hypervisor refused the operation; it is tried again.", error)
         }
-        ActionError::Ledger(_) | ActionError::Layout(_) => {
-            failure("StorageFailed", "Storage failed; it is tried again.", error)
-        }
+        ActionError::Ledger(_) => failure("StorageFailed", "Storage failed; it is tried again.", error),
         ActionError::Panicked(_) => {
             failure("AgentFault", "An internal error occurred; it is tried again.", error)
         }
@@ -105,7 +103,7 @@ fn of_disk_error(error: &DiskError) -> Failure {
         DiskError::SeedTooLarge(_) => {
             failure("SeedTooLarge", "User data and SSH keys are too large together.", error)
         }
-        DiskError::VolumeExists(_) | DiskError::Tool { .. } | DiskError::Io { .. } => {
+        DiskError::VolumeExists(_) | DiskError::Tool { .. } | DiskError::Layout(_) | DiskError::Io { .. } => {
             failure("StorageFailed", "Storage failed; it is tried again.", error)
         }
     }

@@ -3,10 +3,12 @@
 //! It keeps the same contract as the real one, idempotence included, and can be told to misbehave like it.
 
 use super::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use crate::disk::Disks as _;
+use crate::disk::simulated::SimulatedDisks;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -28,6 +30,7 @@ pub struct Behaviour {
 #[derive(Debug)]
 pub struct Simulated {
     behaviour: Behaviour,
+    disks: Option<Arc<SimulatedDisks>>,
     state: Mutex<State>,
     bell: watch::Sender<u64>,
 }
@@ -41,7 +44,12 @@ struct State {
 impl Simulated {
     /// An empty host.
     pub fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, state: Mutex::default(), bell: watch::Sender::new(0) }
+        Self { behaviour, disks: None, state: Mutex::default(), bell: watch::Sender::new(0) }
+    }
+
+    /// An empty host whose disks are simulated, too.
+    pub fn on(disks: Arc<SimulatedDisks>, behaviour: Behaviour) -> Self {
+        Self { disks: Some(disks), ..Self::new(behaviour) }
     }
 
     /// From now on every call fails as unavailable for this reason; `None` ends that. Guests run on.
@@ -175,7 +183,12 @@ impl Hypervisor for Simulated {
         if !state.domains.get(&uuid).is_some_and(|domain| domain.running) {
             return Err(refused("it is not running".into()));
         }
-        crate::disk::volume::grow(path, size_bytes).map_err(|error| refused(error.to_string()))
+        let volume = path.file_stem().and_then(|stem| Uuid::try_parse(stem.to_str()?).ok());
+        let grown = match (&self.disks, volume) {
+            (Some(disks), Some(volume)) => disks.grow_volume(volume, size_bytes),
+            _ => crate::disk::volume::grow(path, size_bytes),
+        };
+        grown.map_err(|error| refused(error.to_string()))
     }
 
     /// A screen that shows nothing: its other end is closed.

@@ -15,6 +15,7 @@ use rempart_agent::desired::{
 };
 use rempart_agent::disk::fetch::ImageSource;
 use rempart_agent::disk::image::ImageStore;
+use rempart_agent::disk::local::Local;
 use rempart_agent::disk::volume;
 use rempart_agent::execute::{Executor, SharedLedger};
 use rempart_agent::identity::Controllers;
@@ -23,7 +24,7 @@ use rempart_agent::ledger::Ledger;
 use rempart_agent::plan::{self, Action, Input, Pressed};
 use rempart_agent::stop::Stopper;
 use rempart_agent::vm::libvirt::Libvirt;
-use rempart_agent::world::{Host, World};
+use rempart_agent::world::Host;
 use rempart_identity::Identity;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -418,11 +419,12 @@ fn an_agent() {
         controllers.set_leader(Some(controller));
         ImageSource::new(controllers, stop)
     };
-    let executor = Executor { host, hypervisor, source, image_grace: Duration::MAX, ledger };
+    let disks = Arc::new(Local { data: host.data.clone(), images: host.images.clone(), source });
+    let executor = Executor { host, hypervisor, disks, image_grace: Duration::MAX, ledger };
     let (mut steps, mut pressed, mut sent) = (0, BTreeMap::new(), false);
     loop {
         let ledger = executor.ledger.lock().snapshot();
-        let (world, error) = World::observe(&executor.host, &ledger, executor.hypervisor.as_ref());
+        let (world, error) = executor.look(&ledger);
         assert!(error.is_none(), "{error:?}");
         let input = Input { ledger: &ledger, world: &world, host: &executor.host, pressed: &pressed };
         let plans = plan::plan(input);
