@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rempart_agent::disk::simulated::SimulatedDisks;
 use rempart_agent::execute::SharedLedger;
 use rempart_agent::identity::Controllers;
-use rempart_agent::layout::DataDir;
 use rempart_agent::vm::Hypervisor as _;
 use rempart_agent::vm::simulated::Simulated;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(crate) struct Crowd {
 pub(crate) struct Member {
     pub(crate) hypervisor: Arc<Simulated>,
     pub(crate) ledger: SharedLedger,
-    pub(crate) data: DataDir,
+    pub(crate) disks: Arc<SimulatedDisks>,
 }
 
 /// What is on all hosts together.
@@ -47,14 +47,14 @@ impl Crowd {
     pub(crate) fn look(&self) -> Seen {
         let members = lock(&self.members).clone();
         let mut seen = Seen { hosts: members.len(), ..Seen::default() };
-        for Member { hypervisor, ledger, data } in members {
+        for Member { hypervisor, ledger, disks } in members {
             let domains = hypervisor.domains().unwrap_or_default();
             seen.domains += domains.len();
             seen.running += domains.iter().filter(|domain| domain.running).count();
             let ledger = ledger.lock().snapshot();
             seen.records += ledger.instances.len() + ledger.volumes.len();
-            let directories = [data.volumes_dir(), data.seeds_dir(), data.guests_dir()];
-            seen.files += directories.iter().flat_map(std::fs::read_dir).flatten().count();
+            let content = disks.content();
+            seen.files += content.volumes + content.seeds + content.run_dirs;
         }
         seen
     }

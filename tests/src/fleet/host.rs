@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rempart_agent::console::Consoles;
-use rempart_agent::disk::fetch::ImageSource;
 use rempart_agent::disk::image::ImageStore;
+use rempart_agent::disk::simulated::SimulatedDisks;
 use rempart_agent::execute::{Executor, SharedLedger};
 use rempart_agent::identity::{self, Controllers, Token};
 use rempart_agent::layout::{DataDir, DataDirLock};
@@ -84,17 +84,22 @@ pub(crate) async fn start(settings: Arc<Settings>, name: String, token: String) 
     let controllers = Controllers::new(settings.controllers.clone(), identity.credentials.clone());
     tokio::spawn(identity::keep_certificate(identity, controllers.clone(), stop.clone()));
     tokio::spawn(settings.crowd.clone().follow(controllers.clone()));
+    let images = ImageStore::new(data.images_dir(), data.image_records_dir());
+    let disks = Arc::new(SimulatedDisks::new(data.clone(), images.clone()));
     let behaviour = Behaviour { boot_delay: settings.boot_delay, ..Behaviour::default() };
-    let hypervisor = Arc::new(Simulated::new(behaviour));
-    settings.crowd.add(Member { hypervisor: hypervisor.clone(), ledger: ledger.clone(), data: data.clone() });
+    let hypervisor = Arc::new(Simulated::on(disks.clone(), behaviour));
+    settings.crowd.add(Member {
+        hypervisor: hypervisor.clone(),
+        disks: disks.clone(),
+        ledger: ledger.clone(),
+    });
     let consoles = Consoles::new(data.clone(), hypervisor.clone(), controllers.clone());
     // Guests are in this process's memory: where it starts anew, the host has booted anew.
     let boot_id = Uuid::new_v4().to_string();
-    let images = ImageStore::new(data.images_dir(), data.image_records_dir());
     let executor = Executor {
         host: Host { boot_id: boot_id.clone(), data, images },
         hypervisor: hypervisor.clone(),
-        source: ImageSource::new(controllers.clone(), stop.clone()),
+        disks,
         image_grace: IMAGE_GRACE,
         ledger: ledger.clone(),
     };
