@@ -184,19 +184,23 @@ fn token(arguments: &Token) -> anyhow::Result<()> {
 }
 
 fn join_token(arguments: &JoinFor) -> anyhow::Result<()> {
-    let who = match (&arguments.host, arguments.controller) {
-        (Some(host), _) => {
-            rempart_api::check_short_name(host).context("--host")?;
-            Identity::Host(host.clone())
-        }
-        (None, Some(id)) => Identity::Controller(id),
-        (None, None) => bail!("--host or --controller is needed"),
-    };
-    let controllers = arguments.peers.iter().map(|(_, address)| address.clone()).collect();
+    let mut machines = Vec::new();
+    for host in &arguments.host {
+        rempart_api::check_short_name(host).context("--host")?;
+        machines.push(Identity::Host(host.clone()));
+    }
+    machines.extend(arguments.controller.map(Identity::Controller));
+    if machines.is_empty() {
+        bail!("--host or --controller is needed");
+    }
+    let controllers: Vec<String> = arguments.peers.iter().map(|(_, address)| address.clone()).collect();
     let lifetime = Duration::from_secs(arguments.lifetime_seconds);
     let dir = ClusterDir::new(&arguments.cluster_dir);
-    let token = pki::token::mint(&dir, &who, arguments.zone.as_deref(), controllers, lifetime)?;
-    say(&token.to_text())
+    for who in &machines {
+        let token = pki::token::mint(&dir, who, arguments.zone.as_deref(), controllers.clone(), lifetime)?;
+        say(&token.to_text())?;
+    }
+    Ok(())
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

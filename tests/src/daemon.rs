@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -76,6 +76,24 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
         Ok(Daemon { name: name.to_owned(), child, log: log.to_owned(), ended: false })
+    }
+
+    /// As [`Daemon::spawn`], with pipes to its standard input and from its standard output.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_with_pipes(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+    ) -> anyhow::Result<(Daemon, ChildStdin, ChildStdout)> {
+        let file = OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
+        let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let daemon = Daemon { name: name.to_owned(), child, log: log.to_owned(), ended: false };
+        let (input, output) = pipes.context("pipes were asked for")?;
+        Ok((daemon, input, output))
     }
 
     /// Its process id.

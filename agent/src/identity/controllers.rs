@@ -65,6 +65,11 @@ impl Controllers {
         self.0.leader.send_replace(address);
     }
 
+    /// Whose session this host is in, as it changes.
+    pub fn follow_leader(&self) -> watch::Receiver<Option<String>> {
+        self.0.leader.subscribe()
+    }
+
     /// A connection to the leader. Waits until there is one: bound the time with a timeout.
     ///
     /// # Errors

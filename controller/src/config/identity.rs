@@ -51,9 +51,14 @@ pub enum TokenSort {
 /// For which machine a join token is.
 #[derive(Debug, Args)]
 pub struct JoinFor {
-    /// A hypervisor host of this name.
-    #[arg(long, required_unless_present = "controller", conflicts_with = "controller")]
-    pub host: Option<String>,
+    /// A hypervisor host of this name. Several, separated by commas: one token each, one a line, in this order.
+    #[arg(
+        long,
+        required_unless_present = "controller",
+        conflicts_with = "controller",
+        value_delimiter = ','
+    )]
+    pub host: Vec<String>,
     /// The controller with this id.
     #[arg(long)]
     pub controller: Option<u64>,

@@ -33,9 +33,17 @@ const QUIET: Duration = Duration::from_millis(250);
 pub(crate) struct Clock {
     controllers: Vec<u32>,
     postgres: Vec<u32>,
+    fleet: Vec<u32>,
     since: Instant,
+    begun: Read,
+}
+
+/// CPU time up to a moment, in milliseconds.
+#[derive(Clone, Copy, Default)]
+struct Read {
     controllers_ms: u64,
     postgres_ms: u64,
+    fleet_ms: u64,
     own_ms: u64,
     busy_ms: u64,
 }
@@ -46,6 +54,10 @@ pub(crate) struct Taken {
     pub(crate) controllers_ms: u64,
     /// Of their Postgres, in milliseconds.
     pub(crate) postgres_ms: u64,
+    /// Of the simulated hosts, in milliseconds.
+    pub(crate) fleet_ms: u64,
+    /// How long that was.
+    pub(crate) lasted: Duration,
     /// What neither they nor this process took, in percent of what the machine has.
     pub(crate) others_percent: f64,
 }
@@ -53,24 +65,31 @@ pub(crate) struct Taken {
 impl Clock {
     /// Of controllers, by pid, and what is below them.
     pub(crate) fn start(controllers: &[u32]) -> Clock {
+        Clock::start_with(controllers, &[])
+    }
+
+    /// As [`Clock::start`], and of processes of simulated hosts.
+    pub(crate) fn start_with(controllers: &[u32], fleet: &[u32]) -> Clock {
         let postgres = controllers.iter().flat_map(|root| family(*root).split_off(1)).collect();
         let mut clock = Clock {
             controllers: controllers.to_vec(),
             postgres,
+            fleet: fleet.to_vec(),
             since: Instant::now(),
-            controllers_ms: 0,
-            postgres_ms: 0,
-            own_ms: 0,
-            busy_ms: 0,
+            begun: Read::default(),
         };
-        let ms = clock.read();
-        (clock.controllers_ms, clock.postgres_ms, clock.own_ms, clock.busy_ms) = ms;
+        clock.begun = clock.read();
         clock
     }
 
-    fn read(&self) -> (u64, u64, u64, u64) {
-        let own = cpu_ms(&[std::process::id()]);
-        (cpu_ms(&self.controllers), cpu_ms(&self.postgres), own, busy_ms())
+    fn read(&self) -> Read {
+        Read {
+            controllers_ms: cpu_ms(&self.controllers),
+            postgres_ms: cpu_ms(&self.postgres),
+            fleet_ms: cpu_ms(&self.fleet),
+            own_ms: cpu_ms(&[std::process::id()]),
+            busy_ms: busy_ms(),
+        }
     }
 
     /// Returns once Postgres has nothing to do: what was accepted is in memory and on its way there.
@@ -89,14 +108,16 @@ impl Clock {
 
     /// What was taken since the start.
     pub(crate) fn stop(self) -> Taken {
-        let (controllers, postgres, own, busy) = self.read();
-        // A vacuum that ended takes its time with it.
-        let postgres_ms = postgres.saturating_sub(self.postgres_ms);
-        let controllers_ms = controllers - self.controllers_ms;
-        let known_ms = controllers_ms + postgres_ms + own - self.own_ms;
-        let others_ms = (busy - self.busy_ms).saturating_sub(known_ms);
+        let (now, begun, lasted) = (self.read(), self.begun, self.since.elapsed());
+        // A vacuum that ended takes its time with it; and so does who was killed.
+        let postgres_ms = now.postgres_ms.saturating_sub(begun.postgres_ms);
+        let controllers_ms = now.controllers_ms.saturating_sub(begun.controllers_ms);
+        let fleet_ms = now.fleet_ms.saturating_sub(begun.fleet_ms);
+        let known_ms = controllers_ms + postgres_ms + fleet_ms + now.own_ms - begun.own_ms;
+        let others_ms = (now.busy_ms - begun.busy_ms).saturating_sub(known_ms);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let whole_ms = self.since.elapsed().as_secs_f64() * 1000.0 * processors as f64;
-        Taken { controllers_ms, postgres_ms, others_percent: others_ms as f64 * 100.0 / whole_ms }
+        let whole_ms = lasted.as_secs_f64() * 1000.0 * processors as f64;
+        let others_percent = others_ms as f64 * 100.0 / whole_ms;
+        Taken { controllers_ms, postgres_ms, fleet_ms, lasted, others_percent }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod failover;
+mod fleet;
 mod load;
 mod rest;
 
@@ -18,7 +19,7 @@ use cpu::cpu_ms;
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Proportional share of memory in KiB: shared pages count once among those who share them.
-fn pss_kib(pids: &[u32]) -> u64 {
+pub(crate) fn pss_kib(pids: &[u32]) -> u64 {
     let of = |pid: &u32| {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default().to_owned();

@@ -14,18 +14,18 @@ use super::load::{self, Speed};
 
 /// What is measured: `BENCH_CONNECTIONS=8,32`, `BENCH_REPLICAS=1`, `BENCH_SECONDS=30` (each figure), and
 /// `BENCH_WHAT=GET,PUT` (the beginnings of names) ask for less, or for longer under a profiler.
-fn numbers(name: &str, default: &str) -> Vec<usize> {
+pub(crate) fn numbers(name: &str, default: &str) -> Vec<usize> {
     let given = std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let number = |text: &str| text.trim().parse().unwrap_or_else(|_| panic!("{name}: numbers"));
     given.split(',').map(number).collect()
 }
 
-fn wanted(what: &str) -> bool {
+pub(crate) fn wanted(what: &str) -> bool {
     let given = std::env::var("BENCH_WHAT").unwrap_or_default();
     given.is_empty() || given.split(',').any(|beginning| what.starts_with(beginning))
 }
 
-fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     format!(
         "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
@@ -35,7 +35,7 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
 }
 
 /// Others that took more than this of the machine, in percent, make a figure void.
-const VOID_PERCENT: f64 = 5.0;
+pub(crate) const VOID_PERCENT: f64 = 5.0;
 
 async fn measure<F>(what: &str, cluster: &Cluster, address: &str, connections: usize, request: F)
 where
@@ -65,7 +65,7 @@ where
 }
 
 /// One fsync of a few bytes behind the others of a file, as the log does it.
-fn fsync_ms(dir: &Path) -> f64 {
+pub(crate) fn fsync_ms(dir: &Path) -> f64 {
     use std::io::Write as _;
     let mut file = std::fs::File::create(dir.join("fsync")).expect("a file");
     let mut times: Vec<_> = (0..200)
@@ -100,7 +100,7 @@ async fn figures(cluster: &Cluster, replicas: usize, round: &str) {
     }
 }
 
-async fn fill(cluster: &Cluster, count: usize) {
+pub(crate) async fn fill(cluster: &Cluster, count: usize) {
     let address = cluster.layout.url(1).trim_start_matches("http://").to_owned();
     let token = cluster.layout.token("alice").expect("a token").trim().to_owned();
     let begin = Instant::now();

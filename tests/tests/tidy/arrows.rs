@@ -31,8 +31,19 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rempart-agent", &["rempart-daemon", "rempart-identity", "rempart-image-format", "rempart-proto"]),
     ("rempart-cli", &["rempart-api"]),
     ("rempart-terraform", &["rempart-api"]),
-    // Tests drive the others as programs, from outside; and compare what they answer with what the model says.
-    ("rempart-tests", &["rempart-api", "rempart-identity", "rempart-model", "rempart-proto"]),
+    // Tests drive the others as programs, from outside; and compare what they answer with what the model says. A fleet of
+    // simulated hosts in one process is made of the agent itself.
+    (
+        "rempart-tests",
+        &[
+            "rempart-agent",
+            "rempart-api",
+            "rempart-daemon",
+            "rempart-identity",
+            "rempart-model",
+            "rempart-proto",
+        ],
+    ),
 ];
 
 const WHY_CRATES: &str = "each crate can be understood, built and tested without what it must not know";
