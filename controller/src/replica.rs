@@ -3,16 +3,14 @@
 //! [`Applier`] sits behind Raft and is the only writer of State, Postgres and [`Changes`]. Everyone else holds a
 //! [`Replica`] and reads.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use rempart_api::{Kind, Timestamp, Urn};
+use rempart_api::Timestamp;
 use rempart_model::{
     Agreed, Applied, Command, Core, DigestCommand, Envelope, Object, Outcome, Recorded, State, planted,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::raft::{Committed, Frozen, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
@@ -20,14 +18,17 @@ use crate::store::{Batch, Loaded, Mark, Whole, Write, projection::Projection};
 
 pub use crate::store::projection::Pressure;
 
+mod changes;
 mod digest;
 mod quarantine;
 mod row;
 pub(crate) mod whole;
 
+pub use changes::HostChanges;
 pub use digest::{Digest, Noted};
 pub use quarantine::Quarantine;
 
+use changes::Changes;
 use digest::Notes;
 use row::{audit_row, key_of, row_of};
 
@@ -62,114 +63,7 @@ impl Replica {
 
     /// Which objects of a host have changed since they were last asked for.
     pub fn host_changes(&self, host: &str) -> HostChanges {
-        let bell = Arc::new(Notify::new());
-        let mut hosts = self.changes.hosts();
-        // A second session of the same host takes over; the first hears nothing any more.
-        hosts.insert(host.to_owned(), Pending { bell: bell.clone(), objects: BTreeSet::new() });
-        HostChanges { host: host.to_owned(), bell, changes: self.changes.clone() }
-    }
-}
-
-/// Changed objects per host, for the hosts whose sessions listen here.
-#[derive(Default)]
-struct Changes {
-    pending: Mutex<BTreeMap<String, Pending>>,
-    /// Hosts whose bells are to ring once the State is published of which they heard.
-    ringing: Mutex<BTreeSet<String>>,
-    /// Changes of hosts themselves, counted as entries are applied; told once their State is published.
-    of_hosts: AtomicU64,
-    told: watch::Sender<u64>,
-}
-
-struct Pending {
-    bell: Arc<Notify>,
-    objects: BTreeSet<Arc<Urn>>,
-}
-
-impl Changes {
-    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Pending>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ringing(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.ringing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, object: &Object) {
-        if object.urn.kind == Kind::Host {
-            self.of_hosts.fetch_add(1, Ordering::Relaxed);
-            // What it may do at all may have changed.
-            self.note_for(&object.urn.name, object);
-        }
-        if let Some(placement) = object.placement() {
-            self.note_for(&placement.host, object);
-        }
-    }
-
-    fn note_for(&self, host: &str, object: &Object) {
-        let mut hosts = self.hosts();
-        let Some(pending) = hosts.get_mut(host) else { return };
-        pending.objects.insert(object.urn.clone());
-        let mut ringing = self.ringing();
-        if !ringing.contains(host) {
-            ringing.insert(host.to_owned());
-        }
-    }
-
-    /// Everything may have changed.
-    fn all(&self, state: &State) {
-        for (host, pending) in self.hosts().iter_mut() {
-            pending.objects.extend(state.on_host(host).map(|object| object.urn.clone()));
-            pending.objects.insert(Arc::new(Urn::global(Kind::Host, host)));
-            self.ringing().insert(host.clone());
-        }
-        self.of_hosts.fetch_add(1, Ordering::Relaxed);
-        self.ring();
-    }
-
-    fn ring(&self) {
-        let of_hosts = self.of_hosts.load(Ordering::Relaxed);
-        self.told.send_if_modified(|told| std::mem::replace(told, of_hosts) != of_hosts);
-        let ringing = std::mem::take(&mut *self.ringing());
-        if ringing.is_empty() {
-            return;
-        }
-        let hosts = self.hosts();
-        for pending in ringing.iter().filter_map(|host| hosts.get(host)) {
-            pending.bell.notify_one();
-        }
-    }
-}
-
-/// One host's share of the changes; see [`Replica::host_changes`].
-pub struct HostChanges {
-    host: String,
-    bell: Arc<Notify>,
-    changes: Arc<Changes>,
-}
-
-impl HostChanges {
-    /// Waits until there is something to take.
-    pub async fn rung(&self) {
-        self.bell.notified().await;
-    }
-
-    /// What changed since the last call. To be looked up in a State published after the bell rang.
-    pub fn take(&self) -> BTreeSet<Arc<Urn>> {
-        let mut hosts = self.changes.hosts();
-        match hosts.get_mut(&self.host) {
-            Some(pending) if Arc::ptr_eq(&pending.bell, &self.bell) => std::mem::take(&mut pending.objects),
-            _ => BTreeSet::new(),
-        }
-    }
-}
-
-impl Drop for HostChanges {
-    fn drop(&mut self) {
-        let mut hosts = self.changes.hosts();
-        if hosts.get(&self.host).is_some_and(|pending| Arc::ptr_eq(&pending.bell, &self.bell)) {
-            hosts.remove(&self.host);
-        }
+        self.changes.of(host)
     }
 }
 

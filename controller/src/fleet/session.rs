@@ -127,19 +127,20 @@ async fn serve(
                 }
             }
             () = opening.opened() => {
-                let state = fleet.inner.replica.state();
                 drop(changes.take());
+                let state = fleet.inner.replica.state();
                 ordered = orders(&state, host);
                 send(outgoing, ControllerSays::Desired(everything(fleet, &state, host, &ordered)?)).await?;
             }
             () = changes.rung() => {
+                let changed = changes.take();
                 let state = fleet.inner.replica.state();
                 // A host that was revoked, or enrolled anew elsewhere, changed: its bell has rung.
                 crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
                 if opening.is_awaited() {
                     continue;
                 }
-                let mut desired = difference(fleet, &state, &changes.take())?;
+                let mut desired = difference(fleet, &state, &changed)?;
                 let now_ordered = orders(&state, host);
                 if now_ordered != ordered {
                     desired.orders = Some(now_ordered.clone());
