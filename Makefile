@@ -18,7 +18,8 @@ help: ## Show this list
 
 .PHONY: test
 test: as-root setup lint deny-if-present ## Everything that must hold: format, lints, licences, all tests; ends with a count
-	$(CARGO) build --workspace --locked
+	# With the tests, so that what both are made of is built once: some tests ask their dependencies for more.
+	$(CARGO) build --workspace --all-targets --locked
 	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
 
 .PHONY: bench

@@ -60,9 +60,9 @@ pub enum ActionError {
 }
 
 impl Executor {
-    /// Looks at what the ledger holds. Blocks; the second value tells why domains are unknown, if they are.
-    pub fn look(&self, ledger: &Snapshot) -> (World, Option<HypervisorError>) {
-        World::observe(&self.host.boot_id, ledger, self.hypervisor.as_ref(), self.disks.as_ref())
+    /// Looks at what `ledger` holds, and at every domain if it is the `whole` of it. Blocks; the second value tells why domains are unknown, if they are.
+    pub fn look(&self, ledger: &Snapshot, whole: bool) -> (World, Option<HypervisorError>) {
+        World::observe(&self.host.boot_id, ledger, whole, self.hypervisor.as_ref(), self.disks.as_ref())
     }
 
     /// Takes one step.

@@ -17,6 +17,7 @@
 use crate::desired::wire::{Invalid, Order};
 use crate::desired::{Instance, Object, Presence, Stamp, Volume};
 use crate::disk::seed;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,6 +30,7 @@ pub mod power;
 mod records;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use power::PowerRecord;
 use records::{Loaded, RecordDirectory};
@@ -78,11 +80,13 @@ impl InstanceRecord {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Volumes by uid.
-    pub volumes: BTreeMap<Uuid, Arc<VolumeRecord>>,
+    pub volumes: OrdMap<Uuid, Arc<VolumeRecord>>,
     /// Instances by uid.
-    pub instances: BTreeMap<Uuid, Arc<InstanceRecord>>,
+    pub instances: OrdMap<Uuid, Arc<InstanceRecord>>,
     /// Executed power by instance.
-    pub power: BTreeMap<Uuid, PowerRecord>,
+    pub power: OrdMap<Uuid, PowerRecord>,
+    /// Volumes, each with an instance that uses it or did before it was defined anew.
+    users: OrdSet<(Uuid, Uuid)>,
     /// Objects whose records were found damaged and that nobody has sent again since.
     pub damaged: BTreeSet<Object>,
     /// Objects the controllers sent and the door refused, until they send something better.
@@ -106,6 +110,15 @@ pub struct Gone {
     pub epoch: u64,
     /// Generation of the wish that it be absent.
     pub generation: u64,
+}
+
+/// What may be different from when it was last asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// More than objects: nothing may be taken as it was.
+    pub everything: bool,
+    /// These objects, among them some that are no more.
+    pub objects: BTreeSet<Object>,
 }
 
 /// What became of a message that was not refused.
@@ -147,6 +160,7 @@ pub struct Ledger {
     power: RecordDirectory,
     stamp: Option<Stamp>,
     content: Snapshot,
+    changed: Changed,
 }
 
 const STAMP: &str = "stamp";
@@ -166,6 +180,7 @@ impl Ledger {
             power: open("power")?,
             stamp: None,
             content: Snapshot::default(),
+            changed: Changed { everything: true, objects: BTreeSet::new() },
         };
         ledger.load()?;
         Ok(ledger)
@@ -185,15 +200,11 @@ impl Ledger {
             stamps.chain(&stored).max_by_key(|stamp| (stamp.incarnation, stamp.applied_index)).cloned();
         self.content.volumes =
             volumes.records.into_iter().map(|(uid, record)| (uid, Arc::new(record))).collect();
-        self.content.instances = instances
-            .records
-            .into_iter()
-            .map(|(uid, mut record)| {
-                record.seed_fingerprint = seed::fingerprint(&record.instance.seed);
-                (uid, Arc::new(record))
-            })
-            .collect();
-        self.content.power = power.records;
+        for mut record in instances.records.into_values() {
+            record.seed_fingerprint = seed::fingerprint(&record.instance.seed);
+            self.content.put_instance(record);
+        }
+        self.content.power = power.records.into_iter().collect();
         Ok(())
     }
 
@@ -207,10 +218,26 @@ impl Ledger {
         self.content.clone()
     }
 
+    /// What may have changed since this was last called.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether nothing has changed since [`Ledger::take_changed`] was last called.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.changed == Changed::default()
+    }
+
+    fn note(&mut self, object: Object) {
+        self.changed.objects.insert(object);
+    }
+
     /// Writes down a step of power before (or after) it is taken. Durable when it returns.
     pub fn record_power(&mut self, instance: Uuid, record: PowerRecord) -> Result<(), LedgerError> {
         self.power.write(&name(instance), &record).map_err(at(&self.power))?;
         self.content.power.insert(instance, record);
+        self.note(Object::Instance(instance));
         Ok(())
     }
 
@@ -227,7 +254,9 @@ impl Ledger {
 
     /// Whether the controllers ask for everything that is here, with the desired state accepted last.
     pub fn ask_for_everything(&mut self, asked: bool) {
-        self.content.asked = self.stamp.clone().filter(|_| asked);
+        let stamp = self.stamp.clone().filter(|_| asked);
+        self.changed.everything |= stamp != self.content.asked;
+        self.content.asked = stamp;
     }
 
     /// The controllers have heard that these are gone. One that has been desired anew since stays.
@@ -245,12 +274,17 @@ impl Ledger {
             };
             if held == Some((Presence::Absent, *epoch, *generation)) {
                 self.content.closed.insert(*object);
+                self.note(*object);
             }
         }
     }
 
-    /// Drops the record of an object that is gone from the host and that the controllers no longer list.
+    /// Drops the record of an object that is gone from the host and that the controllers no longer list. One that has been
+    /// desired anew since stays.
     pub fn forget(&mut self, object: Object) -> Result<(), LedgerError> {
+        if !self.content.closed.contains(&object) {
+            return Ok(());
+        }
         match object {
             Object::Volume(uid) => {
                 self.volumes.remove(&name(uid)).map_err(at(&self.volumes))?;
@@ -259,11 +293,12 @@ impl Ledger {
             Object::Instance(uid) => {
                 self.instances.remove(&name(uid)).map_err(at(&self.instances))?;
                 self.power.remove(&name(uid)).map_err(at(&self.power))?;
-                self.content.instances.remove(&uid);
+                self.content.remove_instance(uid);
                 self.content.power.remove(&uid);
             }
         }
         self.content.closed.remove(&object);
+        self.note(object);
         Ok(())
     }
 
@@ -271,13 +306,15 @@ impl Ledger {
         let uid = record.volume.uid;
         self.volumes.write_content(&name(uid), &record).map_err(at(&self.volumes))?;
         self.content.volumes.insert(uid, Arc::new(record));
+        self.note(Object::Volume(uid));
         Ok(())
     }
 
     fn put_instance(&mut self, record: InstanceRecord) -> Result<(), LedgerError> {
         let uid = record.instance.uid;
         self.instances.write_content(&name(uid), &record).map_err(at(&self.instances))?;
-        self.content.instances.insert(uid, Arc::new(record));
+        self.content.put_instance(record);
+        self.note(Object::Instance(uid));
         Ok(())
     }
 }

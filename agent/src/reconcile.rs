@@ -5,8 +5,8 @@
 //!     -> collect ended steps -> look at the host -> plan -> hand out steps -> publish what was observed -> sleep
 //! ```
 //!
-//! A bell carries nothing: every round looks at the ledger and the host afresh, so a lost or doubled bell costs at
-//! most one such interval (`look_every`). Steps of one object run in order, steps of different objects side by side; claims keep two
+//! A bell carries nothing but whom it rang for: every round looks afresh at them (`agenda`), and every `look_every` at the
+//! whole ledger and host, so a lost or doubled bell costs at most one such interval. Steps of one object run in order, steps of different objects side by side; claims keep two
 //! objects' steps from meeting on one volume or image. Steps that end while a round looks at the host keep their
 //! claims until the next round, so that no step is planned from a look that was already old.
 //!
@@ -30,11 +30,13 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub mod agenda;
 mod cache;
 mod retry;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use agenda::{Agenda, Scope, Sight};
 use cache::{Cache, Look};
 use retry::Retries;
 
@@ -42,8 +44,8 @@ use retry::Retries;
 const CONCURRENT_OBJECTS: usize = 8;
 /// Images that are fetched at the same time. They wait for a network, and must not keep steps that do not.
 const CONCURRENT_FETCHES: usize = 2;
-/// Bells that ring closer together than this share a round.
-const ROUND_GAP: Duration = Duration::from_millis(20);
+/// Between a look at everything and the next round: bells that ring meanwhile share it.
+const GAP_AFTER_EVERYTHING: Duration = Duration::from_millis(20);
 /// How long steps under way may take to end when the agent stops.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -75,8 +77,7 @@ pub struct Core {
     fetch_turns: Arc<Semaphore>,
     cache: Cache,
     leftovers: Leftovers,
-    /// How often the host is looked at even if nothing rings.
-    look_every: Duration,
+    agenda: Agenda,
 }
 
 /// Steps of one object that ended.
@@ -106,7 +107,7 @@ impl Core {
             fetch_turns: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
             cache: Cache::new(image_grace),
             leftovers: Leftovers::new(look_every),
-            look_every,
+            agenda: Agenda::new(look_every),
         };
         (core, bell, observations)
     }
@@ -120,7 +121,8 @@ impl Core {
             while let Some(ended) = self.running.try_join_next() {
                 self.collect(ended);
             }
-            let pause = self.round().await;
+            let everything = self.round().await;
+            let pause = self.agenda.pause(Instant::now());
             tokio::select! {
                 () = bell.notified() => {}
                 rang = domains.changed(), if domains_ring => domains_ring = rang.is_ok(),
@@ -128,7 +130,9 @@ impl Core {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => break,
             }
-            tokio::time::sleep(ROUND_GAP).await;
+            if everything {
+                tokio::time::sleep(GAP_AFTER_EVERYTHING).await;
+            }
         }
         let farewell = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
@@ -136,41 +140,50 @@ impl Core {
         }
     }
 
-    /// Looks, plans, hands out steps, publishes. Returns how long nothing needs to be done unless something rings.
-    async fn round(&mut self) -> Duration {
-        let executor = self.executor.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let ledger = executor.ledger.lock().snapshot();
-            let (world, error) = executor.look(&ledger);
-            (ledger, world, error)
-        });
-        let (ledger, world, error) = match looked.await {
-            Ok(looked) => looked,
+    /// Looks, plans, hands out steps, publishes. Says whether it was a look at everything.
+    async fn round(&mut self) -> bool {
+        let now = Instant::now();
+        let asked = self.agenda.take(now);
+        let (executor, claimed) = (self.executor.clone(), self.claimed.clone());
+        let looked = tokio::task::spawn_blocking(move || agenda::look(&executor, asked, &claimed)).await;
+        let sight = match looked {
+            Ok(Some(sight)) => sight,
+            Ok(None) => return false,
             Err(error) => {
                 tracing::error!(%error, "looking at the host failed");
-                return self.look_every;
+                self.agenda.look_at_everything();
+                return true;
             }
         };
+        self.agenda.looked(&sight, now);
+        let Sight { scope, ledger, world, error, .. } = sight;
         self.note_hypervisor(error);
-        let now = Instant::now();
-        let pressed = self.pressed_at(&ledger, now);
+        let pressed = self.pressed_at(&scope, &ledger, now);
         let input =
             plan::Input { ledger: &ledger, world: &world, host: &self.executor.host, pressed: &pressed };
         let mut plans = plan::plan(input);
         self.judge_absence(&ledger, &mut plans);
         self.retries.keep(|object, desired| {
-            desired.is_held_by(&ledger) && plans.get(object).is_some_and(|plan| !plan.actions.is_empty())
+            !scope.has(object)
+                || desired.is_held_by(&ledger)
+                    && plans.get(object).is_some_and(|plan| !plan.actions.is_empty())
         });
-        let mut pause = self.look_every;
         for (object, plan) in &plans {
-            let graces = plan.wake_after.into_iter();
-            pause = graces.chain(self.retries.wait(object, now)).fold(pause, Duration::min);
+            let grace = plan.wake_after.into_iter().chain(self.retries.wait(object, now)).min();
+            if let Some(at) = grace.and_then(|grace| now.checked_add(grace)) {
+                self.agenda.due_at(*object, at);
+            }
             self.hand_out(*object, plan, &ledger, now);
         }
-        self.look_for_leftovers(&ledger, &world, now).await;
-        self.publish(&ledger, &world, &plans);
-        self.drop_unneeded_images(&ledger, now).await;
-        if self.forget_closed(&ledger, &plans).await { Duration::ZERO } else { pause }
+        if scope.is_everything() {
+            self.look_for_leftovers(&ledger, &world, now).await;
+        }
+        self.publish(&scope, &ledger, &world, &plans);
+        if scope.is_everything() {
+            self.drop_unneeded_images(&ledger, now).await;
+        }
+        self.forget_closed(&ledger, &plans).await;
+        scope.is_everything()
     }
 
     /// What steps are at work on is not gone, though nothing was seen of it: they may be about to make it. Said to be gone, it
@@ -194,9 +207,11 @@ impl Core {
 
     /// Starts an object's steps unless they have to wait for another try, or for someone else's.
     fn hand_out(&mut self, object: Object, plan: &ObjectPlan, ledger: &Snapshot, now: Instant) {
-        let free = plan.claims.is_disjoint(&self.claimed);
-        if plan.actions.is_empty() || !free || self.retries.wait(&object, now).is_some() {
+        if plan.actions.is_empty() || self.retries.wait(&object, now).is_some() {
             return;
+        }
+        if !plan.claims.is_disjoint(&self.claimed) {
+            return self.agenda.waits(object);
         }
         self.retries.attempt(object, ledger);
         for action in &plan.actions {
@@ -237,6 +252,7 @@ impl Core {
             }
         };
         self.claimed.retain(|claim| !claims.contains(claim));
+        self.agenda.ended(object, &claims);
         match outcome {
             Ok(()) => self.retries.succeeded(&object),
             Err(error) => {
@@ -306,11 +322,12 @@ impl Core {
     }
 
     /// Buttons that were pressed for stops that are still under way.
-    fn pressed_at(&mut self, ledger: &Snapshot, now: Instant) -> BTreeMap<Uuid, Pressed> {
+    fn pressed_at(&mut self, scope: &Scope, ledger: &Snapshot, now: Instant) -> BTreeMap<Uuid, Pressed> {
         let claimed = &self.claimed;
         self.pressed.retain(|uid, _| {
+            let unseen = !scope.has(&Object::Instance(*uid));
             let stopping = ledger.power.get(uid).is_some_and(|record| record.step == PowerStep::Stopping);
-            stopping || claimed.contains(&Claim::Instance(*uid))
+            unseen || stopping || claimed.contains(&Claim::Instance(*uid))
         });
         let ago = |at: &Instant| now.saturating_duration_since(*at);
         self.pressed
@@ -322,11 +339,12 @@ impl Core {
             .collect()
     }
 
-    fn publish(&self, ledger: &Snapshot, world: &World, plans: &BTreeMap<Object, ObjectPlan>) {
+    fn publish(&self, scope: &Scope, ledger: &Snapshot, world: &World, plans: &BTreeMap<Object, ObjectPlan>) {
         let failures = self.retries.failures();
         self.published.send_if_modified(|last| {
             let before = last.clone().unwrap_or_default();
             let sources = report::Sources {
+                scope,
                 ledger,
                 world,
                 plans,
@@ -343,27 +361,28 @@ impl Core {
         });
     }
 
-    /// Drops records of objects that are gone and that the controllers know to be gone. Says whether there were any.
-    async fn forget_closed(&mut self, ledger: &Snapshot, plans: &BTreeMap<Object, ObjectPlan>) -> bool {
-        let mut any = false;
+    /// Drops records of objects that are gone and that the controllers know to be gone.
+    async fn forget_closed(&mut self, ledger: &Snapshot, plans: &BTreeMap<Object, ObjectPlan>) {
         let gone = |object: &Object| plans.get(object).is_none_or(|plan| plan.progress == Progress::Reached);
-        for object in ledger.closed.iter().copied().filter(gone) {
-            let shared = self.executor.ledger.clone();
-            let forgotten = tokio::task::spawn_blocking(move || {
-                let mut ledger = shared.lock();
-                // It may have been desired again since the snapshot was taken.
-                if ledger.snapshot().closed.contains(&object) { ledger.forget(object) } else { Ok(()) }
-            });
-            match forgotten.await {
-                Ok(Ok(())) => {
-                    any = true;
-                    tracing::info!(%object, "gone and forgotten");
-                }
-                Ok(Err(error)) => tracing::warn!(%object, %error, "its record could not be removed"),
-                Err(error) => tracing::error!(%object, %error, "forgetting it failed"),
-            }
+        let objects: Vec<Object> = ledger.closed.iter().copied().filter(gone).collect();
+        if objects.is_empty() {
+            return;
         }
-        any
+        let (shared, bell) = (self.executor.ledger.clone(), self.bell.clone());
+        let forgotten = tokio::task::spawn_blocking(move || {
+            let mut ledger = shared.lock();
+            for object in objects {
+                match ledger.forget(object) {
+                    Ok(()) => tracing::info!(%object, "gone and forgotten"),
+                    Err(error) => tracing::warn!(%object, %error, "its record could not be removed"),
+                }
+            }
+            // What was said of them is not said any more.
+            bell.notify_one();
+        });
+        if let Err(error) = forgotten.await {
+            tracing::error!(%error, "forgetting what is gone failed");
+        }
     }
 }
 

@@ -11,10 +11,14 @@ use crate::desired::{Object, Presence};
 use crate::ledger::power::{Ended, PowerRecord, PowerStep};
 use crate::ledger::{Gone, InstanceRecord, Snapshot, VolumeRecord};
 use crate::plan::{ObjectPlan, Obstacle, Progress};
+use crate::reconcile::agenda::Scope;
 use crate::vm::OffCause;
 use crate::world::World;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use rempart_proto::agent::v1 as wire;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 mod everything;
@@ -29,9 +33,9 @@ const OBJECTS_PER_MESSAGE: usize = 500;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
     /// Volumes of which something can be said.
-    pub volumes: BTreeMap<Uuid, wire::VolumeObserved>,
+    pub volumes: OrdMap<Uuid, Arc<wire::VolumeObserved>>,
     /// Instances of which something can be said.
-    pub instances: BTreeMap<Uuid, wire::InstanceObserved>,
+    pub instances: OrdMap<Uuid, Arc<wire::InstanceObserved>>,
     /// Whether the hypervisor service answers.
     pub hypervisor: wire::HypervisorHealth,
     /// Domains nobody asked for.
@@ -45,6 +49,8 @@ pub struct Observation {
 /// What a report is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
+    /// What was looked at. Of all else the last word stands.
+    pub scope: &'a Scope,
     /// What should be.
     pub ledger: &'a Snapshot,
     /// What is.
@@ -66,6 +72,16 @@ pub fn observe(last: &Observation, sources: Sources<'_>) -> Observation {
         leftovers: sources.leftovers.cloned(),
         ..Observation::default()
     };
+    if let Scope::Objects(objects) = sources.scope {
+        (now.volumes, now.instances) = (last.volumes.clone(), last.instances.clone());
+        now.unexpected.clone_from(&last.unexpected);
+        for object in objects {
+            match object {
+                Object::Volume(uid) => _ = now.volumes.remove(uid),
+                Object::Instance(uid) => _ = now.instances.remove(uid),
+            }
+        }
+    }
     for (uid, record) in sources.ledger.volumes.iter().filter(|(_, record)| record.listed) {
         if let Some(observed) = volume(last.volumes.get(uid), *uid, record, sources) {
             now.volumes.insert(*uid, observed);
@@ -78,8 +94,11 @@ pub fn observe(last: &Observation, sources: Sources<'_>) -> Observation {
             now.instances.insert(*uid, observed);
         }
     }
-    now.everything = everything::see(sources);
     refusals(&mut now, sources.ledger);
+    if !sources.scope.is_everything() {
+        return now;
+    }
+    now.everything = everything::see(sources);
     now.unexpected = match &sources.world.domains {
         None => last.unexpected.clone(),
         Some(domains) => domains
@@ -96,11 +115,11 @@ pub fn observe(last: &Observation, sources: Sources<'_>) -> Observation {
 }
 
 fn volume(
-    last: Option<&wire::VolumeObserved>,
+    last: Option<&Arc<wire::VolumeObserved>>,
     uid: Uuid,
     record: &VolumeRecord,
     sources: Sources<'_>,
-) -> Option<wire::VolumeObserved> {
+) -> Option<Arc<wire::VolumeObserved>> {
     let object = Object::Volume(uid);
     let desired = &record.volume;
     let progress = &sources.plans.get(&object)?.progress;
@@ -114,14 +133,14 @@ fn volume(
     let presence = presence(desired.presence, progress, failure.is_some());
     match presence {
         None => last.cloned(),
-        Some(presence) => Some(wire::VolumeObserved {
+        Some(presence) => Some(Arc::new(wire::VolumeObserved {
             uid: uid.to_string(),
             generation: desired.generation,
             epoch: desired.epoch,
             presence: presence.into(),
             failure,
             capture_failure,
-        }),
+        })),
     }
 }
 
@@ -148,12 +167,12 @@ fn failure_of_instance<'a>(
 }
 
 fn instance(
-    last: Option<&wire::InstanceObserved>,
+    last: Option<&Arc<wire::InstanceObserved>>,
     uid: Uuid,
     record: &InstanceRecord,
     failure: Option<wire::Failure>,
     sources: Sources<'_>,
-) -> Option<wire::InstanceObserved> {
+) -> Option<Arc<wire::InstanceObserved>> {
     let desired = &record.instance;
     let progress = &sources.plans.get(&Object::Instance(uid))?.progress;
     let Some(domains) = &sources.world.domains else { return last.cloned() };
@@ -161,7 +180,7 @@ fn instance(
     let running = domain.is_some_and(|domain| domain.running);
     let power = sources.ledger.power.get(&uid);
     let mut observed = match presence(desired.presence, progress, failure.is_some()) {
-        None => last?.clone(),
+        None => wire::InstanceObserved::clone(last?),
         Some(presence) => wire::InstanceObserved {
             uid: uid.to_string(),
             generation: desired.generation,
@@ -176,7 +195,7 @@ fn instance(
     observed.boot_id.clone_from(&sources.world.boot_id);
     let off_cause = domain.and_then(|domain| domain.off_cause);
     observed.set_off_cause(self::off_cause(record, power, running, off_cause, &sources.world.boot_id));
-    Some(observed)
+    Some(Arc::new(observed))
 }
 
 /// What may be said about an object's presence; none where the last word stands.
@@ -230,10 +249,10 @@ fn refusals(now: &mut Observation, ledger: &Snapshot) {
                     failure: Some(failure),
                     ..wire::VolumeObserved::default()
                 };
-                now.volumes.insert(uid, observed);
+                now.volumes.insert(uid, Arc::new(observed));
             }
             Object::Instance(uid) => {
-                let observed = now.instances.entry(uid).or_default();
+                let observed = Arc::make_mut(now.instances.entry(uid).or_default());
                 observed.uid = uid.to_string();
                 observed.generation = generation;
                 observed.epoch = epoch;
@@ -301,10 +320,11 @@ pub fn gone(observed: &wire::Observed) -> Vec<Gone> {
 type Named = fn(Uuid) -> Object;
 
 fn changed<'a, T: PartialEq + Clone>(
-    known: &'a BTreeMap<Uuid, T>,
-    now: &'a BTreeMap<Uuid, T>,
+    known: &'a OrdMap<Uuid, Arc<T>>,
+    now: &'a OrdMap<Uuid, Arc<T>>,
 ) -> impl Iterator<Item = T> + 'a {
-    now.iter()
-        .filter(|(uid, observed)| known.get(uid) != Some(observed))
-        .map(|(_, observed)| observed.clone())
+    known.diff(now).filter_map(|item| match item {
+        DiffItem::Add(_, observed) | DiffItem::Update { new: (_, observed), .. } => Some(T::clone(observed)),
+        DiffItem::Remove(..) => None,
+    })
 }

@@ -1,6 +1,7 @@
 //! What is really on this host, looked at afresh every time: nothing here is remembered between two looks.
 //!
-//! Only objects the ledger knows are looked for; of domains all are seen, so that unexpected ones can be reported.
+//! Only objects the ledger knows are looked for, or some of them; of domains all are seen in a look at the whole, so that
+//! unexpected ones can be reported.
 
 use crate::desired::{Blob, Presence};
 use crate::disk::Disks;
@@ -52,15 +53,22 @@ pub struct Host {
 }
 
 impl World {
-    /// Looks. Blocks; the second value tells why domains are unknown, if they are.
+    /// Looks at what `ledger` holds, and at every domain if it is the `whole` of it. Blocks; the second value tells why domains
+    /// are unknown, if they are.
     pub fn observe(
         boot_id: &str,
         ledger: &Snapshot,
+        whole: bool,
         hypervisor: &dyn Hypervisor,
         disks: &dyn Disks,
     ) -> (Self, Option<HypervisorError>) {
         let mut world = Self { boot_id: boot_id.to_owned(), ..Self::default() };
-        let error = match hypervisor.domains() {
+        let domains = if whole {
+            hypervisor.domains()
+        } else {
+            hypervisor.domains_among(&ledger.instances.keys().copied().collect())
+        };
+        let error = match domains {
             Ok(domains) => {
                 world.domains = Some(domains.into_iter().map(|domain| (domain.uuid, domain)).collect());
                 None

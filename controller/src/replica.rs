@@ -74,6 +74,8 @@ impl Replica {
 #[derive(Default)]
 struct Changes {
     pending: Mutex<BTreeMap<String, Pending>>,
+    /// Hosts whose bells are to ring once the State is published of which they heard.
+    ringing: Mutex<BTreeSet<String>>,
     /// Changes of hosts themselves, counted as entries are applied; told once their State is published.
     of_hosts: AtomicU64,
     told: watch::Sender<u64>,
@@ -89,20 +91,28 @@ impl Changes {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ringing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.ringing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, object: &Object) {
         if object.urn.kind == Kind::Host {
             self.of_hosts.fetch_add(1, Ordering::Relaxed);
-        }
-        if object.urn.kind == Kind::Host
-            && let Some(pending) = self.hosts().get_mut(&object.urn.name)
-        {
             // What it may do at all may have changed.
-            pending.objects.insert(object.urn.clone());
+            self.note_for(&object.urn.name, object);
         }
-        if let Some(placement) = object.placement()
-            && let Some(pending) = self.hosts().get_mut(&placement.host)
-        {
-            pending.objects.insert(object.urn.clone());
+        if let Some(placement) = object.placement() {
+            self.note_for(&placement.host, object);
+        }
+    }
+
+    fn note_for(&self, host: &str, object: &Object) {
+        let mut hosts = self.hosts();
+        let Some(pending) = hosts.get_mut(host) else { return };
+        pending.objects.insert(object.urn.clone());
+        let mut ringing = self.ringing();
+        if !ringing.contains(host) {
+            ringing.insert(host.to_owned());
         }
     }
 
@@ -111,6 +121,7 @@ impl Changes {
         for (host, pending) in self.hosts().iter_mut() {
             pending.objects.extend(state.on_host(host).map(|object| object.urn.clone()));
             pending.objects.insert(Arc::new(Urn::global(Kind::Host, host)));
+            self.ringing().insert(host.clone());
         }
         self.of_hosts.fetch_add(1, Ordering::Relaxed);
         self.ring();
@@ -119,7 +130,12 @@ impl Changes {
     fn ring(&self) {
         let of_hosts = self.of_hosts.load(Ordering::Relaxed);
         self.told.send_if_modified(|told| std::mem::replace(told, of_hosts) != of_hosts);
-        for pending in self.hosts().values().filter(|pending| !pending.objects.is_empty()) {
+        let ringing = std::mem::take(&mut *self.ringing());
+        if ringing.is_empty() {
+            return;
+        }
+        let hosts = self.hosts();
+        for pending in ringing.iter().filter_map(|host| hosts.get(host)) {
             pending.bell.notify_one();
         }
     }

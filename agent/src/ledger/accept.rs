@@ -20,6 +20,7 @@ impl Ledger {
         }
         let mut accepted = Accepted::default();
         if let Some(orders) = orders {
+            self.changed.everything |= self.content.orders != orders;
             self.content.orders = orders;
         }
         let mut listed: BTreeSet<Object> = invalid.iter().filter_map(|invalid| invalid.object).collect();
@@ -34,10 +35,12 @@ impl Ledger {
         for invalid in invalid {
             if let Some(object) = invalid.object {
                 self.content.invalid.insert(object, invalid);
+                self.note(object);
                 accepted.changed.push(object);
             }
         }
         if whole {
+            self.changed.everything = true;
             self.mark_unlisted(&listed, &mut accepted)?;
         }
         self.volumes.sync().map_err(at(&self.volumes))?;
@@ -114,6 +117,7 @@ impl Ledger {
         self.content.damaged.remove(&object);
         self.content.invalid.remove(&object);
         self.content.closed.remove(&object);
+        self.note(object);
     }
 
     /// What a whole message does not list is left alone from now on; what was on its way out still goes.

@@ -49,7 +49,7 @@ impl Stage {
     }
 
     fn tidy(&self) -> Vec<wire::Leftover> {
-        let (world, error) = World::observe("boot", &self.ledger, &self.hypervisor, &self.disks());
+        let (world, error) = World::observe("boot", &self.ledger, true, &self.hypervisor, &self.disks());
         assert!(error.is_none(), "{error:?}");
         tidy(&self.host, &self.ledger, &world, &self.hypervisor, &BTreeSet::new()).unwrap()
     }
@@ -125,7 +125,7 @@ fn what_runs_or_is_not_ours_is_not_touched() {
 fn what_steps_are_at_work_on_is_no_leftover() {
     let stage = Stage::new();
     stage.strew(STRAY);
-    let (world, _) = World::observe("boot", &stage.ledger, &stage.hypervisor, &stage.disks());
+    let (world, _) = World::observe("boot", &stage.ledger, true, &stage.hypervisor, &stage.disks());
     let found = tidy(&stage.host, &stage.ledger, &world, &stage.hypervisor, &[STRAY].into()).unwrap();
     assert_eq!(found, []);
 }

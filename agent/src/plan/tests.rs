@@ -120,7 +120,7 @@ impl Stage {
         let seed_fingerprint = seed::fingerprint(&instance.seed);
         let record =
             InstanceRecord { stamp: stamp(), listed: true, former_volumes, instance, seed_fingerprint };
-        self.ledger.instances.insert(INSTANCE, Arc::new(record));
+        self.ledger.put_instance(record);
     }
 
     pub(super) fn power(&mut self, on: bool, generation: u64, restart: bool) {

@@ -69,7 +69,8 @@ fn fault(input: Input<'_>, volume: &Volume, file: &VolumeFile) -> Option<Fault> 
 /// Whether the volume had a file: a guest was defined on it as it is desired now, and that comes after its volumes. None
 /// where that cannot be told.
 fn had_file(input: Input<'_>, volume: Uuid) -> Option<bool> {
-    let users = input.ledger.instances.iter().filter(|(_, record)| {
+    let users = input.ledger.users(volume).filter_map(|uid| Some((uid, input.ledger.instances.get(&uid)?)));
+    let users = users.filter(|(_, record)| {
         record.listed
             && record.instance.presence == Presence::Present
             && record.instance.volumes().any(|used| used == volume)
@@ -77,12 +78,12 @@ fn had_file(input: Input<'_>, volume: Uuid) -> Option<bool> {
     for (uid, record) in users {
         let Some(domains) = &input.world.domains else {
             // Who has no power record was never defined.
-            if input.ledger.power.contains_key(uid) {
+            if input.ledger.power.contains_key(&uid) {
                 return None;
             }
             continue;
         };
-        let defined = domains.get(uid).and_then(|domain| domain.definition.clone());
+        let defined = domains.get(&uid).and_then(|domain| domain.definition.clone());
         if defined.is_some() && defined == super::guest(&input.host.data, record).map(|guest| guest.digest())
         {
             return Some(true);

@@ -331,12 +331,14 @@ async fn what_is_about_to_be_made_is_not_said_to_be_gone() {
         (vec![Claim::Captures(VOLUME)], (true, true)),
     ] {
         core.claimed = claims.into_iter().collect();
+        core.agenda.look_at_everything();
         core.round().await;
         assert_eq!(said(&agent), gone, "{:?}", core.claimed);
     }
     // Nor is it forgotten, should the controllers speak of it no more.
     core.claimed = [Claim::Volume(VOLUME), Claim::Instance(INSTANCE)].into();
     agent.want(|desired| (desired.volumes, desired.instances) = (vec![], vec![]));
+    core.agenda.look_at_everything();
     core.round().await;
     let known = |agent: &TestAgent| {
         let ledger = agent.ledger.lock().snapshot();
@@ -344,6 +346,7 @@ async fn what_is_about_to_be_made_is_not_said_to_be_gone() {
     };
     assert_eq!(known(&agent), (1, 1));
     core.claimed.clear();
+    core.agenda.look_at_everything();
     core.round().await;
     assert_eq!(known(&agent), (0, 0));
 }

@@ -27,7 +27,7 @@ fn scene() -> Scene {
         instance: instance(),
         seed_fingerprint: String::new(),
     };
-    ledger.instances.insert(INSTANCE, Arc::new(record));
+    ledger.put_instance(record);
     let power = PowerRecord {
         incarnation: 1,
         generation: 1,
@@ -60,7 +60,18 @@ fn scene() -> Scene {
 impl Scene {
     fn look(&self, last: &Observation) -> Observation {
         let Self { ledger, world, plans, failures, hypervisor } = self;
-        observe(last, Sources { ledger, world, plans, failures, hypervisor, leftovers: None })
+        observe(
+            last,
+            Sources {
+                scope: &Scope::Everything,
+                ledger,
+                world,
+                plans,
+                failures,
+                hypervisor,
+                leftovers: None,
+            },
+        )
     }
 
     fn instance(&mut self, change: impl FnOnce(&mut InstanceRecord)) {
@@ -179,12 +190,12 @@ fn only_what_changed_is_sent_and_never_too_much_at_once() {
     assert!(whole[0].hypervisor.is_some() && whole[0].unexpected.is_some());
     assert!(difference(Some(&now), &now).is_empty());
     let mut later = now.clone();
-    later.instances.get_mut(&INSTANCE).unwrap().running = false;
+    Arc::make_mut(later.instances.get_mut(&INSTANCE).unwrap()).running = false;
     let news = difference(Some(&now), &later);
     assert_eq!((news.len(), news[0].volumes.len(), news[0].instances.len()), (1, 0, 1));
     assert!(news[0].hypervisor.is_none());
     for number in 0..1200 {
-        later.volumes.insert(Uuid::from_u128(number), wire::VolumeObserved::default());
+        later.volumes.insert(Uuid::from_u128(number), Arc::default());
     }
     let sizes: Vec<usize> =
         difference(Some(&now), &later).iter().map(|m| m.volumes.len() + m.instances.len()).collect();

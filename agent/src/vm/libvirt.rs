@@ -13,11 +13,12 @@
 //! - `virt`'s handles are never dropped by `virt` (which panics if libvirt objects), nor on libvirt's event thread.
 
 use super::definition::{self, Undefinable};
-use super::{Domain, Guest, Hypervisor, HypervisorError, Survey};
+use super::{ChangedDomains, Domain, Guest, Hypervisor, HypervisorError, Survey};
 use call::{Lanes, Patience};
 use failure::Failure;
 use handle::Handle;
 use link::Link;
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -126,6 +127,14 @@ impl Hypervisor for Libvirt {
         outcome
     }
 
+    fn domains_among(&self, uuids: &BTreeSet<Uuid>) -> Result<Vec<Domain>, HypervisorError> {
+        let (uuids, begun) = (uuids.clone(), Instant::now());
+        let looked = self.ask(Patience::Query, move |link| listing::domains_among(link, &uuids));
+        let outcome = looked.map_err(Failure::about_host);
+        account::note("look at domains", None, begun, &outcome);
+        outcome
+    }
+
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
         let (uuid, guest) = (guest.uuid, guest.clone());
         let begun = Instant::now();
@@ -208,6 +217,10 @@ impl Hypervisor for Libvirt {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.supervisor.changes()
+    }
+
+    fn take_changed(&self) -> ChangedDomains {
+        self.supervisor.take_changed()
     }
 }
 

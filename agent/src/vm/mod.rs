@@ -4,12 +4,16 @@
 //! Calls block; `execute` runs them on a bounded blocking pool. A guest is named by the UUID of its SECA instance's
 //! incarnation, never by anything a tenant chose.
 
+mod bell;
 pub mod definition;
 pub mod firmware;
 pub mod libvirt;
 pub mod simulated;
 pub mod virtualization;
 
+pub(crate) use bell::Bell;
+pub use bell::ChangedDomains;
+use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -20,6 +24,8 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn survey(&self) -> Result<Survey, HypervisorError>;
     /// Every domain on this host, ours or not.
     fn domains(&self) -> Result<Vec<Domain>, HypervisorError>;
+    /// Of these domains, the ones that are here.
+    fn domains_among(&self, uuids: &BTreeSet<Uuid>) -> Result<Vec<Domain>, HypervisorError>;
     /// Makes `guest` known without starting it; redefines it when it is known already.
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError>;
     /// Gives a defined guest a QEMU, in which it does not execute until [`Hypervisor::resume`]. One that has a QEMU is
@@ -39,8 +45,10 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Forgets a guest that is off, with its firmware variables. An unknown guest is fine.
     fn undefine(&self, uuid: Uuid) -> Result<(), HypervisorError>;
     /// A bell: rings (at least once) after any domain changed state, and when the connection was lost or came back.
-    /// It carries nothing: whoever hears it looks again with [`Hypervisor::domains`].
+    /// It carries nothing: whoever hears it asks [`Hypervisor::take_changed`], and looks again.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
+    /// Which domains have rung since this was last called. For one caller only.
+    fn take_changed(&self) -> ChangedDomains;
 }
 
 /// What a host's hypervisor really offers.

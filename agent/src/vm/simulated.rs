@@ -2,10 +2,12 @@
 //!
 //! It keeps the same contract as the real one, idempotence included, and can be told to misbehave like it.
 
-use super::{Acceleration, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use super::{
+    Acceleration, Bell, ChangedDomains, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey,
+};
 use crate::disk::Disks as _;
 use crate::disk::simulated::SimulatedDisks;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +34,7 @@ pub struct Simulated {
     behaviour: Behaviour,
     disks: Option<Arc<SimulatedDisks>>,
     state: Mutex<State>,
-    bell: watch::Sender<u64>,
+    bell: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ struct State {
 impl Simulated {
     /// An empty host.
     pub fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, disks: None, state: Mutex::default(), bell: watch::Sender::new(0) }
+        Self { behaviour, disks: None, state: Mutex::default(), bell: Bell::new() }
     }
 
     /// An empty host whose disks are simulated, too.
@@ -55,13 +57,14 @@ impl Simulated {
     /// From now on every call fails as unavailable for this reason; `None` ends that. Guests run on.
     pub fn set_trouble(&self, reason: Option<&str>) {
         self.lock().trouble = reason.map(str::to_owned);
-        self.ring();
+        self.bell.ring_for_all();
     }
 
     /// Puts a domain here that no guest was defined for.
     pub fn add_foreign(&self, domain: Domain) {
-        self.lock().domains.insert(domain.uuid, domain);
-        self.ring();
+        let uuid = domain.uuid;
+        self.lock().domains.insert(uuid, domain);
+        self.bell.ring_for(uuid);
     }
 
     /// A running guest ends by itself.
@@ -69,7 +72,7 @@ impl Simulated {
         if let Some(domain) = self.lock().domains.get_mut(&uuid) {
             switch_off(domain, cause);
         }
-        self.ring();
+        self.bell.ring_for(uuid);
     }
 
     /// The host restarts: all guests are off, and nobody knows why.
@@ -78,7 +81,13 @@ impl Simulated {
             (domain.running, domain.paused) = (false, false);
             domain.off_cause = None;
         }
-        self.ring();
+        self.bell.ring_for_all();
+    }
+
+    /// Whether nothing has rung since [`Hypervisor::take_changed`] was last called.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.bell.is_quiet()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,10 +100,6 @@ impl Simulated {
             Some(reason) => Err(HypervisorError::Unavailable(reason.clone())),
             None => Ok(state),
         }
-    }
-
-    fn ring(&self) {
-        self.bell.send_modify(|rings| *rings = rings.wrapping_add(1));
     }
 }
 
@@ -114,6 +119,11 @@ impl Hypervisor for Simulated {
         Ok(self.available()?.domains.values().cloned().collect())
     }
 
+    fn domains_among(&self, uuids: &BTreeSet<Uuid>) -> Result<Vec<Domain>, HypervisorError> {
+        let state = self.available()?;
+        Ok(uuids.iter().filter_map(|uuid| state.domains.get(uuid).cloned()).collect())
+    }
+
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
         let mut state = self.available()?;
         let domain = state.domains.entry(guest.uuid).or_insert_with(|| Domain {
@@ -126,7 +136,7 @@ impl Hypervisor for Simulated {
         });
         domain.definition = Some(guest.digest());
         drop(state);
-        self.ring();
+        self.bell.ring_for(guest.uuid);
         Ok(())
     }
 
@@ -144,7 +154,7 @@ impl Hypervisor for Simulated {
         (domain.paused, domain.running) = (!domain.running || domain.paused, true);
         domain.off_cause = None;
         drop(state);
-        self.ring();
+        self.bell.ring_for(uuid);
         Ok(())
     }
 
@@ -152,7 +162,7 @@ impl Hypervisor for Simulated {
         if let Some(domain) = self.available()?.domains.get_mut(&uuid) {
             domain.paused = false;
         }
-        self.ring();
+        self.bell.ring_for(uuid);
         Ok(())
     }
 
@@ -163,7 +173,7 @@ impl Hypervisor for Simulated {
             _ => {}
         }
         drop(state);
-        self.ring();
+        self.bell.ring_for(uuid);
         Ok(())
     }
 
@@ -173,7 +183,7 @@ impl Hypervisor for Simulated {
             switch_off(domain, OffCause::Destroyed);
         }
         drop(state);
-        self.ring();
+        self.bell.ring_for(uuid);
         Ok(())
     }
 
@@ -212,12 +222,16 @@ impl Hypervisor for Simulated {
         }
         state.domains.remove(&uuid);
         drop(state);
-        self.ring();
+        self.bell.ring_for(uuid);
         Ok(())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.bell.subscribe()
+    }
+
+    fn take_changed(&self) -> ChangedDomains {
+        self.bell.take_changed()
     }
 }
 

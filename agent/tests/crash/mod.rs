@@ -424,7 +424,7 @@ fn an_agent() {
     let (mut steps, mut pressed, mut sent) = (0, BTreeMap::new(), false);
     loop {
         let ledger = executor.ledger.lock().snapshot();
-        let (world, error) = executor.look(&ledger);
+        let (world, error) = executor.look(&ledger, true);
         assert!(error.is_none(), "{error:?}");
         let input = Input { ledger: &ledger, world: &world, host: &executor.host, pressed: &pressed };
         let plans = plan::plan(input);

@@ -163,7 +163,7 @@ impl World {
         if let Ok(Answer::Put { object, .. }) = self.state.admit(&probe)
             && object.urn.kind == Kind::Instance
         {
-            put.host = placement::choose(&self.state, &object).ok();
+            put.host = placement::choose(&self.state, &object);
         }
         self.apply(Command::Put(Box::new(put)))
     }

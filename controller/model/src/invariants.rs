@@ -8,6 +8,7 @@ use rempart_api::{Kind, Phase, Urn};
 
 use crate::apply::is_settled;
 use crate::object::{Detail, InstanceDetail, Object};
+use crate::placement;
 use crate::state::{State, WINDOW};
 use crate::transition::{Step, overdue, stand};
 
@@ -41,6 +42,7 @@ impl State {
         assert_eq!(rebuilt.waiting, self.waiting, "index of waiting instances");
         assert_eq!(rebuilt.under_way, self.under_way, "index of what is on its way");
         assert_eq!(rebuilt.allocated, self.allocated, "allocations");
+        assert_eq!(rebuilt.rooms, self.rooms, "index of hosts by room");
         assert_eq!(rebuilt.groups, self.groups, "index of anti-affinity groups");
         assert_eq!(rebuilt.revoked, self.revoked, "index of revocations");
         assert_eq!(rebuilt.assigned, self.assigned, "index of assignments");
@@ -53,6 +55,10 @@ impl State {
             self.answers.len() <= WINDOW && self.answers.len() == self.answer_order.len(),
             "request window"
         );
+        for waiting in self.waiting() {
+            let verdict = placement::verdict(self, waiting);
+            assert_eq!(placement::choose(self, waiting), verdict.host, "{}: where it fits", waiting.urn);
+        }
         assert!(self.room_changed <= self.applied_index, "room that is to come");
     }
 

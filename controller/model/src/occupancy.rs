@@ -5,9 +5,11 @@
 //! until its host has reported it gone. Limits are a host's capacity times what its operator allows. They may fall below
 //! what is taken (a host that shrank): then nothing new is placed, and nothing is moved.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rempart_api::fleet::Overcommit;
+use rempart_api::{Kind, Urn};
 
 use crate::kinds::Spec;
 use crate::object::{Detail, Object};
@@ -76,6 +78,9 @@ fn share(object: &Object) -> Option<Share<'_>> {
     }
 }
 
+/// A host that may take something: its zone, how much memory is left, its name.
+pub(crate) type Room = (String, Reverse<u64>, String);
+
 /// What a host offers to instances, as far as placement asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer<'a> {
@@ -112,6 +117,15 @@ impl Offer<'_> {
             disk_mib: spec.overcommit.map(|overcommit| part(report.disk_mib, overcommit.disk_percent)),
         })
     }
+
+    /// The room that is left where so much is taken; none if nothing can be placed there whatever it asks.
+    fn room(&self, host: &str, taken: Allocation) -> Option<Room> {
+        let open = self.seen && !self.revoked && self.reachable && self.hypervisor && !self.cordoned;
+        let free_mib = self.memory_mib.saturating_sub(taken.memory_mib);
+        let any = free_mib > 0 && self.vcpus > taken.vcpus;
+        (open && any || planted("room-unchecked"))
+            .then(|| (self.zone.to_owned(), Reverse(free_mib), host.to_owned()))
+    }
 }
 
 impl State {
@@ -140,8 +154,59 @@ impl State {
         hosts
     }
 
-    /// Counts what `object` takes.
-    pub(crate) fn occupy(&mut self, object: &Arc<Object>) {
+    /// Hosts of a zone that may take something, with the memory in MiB that is left on them: the emptiest first, and of equal
+    /// ones the first by name.
+    pub(crate) fn rooms<'a>(&'a self, zone: &'a str) -> impl Iterator<Item = (u64, &'a str)> + 'a {
+        let first = (zone.to_owned(), Reverse(u64::MAX), String::new());
+        let rooms = self.rooms.range(first..).take_while(move |(of, ..)| of == zone);
+        rooms.map(|(_, Reverse(free_mib), host)| (*free_mib, host.as_str()))
+    }
+
+    fn room_of(&self, host: &str) -> Option<Room> {
+        let found = self.get(&Urn::global(Kind::Host, host))?;
+        Offer::of(found)?.room(host, self.allocated(host))
+    }
+
+    fn exchange_rooms(&mut self, before: Option<Room>, now: Option<Room>) {
+        if before == now {
+            return;
+        }
+        if let Some(room) = before {
+            self.rooms.remove(&room);
+        }
+        if let Some(room) = now {
+            self.rooms.insert(room);
+        }
+    }
+
+    /// A host came, changed or went.
+    pub(crate) fn keep_room(&mut self, old: Option<&Object>, new: Option<&Object>) {
+        let room = |host: &Object| Offer::of(host)?.room(&host.urn.name, self.allocated(&host.urn.name));
+        let (before, now) = (old.and_then(room), new.and_then(room));
+        self.exchange_rooms(before, now);
+    }
+
+    /// Counts what an object takes: `old` no more, and `new` from now on.
+    pub(crate) fn take_room(&mut self, old: Option<&Object>, new: Option<&Arc<Object>>) {
+        if old.and_then(share) == new.and_then(|new| share(new)) {
+            return;
+        }
+        let hosts = [old.and_then(share), new.and_then(|new| share(new))];
+        let hosts: Vec<String> = hosts.into_iter().flatten().map(|share| share.host.to_owned()).collect();
+        let before: Vec<Option<Room>> = hosts.iter().map(|host| self.room_of(host)).collect();
+        if let Some(old) = old {
+            self.vacate(old);
+        }
+        if let Some(new) = new {
+            self.occupy(new);
+        }
+        for (host, before) in hosts.iter().zip(before) {
+            let now = self.room_of(host);
+            self.exchange_rooms(before, now);
+        }
+    }
+
+    fn occupy(&mut self, object: &Arc<Object>) {
         let Some(Share { host, taken, group }) = share(object) else { return };
         let mut sum = self.allocated(host);
         sum.vcpus += taken.vcpus;
@@ -155,8 +220,7 @@ impl State {
         }
     }
 
-    /// Gives back what `object` took.
-    pub(crate) fn vacate(&mut self, object: &Object) {
+    fn vacate(&mut self, object: &Object) {
         let Some(Share { host, taken, group }) = share(object) else { return };
         if planted("room-not-given-back") {
             return;

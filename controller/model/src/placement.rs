@@ -174,21 +174,34 @@ pub fn fits(state: &State, instance: &Object, host: &str) -> Result<(), Rule> {
     check(&demand, host, Offer::of(found).ok_or(Rule::Unknown)?, state.allocated(host))
 }
 
-/// The host with the most memory left among those that fit, or the count of refusals per rule.
-///
-/// # Errors
-/// Those counts; empty if there is no host at all.
-pub fn choose(state: &State, instance: &Object) -> Result<String, BTreeMap<Rule, usize>> {
-    let verdict = match demand(state, instance) {
-        Ok(demand) => judge(state, &demand),
-        Err(rule) => Verdict::unknowable(state, rule),
-    };
-    verdict.host.ok_or(verdict.refusals)
+/// The host with the most memory left among those that fit.
+pub fn choose(state: &State, instance: &Object) -> Option<String> {
+    choose_for(state, &demand(state, instance).ok()?)
 }
 
-/// The same for a demand: the host, if there is one.
+/// The same for a demand. Looks at hosts that may take something, from the emptiest on: mostly at one.
 pub fn choose_for(state: &State, demand: &Demand) -> Option<String> {
-    judge(state, demand).host
+    let fits = |host: &str| {
+        let offer = state.get(&Urn::global(Kind::Host, host)).and_then(|host| Offer::of(host));
+        offer.is_some_and(|offer| check(demand, host, offer, state.allocated(host)).is_ok())
+    };
+    match demand.reach.as_slice() {
+        [there] if !planted("disk-on-another-host") => fits(there).then(|| there.clone()),
+        [_, _, ..] if !planted("disk-on-another-host") => None,
+        _ => {
+            let enough = |free_mib| free_mib >= demand.memory_mib || planted("room-unchecked");
+            let rooms = state.rooms(&demand.zone).take_while(|(free_mib, _)| enough(*free_mib));
+            rooms.map(|(_, host)| host).find(|host| fits(host)).map(str::to_owned)
+        }
+    }
+}
+
+/// What every host says to `instance`: as long a work as there are hosts.
+pub fn verdict(state: &State, instance: &Object) -> Verdict {
+    match demand(state, instance) {
+        Ok(demand) => judge(state, &demand),
+        Err(rule) => Verdict::unknowable(state, rule),
+    }
 }
 
 /// What all hosts say to one demand.
@@ -302,10 +315,7 @@ impl Verdicts {
         if let Some(verdict) = known.get(&demand) {
             return verdict.clone();
         }
-        let verdict = Rc::new(match &demand {
-            Ok(demand) => judge(state, demand),
-            Err(rule) => Verdict::unknowable(state, *rule),
-        });
+        let verdict = Rc::new(verdict(state, instance));
         known.insert(demand, verdict.clone());
         verdict
     }

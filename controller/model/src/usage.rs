@@ -91,19 +91,14 @@ impl State {
         self.sums.get(&(tenant.to_owned(), workspace.to_owned())).copied().unwrap_or_default()
     }
 
-    /// Counts what `object` has.
-    pub(crate) fn count(&mut self, object: &Object) {
-        let more = Sums::of(self, object);
-        for owner in owners(&object.urn) {
-            self.sums.entry(owner).or_default().each(&more, |sum, more| *sum += more);
-        }
-    }
-
-    /// Counts no more what `object` had.
-    pub(crate) fn discount(&mut self, object: &Object) {
-        let less = Sums::of(self, object);
+    /// Counts what an object has: `old` no more, and `new` from now on.
+    pub(crate) fn count(&mut self, old: Option<&Object>, new: Option<&Object>) {
+        let sums = |object: Option<&Object>| object.map(|object| Sums::of(self, object)).unwrap_or_default();
+        let (less, more) = (sums(old), sums(new));
+        let Some(object) = new.or(old).filter(|_| less != more) else { return };
         for owner in owners(&object.urn) {
             let mut left = self.sums(&owner.0, &owner.1);
+            left.each(&more, |sum, more| *sum += more);
             left.each(&less, |sum, less| *sum -= less);
             if left == Sums::default() {
                 self.sums.remove(&owner);
@@ -117,11 +112,11 @@ impl State {
     pub(crate) fn recount_waiting(&mut self, change: impl FnOnce(&mut State)) {
         let waiting: Vec<_> = self.waiting().cloned().collect();
         for object in &waiting {
-            self.discount(object);
+            self.count(Some(object), None);
         }
         change(self);
         for object in &waiting {
-            self.count(object);
+            self.count(None, Some(object));
         }
     }
 

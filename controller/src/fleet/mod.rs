@@ -33,7 +33,7 @@ use crate::replica::{Replica, propose_as_system};
 use session::Outgoing;
 
 /// How often an agent says that it is there.
-pub const HEARTBEAT: Duration = Duration::from_secs(2);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A session without a word for this long has ended. Longer than the longest pause between an agent's attempts to
 /// connect (10 s), so that an outage of the controllers does not make hosts look lost.
 pub const SILENCE: Duration = Duration::from_secs(15);

@@ -102,7 +102,7 @@ async fn serve(
     let changes = fleet.inner.replica.host_changes(host);
     let state = fleet.inner.replica.state();
     let cluster_id = state.core().cluster_id.map(|id| id.to_string()).unwrap_or_default();
-    let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(2);
+    let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(5);
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
     let mut ordered = orders(&state, host);
     let mut opening = Opening::of(fleet, &state);

@@ -323,7 +323,7 @@ impl Service {
     fn admit(&self, request: &Request) -> Result<(Envelope, bool), ServiceError> {
         let state = self.inner.replica.state();
         let operator = self.authorise(&state, request)?;
-        let envelope = Envelope {
+        let mut envelope = Envelope {
             format: rempart_model::ENVELOPE_FORMAT,
             request_id: request.id,
             actor: request.caller.subject.clone(),
@@ -332,9 +332,11 @@ impl Service {
             time: now(),
             command: self.command(&state, request)?,
         };
-        state.admit(&envelope)?;
-        if let Command::Put(put) = &envelope.command {
+        let answer = state.admit(&envelope)?;
+        if let Command::Put(put) = &mut envelope.command {
             rempart_model::placement::check_architecture(&state, put)?;
+            // Verified when applied. One that no longer fits then is no refusal: the instance waits.
+            put.host = propose_host(&state, &answer);
         }
         Ok((envelope, operator))
     }
@@ -376,7 +378,6 @@ impl Service {
                 put.spec.check_clear_secrets()?;
                 rempart_model::check_references(state, &put)?;
                 self.inner.sealer.seal(&put.urn, &mut put.spec);
-                put.host = propose_host(state, &put);
                 Command::Put(Box::new(put))
             }
             Call::Delete { urn, if_unmodified_since } => {
@@ -417,23 +418,13 @@ impl Service {
     }
 }
 
-/// The host for a new instance, on the State as it is now; verified when applied.
-fn propose_host(state: &State, put: &PutCommand) -> Option<String> {
-    if put.urn.kind != Kind::Instance || state.get(&put.urn).is_some() {
-        return None;
-    }
-    // Placement looks at objects; this is the one that the PUT would make.
-    let envelope = Envelope {
-        format: rempart_model::ENVELOPE_FORMAT,
-        request_id: Uuid::nil(),
-        actor: String::new(),
-        trace: None,
-        time: now(),
-        command: Command::Put(Box::new(put.clone())),
-    };
-    match state.admit(&envelope) {
-        Ok(Answer::Put { object, .. }) if object.status.state == Phase::Pending => {
-            rempart_model::placement::choose(state, &object).ok()
+/// The host for what a PUT would make, if that is an instance that needs one.
+fn propose_host(state: &State, answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Put { created: true, object }
+            if object.urn.kind == Kind::Instance && object.status.state == Phase::Pending =>
+        {
+            rempart_model::placement::choose(state, object)
         }
         _ => None,
     }

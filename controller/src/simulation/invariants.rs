@@ -220,7 +220,7 @@ impl Memories {
                 if phase != Phase::Pending {
                     return Some(format!("{urn} is {phase:?}, and nowhere"));
                 }
-                if rempart_model::placement::choose(state, object).is_ok() {
+                if rempart_model::placement::choose(state, object).is_some() {
                     return Some(format!("{urn} waits, and a host would take it"));
                 }
                 continue;

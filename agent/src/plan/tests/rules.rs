@@ -156,7 +156,7 @@ fn domains_the_ledger_does_not_list_are_left_alone() {
     let mut record = InstanceRecord::clone(&stage.ledger.instances[&INSTANCE]);
     record.listed = false;
     record.instance.power = Power { on: false, generation: 2, restart: false };
-    stage.ledger.instances.insert(INSTANCE, Arc::new(record));
+    stage.ledger.put_instance(record);
     check(&stage, &[]);
     stage.ledger.instances.clear();
     check(&stage, &[]);

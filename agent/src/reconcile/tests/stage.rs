@@ -1,7 +1,8 @@
 //! The simulated hypervisor, which counts here what it is asked and looks whether it may be asked that.
 
 use crate::vm::simulated::{Behaviour, Simulated};
-use crate::vm::{Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use crate::vm::{ChangedDomains, Domain, Guest, Hypervisor, HypervisorError, OffCause, Survey};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use tokio::sync::watch;
@@ -88,6 +89,10 @@ impl Hypervisor for StageHypervisor {
         self.simulated.domains()
     }
 
+    fn domains_among(&self, uuids: &BTreeSet<Uuid>) -> Result<Vec<Domain>, HypervisorError> {
+        self.simulated.domains_among(uuids)
+    }
+
     fn define(&self, guest: &Guest) -> Result<(), HypervisorError> {
         assert!(guest.disks.iter().all(|disk| disk.path.is_file()), "defined before its disks were made");
         assert!(guest.seed.is_file() && guest.run_dir.is_dir(), "defined before its seed was written");
@@ -133,5 +138,9 @@ impl Hypervisor for StageHypervisor {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.simulated.changes()
+    }
+
+    fn take_changed(&self) -> ChangedDomains {
+        self.simulated.take_changed()
     }
 }

@@ -17,7 +17,8 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let mut ledger = Snapshot { asked: Some(Stamp { incarnation: 2, ..stamp() }), ..Snapshot::default() };
+    let mut ledger = Snapshot::default();
+    ledger.asked = Some(Stamp { incarnation: 2, ..stamp() });
     ledger.volumes.insert(VOLUME, Arc::new(VolumeRecord { stamp: stamp(), listed: true, volume: volume() }));
     let record = InstanceRecord {
         stamp: stamp(),
@@ -26,7 +27,7 @@ fn scene() -> Scene {
         instance: instance(),
         seed_fingerprint: String::new(),
     };
-    ledger.instances.insert(INSTANCE, Arc::new(record));
+    ledger.put_instance(record);
     let power = PowerRecord {
         incarnation: 1,
         generation: instance().power.generation,
@@ -57,6 +58,7 @@ fn scene() -> Scene {
 impl Scene {
     fn see(&self) -> Option<wire::Everything> {
         super::see(Sources {
+            scope: &crate::reconcile::agenda::Scope::Everything,
             ledger: &self.ledger,
             world: &self.world,
             plans: &BTreeMap::new(),

@@ -2,13 +2,14 @@
 //!
 //! libvirt wants an event loop implementation registered before the first connection, for the whole life of the
 //! process, and run without pause: it carries keepalive, close notices and domain events. Callbacks run on its
-//! thread, and only ever ring; they call nothing of libvirt, whose locks may be held.
+//! thread, and only ever ring; they call nothing of libvirt that takes a lock or asks libvirtd.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
+use uuid::Uuid;
 use virt::connect::Connect;
 use virt::error::Error;
 use virt::sys;
@@ -19,8 +20,8 @@ const LOOP_RETRY: Duration = Duration::from_millis(100);
 /// Who wants to know. Called on libvirt's event thread: must not block, nor call libvirt, nor drop the last handle
 /// of anything of libvirt's.
 pub(super) trait Listener: Send + Sync {
-    /// A domain was defined, started, stopped, rebooted, ...
-    fn domain_changed(&self);
+    /// A domain was defined, started, stopped, rebooted, ...; which, where libvirt said so.
+    fn domain_changed(&self, uuid: Option<Uuid>);
     /// The connection is dead; says why.
     fn closed(&self, reason: &'static str);
 }
@@ -134,25 +135,32 @@ unsafe extern "C" fn free_opaque(opaque: *mut c_void) {
     drop(unsafe { Box::from_raw(opaque.cast::<Arc<dyn Listener>>()) });
 }
 
+/// Reads it from the handle itself: nothing is asked of libvirtd, and none of libvirt's locks is taken.
+///
+/// # Safety
+/// `domain` is a domain of libvirt's.
+unsafe fn uuid_of(domain: sys::virDomainPtr) -> Option<Uuid> {
+    let mut bytes = [0; 16];
+    // SAFETY: by the caller; VIR_UUID_BUFLEN is 16.
+    let outcome = unsafe { sys::virDomainGetUUID(domain, bytes.as_mut_ptr()) };
+    (outcome == 0).then(|| Uuid::from_bytes(bytes))
+}
+
 unsafe extern "C" fn on_lifecycle(
     _connect: sys::virConnectPtr,
-    _domain: sys::virDomainPtr,
+    domain: sys::virDomainPtr,
     _event: c_int,
     _detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    // SAFETY: libvirt passes what was registered, before it frees it.
-    unsafe { listener(opaque) }.domain_changed();
+    // SAFETY: libvirt passes what was registered, before it frees it, and a domain that lives as long as this call.
+    unsafe { listener(opaque).domain_changed(uuid_of(domain)) };
     0
 }
 
-unsafe extern "C" fn on_reboot(
-    _connect: sys::virConnectPtr,
-    _domain: sys::virDomainPtr,
-    opaque: *mut c_void,
-) {
+unsafe extern "C" fn on_reboot(_connect: sys::virConnectPtr, domain: sys::virDomainPtr, opaque: *mut c_void) {
     // SAFETY: as in `on_lifecycle`.
-    unsafe { listener(opaque) }.domain_changed();
+    unsafe { listener(opaque).domain_changed(uuid_of(domain)) };
 }
 
 unsafe extern "C" fn on_close(_connect: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {

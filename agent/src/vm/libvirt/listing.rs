@@ -5,6 +5,8 @@ use super::handle::Handle;
 use super::link::Link;
 use crate::vm::definition::{DefinedFrom, NAMESPACE};
 use crate::vm::{Domain, OffCause};
+use std::collections::BTreeSet;
+use uuid::Uuid;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
@@ -15,8 +17,25 @@ mod tests;
 pub(super) fn domains(link: &Link) -> Result<Vec<Domain>, Failure> {
     // All into handles first: an error half-way must not leave the rest to virt's destructor.
     let handles: Vec<Handle> = link.connect().list_all_domains(0)?.into_iter().map(Handle::new).collect();
+    describe_all(link, &handles)
+}
+
+/// Of these domains, those that are here.
+pub(super) fn domains_among(link: &Link, uuids: &BTreeSet<Uuid>) -> Result<Vec<Domain>, Failure> {
+    let mut handles = Vec::with_capacity(uuids.len());
+    for uuid in uuids {
+        match virt::domain::Domain::lookup_by_uuid(link.connect(), *uuid) {
+            Ok(domain) => handles.push(Handle::new(domain)),
+            Err(error) if error.code() == ErrorNumber::NoDomain => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    describe_all(link, &handles)
+}
+
+fn describe_all(link: &Link, handles: &[Handle]) -> Result<Vec<Domain>, Failure> {
     let mut domains = Vec::with_capacity(handles.len());
-    for handle in &handles {
+    for handle in handles {
         match describe(link, handle) {
             Ok(domain) => domains.push(domain),
             // Undefined since the list was made.

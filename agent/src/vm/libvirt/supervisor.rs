@@ -5,11 +5,13 @@
 
 use super::events::Listener;
 use super::link::Link;
+use crate::vm::{Bell, ChangedDomains};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// How long [`Supervisor::await_first_attempt`] waits.
 const FIRST_ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +29,7 @@ pub(super) struct Supervisor {
 #[derive(Debug)]
 struct Shared {
     uri: String,
-    bell: watch::Sender<u64>,
+    bell: Bell,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -48,7 +50,7 @@ impl Supervisor {
     pub(super) fn start(uri: &str) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             uri: uri.to_owned(),
-            bell: watch::Sender::new(0),
+            bell: Bell::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -88,6 +90,11 @@ impl Supervisor {
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.bell.subscribe()
     }
+
+    /// For whom it rang since this was last called.
+    pub(super) fn take_changed(&self) -> ChangedDomains {
+        self.shared.bell.take_changed()
+    }
 }
 
 impl Drop for Supervisor {
@@ -102,10 +109,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self) {
-        self.bell.send_modify(|rings| *rings = rings.wrapping_add(1));
-    }
-
     fn lose(&self, epoch: u64, reason: &str) {
         let mut state = self.lock();
         let current = state.link.as_ref().is_some_and(|link| link.epoch() == epoch);
@@ -116,7 +119,7 @@ impl Shared {
         drop(state);
         tracing::warn!(uri = self.uri, reason, "lost libvirt");
         self.changed.notify_all();
-        self.ring();
+        self.bell.ring_for_all();
     }
 
     fn supervise(self: Arc<Self>) {
@@ -149,7 +152,7 @@ impl Shared {
         state.trouble = None;
         drop(state);
         self.changed.notify_all();
-        self.ring();
+        self.bell.ring_for_all();
         // Its close callback may have come before there was anything here to be lost.
         if !link.is_alive() {
             self.lose(link.epoch(), "it closed the connection");
@@ -178,9 +181,12 @@ struct LinkListener {
 }
 
 impl Listener for LinkListener {
-    fn domain_changed(&self) {
+    fn domain_changed(&self, uuid: Option<Uuid>) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.ring();
+            match uuid {
+                Some(uuid) => shared.bell.ring_for(uuid),
+                None => shared.bell.ring_for_all(),
+            }
         }
     }
 

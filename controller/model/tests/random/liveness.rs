@@ -1,7 +1,5 @@
 //! Once faults end, everything that was asked for comes true.
 
-use std::collections::BTreeMap;
-
 use rempart_api::compute::PowerState;
 use rempart_api::{Kind, Phase};
 use rempart_model::placement::{self, Rule};
@@ -79,8 +77,8 @@ fn check_settled(world: &World) {
         assert_eq!(instance.realised.failure, None, "{urn}");
     }
     for waiting in state.waiting() {
-        let refusals: BTreeMap<Rule, usize> =
-            placement::choose(state, waiting).expect_err("a host would take it");
+        let placement::Verdict { host, refusals, .. } = placement::verdict(state, waiting);
+        assert_eq!(host, None, "a host would take it");
         use Rule::{Cordoned, Disk, Firmware, Hypervisor, Joining, Memory, Revoked, Unreachable, Vcpus};
         let lacking = [Vcpus, Memory, Disk, Unreachable, Hypervisor, Firmware, Cordoned, Revoked, Joining];
         assert!(lacking.iter().all(|rule| !refusals.contains_key(rule)), "{}: {refusals:?}", waiting.urn);

@@ -331,7 +331,7 @@ impl World {
     pub(crate) fn place_waiting(&mut self) {
         let state = self.log.state.clone();
         let found =
-            state.waiting().find_map(|waiting| Some((waiting.uid, placement::choose(&state, waiting).ok()?)));
+            state.waiting().find_map(|waiting| Some((waiting.uid, placement::choose(&state, waiting)?)));
         if let Some((uid, host)) = found {
             self.propose(Command::Place(PlaceCommand { uid, host })).unwrap();
         }
