@@ -23,7 +23,7 @@ test: as-root setup lint deny-if-present ## Everything that must hold: format, l
 	@scripts/test-summary $(CARGO) test --workspace --locked --no-fail-fast
 
 .PHONY: bench
-bench: setup ## Measure: reads and writes with few and a million objects, memory, time to a guest's first line, and without a leader
+bench: setup ## Measure: reads and writes with few and a million objects, a fleet of simulated hosts, memory, time to a guest's first line, and without a leader
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --locked -p rempart-tests --test bench -- --ignored --nocapture
 

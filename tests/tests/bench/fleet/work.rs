@@ -1,7 +1,6 @@
 //! Clients that ask for much and look little: each issues the newer before it looks at its oldest.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,11 +98,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(job: Job, requests: Arc<Requests>, client: usize) -> impl Future<Output = Worker> {
-        async move {
-            let wire = Wire::open(requests.address(client)).await;
-            Worker { job, requests, wire, outstanding: VecDeque::new(), width: *WINDOW.start(), looks: 0 }
-        }
+    async fn new(job: Job, requests: Arc<Requests>, client: usize) -> Worker {
+        let wire = Wire::open(requests.address(client)).await;
+        Worker { job, requests, wire, outstanding: VecDeque::new(), width: *WINDOW.start(), looks: 0 }
     }
 
     async fn issue(&mut self, name: String) {
