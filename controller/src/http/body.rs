@@ -28,6 +28,14 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
         None | Some(Value::Null) => return Err(invalid("/spec", "is required")),
         Some(spec) => spec.clone(),
     };
+    let spec = match spec {
+        // Which providers there are is the installation's to say: it is passed over, as a status is.
+        Value::Object(mut spec) if urn.kind == Kind::Region => {
+            spec.insert("providers".to_owned(), Value::Array(Vec::new()));
+            Value::Object(spec)
+        }
+        spec => spec,
+    };
     let spec = Spec::parse(urn.kind, &spec).map_err(malformed)?;
     Ok(Body {
         labels: labels(&json)?,

@@ -127,8 +127,13 @@ async fn answer(
     let id = asked.id;
     let (head, body) = request.into_parts();
     let caller = caller(settings, &asked, &head.headers).await?;
-    let Route { place, alias } = route.ok_or_else(no_route)?;
+    let route = route.ok_or_else(no_route)?;
+    let is_operators = route.is_operators();
+    let Route { place, alias } = route;
     let target = place.target(&head.method)?;
+    if is_operators && !caller.operates {
+        return Err(Failure::Service(ServiceError::Forbidden));
+    }
     let service = &settings.service;
     let asked = headers::check_accept(&head.headers).and_then(|()| {
         // Of what is only read, SECA asks no version: a date that HTTP means by this header is passed over.
