@@ -199,7 +199,12 @@ fn add_kept(
 }
 
 fn ignored() -> Value {
-    json!({ "type": "object", "description": "Passed over, but for what contradicts the path." })
+    json!({ "type": ["object", "null"], "description": "Passed over, but for what contradicts the path." })
+}
+
+/// Of what may be left out: null is as good as that (SECA).
+fn or_null(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
 /// Labels and annotations.
@@ -217,8 +222,10 @@ fn maps() -> (Value, Value) {
 /// As a client sends it.
 fn sent(row: &KindInfo, spec: Value) -> Value {
     let (labels, annotations) = maps();
+    let (labels, annotations) = (or_null(labels), or_null(annotations));
     // What may be left out is what has no field that is required.
     let optional = matches!(row.kind, Kind::Workspace | Kind::InternetGateway);
+    let spec = if optional { or_null(spec) } else { spec };
     json!({
         "type": "object",
         "required": if optional { json!([]) } else { json!(["spec"]) },

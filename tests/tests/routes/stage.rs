@@ -240,7 +240,10 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<Operation> {
             }
         }
     }
+    // A region is explained where everybody reads it.
+    let kept = |path: &str| path.starts_with("/providers/rempart.catalogue/v1/regions");
     let resources = operations.iter().filter(|one| one.method == "get" && one.path.ends_with("/{name}"));
+    let resources = resources.filter(|one| !kept(&one.path));
     let explained: Vec<Operation> = resources
         .map(|one| Operation {
             method: "get".to_owned(),
