@@ -118,7 +118,9 @@ pub(super) fn no_route() -> Failure {
 
 impl Route {
     pub(super) fn parse(path: &str) -> Option<Route> {
-        let rest = path.strip_prefix("/providers/")?.trim_end_matches('/');
+        let rest = path.strip_prefix("/providers/")?;
+        // One slash at the end is tolerated (SECA); an empty name is none.
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
         let segments: Vec<Cow<'_, str>> = rest.split('/').map(decode).collect::<Option<_>>()?;
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         let (provider, rest) = match segments[..] {

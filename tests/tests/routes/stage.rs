@@ -204,6 +204,7 @@ pub(crate) fn filled(path: &str, place: &Place) -> String {
     let collection = path.split("/{name}").next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let item = match collection {
         "regions" if place.item => "local",
+        "regions" => "other",
         "tenants" => place.tenant,
         "workspaces" | "workspace-quotas" => place.workspace,
         "networks" => place.network,
