@@ -240,7 +240,7 @@ async fn the_edges_of_http(stage: &Stage) {
         ("GET", all, &[only], "", 200, "workspaces/w\""),
         ("GET", all, &[("accept", "application/json; deleted=only")], "", 200, "\"items\":[]"),
         ("GET", all, &[("accept", "application/json; deleted")], "", 400, "deleted is something else"),
-        ("PUT", &one, &[json, ("if-none-match", "*")], "{}", 412, "no entity tags"),
+        ("PUT", &one, &[json, ("if-none-match", "*")], "{}", 412, "compares entity tags"),
         ("PUT", &one, &[json, ("if-match", "\"1\"")], "{}", 412, ""),
         ("DELETE", &one, &[("if-match", "*")], "", 412, ""),
         ("GET", &one, &[("if-none-match", "*")], "", 200, ""),
