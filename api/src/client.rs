@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::fleet::{Orphans, Repair};
 use crate::region::Discovery;
 use crate::standing::Standing;
-use crate::{Problem, ResourceView, Urn};
+use crate::{Problem, Provider, ResourceView, Urn};
 
 mod cluster;
 mod list;
@@ -148,7 +148,17 @@ impl Client {
 
     /// Where a resource is.
     pub fn url(&self, urn: &Urn) -> String {
-        format!("{}/providers/{}/v1/{}", self.base_url, urn.kind.info().provider.name(), urn.path())
+        self.url_under(urn.kind.info().provider, urn)
+    }
+
+    /// Where a resource is written: operators keep some that their own provider only shows under another one.
+    fn url_to_write(&self, urn: &Urn) -> String {
+        let info = urn.kind.info();
+        self.url_under(info.kept_under.unwrap_or(info.provider), urn)
+    }
+
+    fn url_under(&self, provider: Provider, urn: &Urn) -> String {
+        format!("{}/providers/{}/v1/{}", self.base_url, provider.name(), urn.path())
     }
 
     /// Reads a resource.
@@ -170,7 +180,7 @@ impl Client {
         body: &Value,
         version: Option<u64>,
     ) -> Result<(bool, ResourceView), ClientError> {
-        let url = self.url(urn);
+        let url = self.url_to_write(urn);
         let (status, body) = self.send(reqwest::Method::PUT, &url, Some(body), version).await?;
         Ok((status == 201, decode(status, &url, body)?))
     }

@@ -167,6 +167,9 @@ pub struct KindInfo {
     pub has_status: bool,
     /// Whether objects of the shared catalogue tenant are also visible under every tenant's own path.
     pub catalogue: bool,
+    /// Provider under whose path operators replace the objects that its own path only shows. They are neither made nor
+    /// deleted there.
+    pub kept_under: Option<Provider>,
 }
 
 const fn row(
@@ -188,12 +191,17 @@ const fn row(
         actions: &[],
         has_status: true,
         catalogue: false,
+        kept_under: None,
     }
 }
 
 impl KindInfo {
     const fn read_only(mut self) -> KindInfo {
         self.verbs = Verbs::ReadOnly;
+        self
+    }
+    const fn kept_under(mut self, provider: Provider) -> KindInfo {
+        self.kept_under = Some(provider);
         self
     }
     const fn without_status(mut self) -> KindInfo {
@@ -216,7 +224,10 @@ use Scope as S;
 
 /// One row per kind, in the order of [`Kind`].
 static TABLE: [KindInfo; 24] = [
-    row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global).read_only().without_status(),
+    row(Kind::Region, "region", P::Region, "regions", S::Global, M::Global)
+        .read_only()
+        .without_status()
+        .kept_under(P::Catalogue),
     row(Kind::Role, "role", P::Authorization, "roles", S::Tenant, M::GlobalTenant),
     row(
         Kind::RoleAssignment,
@@ -296,6 +307,12 @@ impl Kind {
             .iter()
             .find(|row| row.provider == provider && row.collection == collection && row.scope == scope)
             .map(|row| row.kind)
+    }
+
+    /// The kind of global objects that operators keep under `provider` as `collection`, and that another provider shows.
+    pub fn kept_under(provider: Provider, collection: &str) -> Option<Kind> {
+        let kept = |row: &&KindInfo| row.kept_under == Some(provider) && row.collection == collection;
+        TABLE.iter().find(kept).map(|row| row.kind)
     }
 
     /// The kind that `provider` serves as `collection`, whatever its scope (collections are unique per provider).

@@ -61,8 +61,6 @@ async fn on_hosts(fleet: &mut SimulatedFleet, good: impl Fn(&Seen) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a controller loses changes for a host that are noted before the State is published that has them (Changes in \
-            controller/src/replica.rs): an instance stays creating"]
 async fn instances_on_simulated_hosts_come_start_and_go_and_leave_nothing() {
     let (dir, memory) = (tempfile::tempdir().expect("a temporary directory"), fleet_directory());
     let cluster = Cluster::start(&dir.path().join("c"), 1).await.expect("a cluster");

@@ -49,7 +49,8 @@ async fn every_generated_request_is_answered_as_the_document_says() {
         .arg(&config)
         .args(["run", &format!("{}/openapi.json", cluster.layout.url(1))])
         .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
-        .args(["--checks", "all", "--continue-on-failure", "--max-time", &seconds, "--workers", "2"])
+        // One worker: several read their own source at once, which some releases of Python 3.11 and 3.12 do not survive.
+        .args(["--checks", "all", "--continue-on-failure", "--max-time", &seconds, "--workers", "1"])
         .args(["--report", "junit", "--report-dir"])
         .arg(&report)
         .env("NO_PROXY", "*")

@@ -51,6 +51,7 @@ async fn what_other_clients_go_by() {
     the_shared_tenant_by_either_name(&stage).await;
     architectures(&stage).await;
     our_own_client(&stage).await;
+    the_edges_of_http(&stage).await;
 }
 
 /// 400 for JSON of another type, 422 for what is no legal value.
@@ -209,4 +210,71 @@ async fn our_own_client(stage: &Stage) {
     let stale = alice.act_if(&here(Kind::Instance, "vm"), "start", Some(9)).await;
     assert_eq!(refused(stale).1, ProblemType::PreconditionFailed);
     alice.delete_if(&urn, view.metadata.resource_version).await.expect("accepted");
+}
+
+/// What stands around a call: methods, paths, parameters, conditions, media types.
+async fn the_edges_of_http(stage: &Stage) {
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let token = stage.cluster.layout.token("alice").expect("a token");
+    let base = stage.cluster.layout.url(1);
+    let all = "/providers/seca.workspace/v1/tenants/acme/workspaces";
+    let one = format!("{all}/w");
+    let json = ("content-type", "application/json");
+    let version = stage.alice.get(&Urn::tenant(Kind::Workspace, "acme", "w")).await.expect("it is there");
+    let version = version.metadata.resource_version.expect("a version");
+    let only = ("accept", "text/html; deleted=only, application/json");
+    for (method, path, headers, body, status, about) in [
+        ("PUT", "/.wellknown/secapi", &[][..], "", 405, "GET, HEAD"),
+        ("DELETE", "/healthz", &[], "", 405, "GET, HEAD"),
+        ("HEAD", all, &[], "", 405, ""),
+        ("OPTIONS", &one, &[], "", 405, "GET, PUT, DELETE"),
+        ("GET", &format!("{one}/"), &[], "", 200, ""),
+        ("GET", &format!("{one}//"), &[], "", 404, "no such path"),
+        ("GET", &format!("{all}//w"), &[], "", 404, "no such path"),
+        ("GET", &format!("{all}/%77"), &[], "", 200, ""),
+        ("GET", &format!("{all}/w%2F"), &[], "", 404, "no such path"),
+        ("GET", &format!("{all}?l%69mit=0"), &[], "", 400, "limit: must be"),
+        ("GET", &format!("{all}?limit=5&%6Cimit=6"), &[], "", 400, "limit: is given twice"),
+        ("GET", &format!("{all}?other=5&other=6"), &[], "", 200, ""),
+        // Not asked of what is taken.
+        ("GET", all, &[only], "", 200, "workspaces/w\""),
+        ("GET", all, &[("accept", "application/json; deleted=only")], "", 200, "\"items\":[]"),
+        ("GET", all, &[("accept", "application/json; deleted")], "", 400, "deleted is something else"),
+        ("PUT", &one, &[json, ("if-none-match", "*")], "{}", 412, "compares entity tags"),
+        ("PUT", &one, &[json, ("if-match", "\"1\"")], "{}", 412, ""),
+        ("DELETE", &one, &[("if-match", "*")], "", 412, ""),
+        ("GET", &one, &[("if-none-match", "*")], "", 200, ""),
+        ("PUT", &one, &[json, ("content-type", "text/plain")], "{}", 415, ""),
+        ("PUT", &one, &[json, ("content-encoding", "gzip")], "{}", 415, "no content-encoding"),
+        ("PUT", &one, &[], "{}", 415, ""),
+        ("PUT", &one, &[json], "{\"metadata\": 5}", 400, "/metadata: must be an object"),
+        ("PUT", &one, &[json], "{\"metadata\": {\"name\": 5}}", 400, "/metadata/name: must be a string"),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let what = format!("{method} {path} {headers:?} {body}");
+        let is_head = method == reqwest::Method::HEAD;
+        let mut request = http.request(method, format!("{base}{path}")).bearer_auth(token.trim());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.body(body.to_owned()).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status, "{what}");
+        let header =
+            |name| answer.headers().get(name).map_or("", |value| value.to_str().expect("text")).to_owned();
+        let (kind, allow) = (header("content-type"), header("allow"));
+        assert!(!is_head || allow == "GET", "{what}: {allow}");
+        let text = answer.text().await.expect("a body");
+        if status >= 400 {
+            assert_eq!(kind, "application/problem+json", "{what}");
+        }
+        if status == 405 && !is_head {
+            assert_eq!(allow, about, "{what}");
+            let problem: Value = serde_json::from_str(&text).expect("a problem");
+            assert_eq!(problem["status"], 405, "{what}");
+        } else {
+            assert!(text.contains(about), "{what}: {text}");
+        }
+    }
+    let after = stage.alice.get(&Urn::tenant(Kind::Workspace, "acme", "w")).await.expect("it is there");
+    assert_eq!(after.metadata.resource_version, Some(version), "what was refused changed nothing");
 }

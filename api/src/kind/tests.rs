@@ -18,3 +18,18 @@ fn all_eighteen_seca_kinds_have_a_row_and_collections_are_unique_per_provider() 
         assert_eq!(Kind::of_collection(row.provider, row.collection, row.scope), Some(row.kind));
     }
 }
+
+#[test]
+fn what_operators_keep_for_another_provider_takes_no_collection_of_that_name() {
+    let mut kept = Vec::new();
+    for row in Kind::table() {
+        let Some(under) = row.kept_under else { continue };
+        assert!(row.verbs == Verbs::ReadOnly && row.scope == Scope::Global, "{}", row.name);
+        assert_eq!(Kind::of_provider(under, row.collection), None, "{}", row.name);
+        assert_eq!(Kind::kept_under(under, row.collection), Some(row.kind));
+        kept.push(row.kind);
+    }
+    assert_eq!(kept, [Kind::Region]);
+    assert_eq!(Kind::kept_under(Provider::Region, "regions"), None);
+    assert_eq!(Kind::kept_under(Provider::Catalogue, "address-pools"), None);
+}

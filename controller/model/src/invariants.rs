@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rempart_api::{Kind, Phase, Urn};
 
-use crate::apply::is_settled;
+use crate::apply::{is_settled, zone_of};
+use crate::kinds::Spec;
 use crate::object::{Detail, InstanceDetail, Object};
 use crate::placement;
 use crate::state::{State, WINDOW};
@@ -16,6 +17,7 @@ impl State {
     /// Panics when an invariant is broken. Tests call it after every entry.
     pub fn check(&self) {
         self.check_indexes();
+        self.check_zones();
         let mut users = BTreeMap::new();
         let mut seen = addresses::Seen::default();
         for object in self.objects.values() {
@@ -60,6 +62,23 @@ impl State {
             assert_eq!(placement::choose(self, waiting), verdict.host, "{}: where it fits", waiting.urn);
         }
         assert!(self.room_changed <= self.applied_index, "room that is to come");
+    }
+
+    /// The region's object and the core say the same, and nothing stands where no zone is.
+    fn check_zones(&self) {
+        let region = self.objects.get(&Urn::global(Kind::Region, &self.core.region));
+        assert_eq!(region.is_some(), self.core.cluster_id.is_some(), "the region of a founded cluster");
+        if let Some(Spec::Region(region)) = region.map(|region| &region.spec) {
+            assert_eq!(region.available_zones, self.core.zones, "zones of the region");
+        }
+        for object in self.objects.values() {
+            let Some(zone) = zone_of(&object.spec) else { continue };
+            assert!(
+                self.core.zones.iter().any(|known| known == zone),
+                "{} is in no zone: {zone}",
+                object.urn
+            );
+        }
     }
 
     fn check_envelope(&self, object: &Object) {

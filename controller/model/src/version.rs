@@ -12,8 +12,9 @@
 //! | version | brings |
 //! |---|---|
 //! | 1 | everything before there was a version |
-//! | 2 | `Command::Digest`: replicas compare what they have; `Command::Compare`, `Command::Resume`: a restored cluster is compared with its hosts |
+//! | 2 | `Command::Digest`: replicas compare what they have; `Command::Compare`, `Command::Resume`: a restored cluster is compared with its hosts; `Command::Put` of the region: its zones change |
 
+use rempart_api::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
@@ -80,8 +81,9 @@ impl std::fmt::Display for ClusterVersion {
 impl Command {
     /// The first cluster version at which it may be written. A command of before there were versions may be always.
     #[must_use]
-    pub const fn since(&self) -> ClusterVersion {
+    pub fn since(&self) -> ClusterVersion {
         match self {
+            Self::Put(put) if put.urn.kind == Kind::Region => ClusterVersion(2),
             Self::Digest(_) | Self::Compare(_) | Self::Resume(_) => ClusterVersion(2),
             _ => ClusterVersion::FIRST,
         }

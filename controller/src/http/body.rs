@@ -28,6 +28,14 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
         None | Some(Value::Null) => return Err(invalid("/spec", "is required")),
         Some(spec) => spec.clone(),
     };
+    let spec = match spec {
+        // Which providers there are is the installation's to say: it is passed over, as a status is.
+        Value::Object(mut spec) if urn.kind == Kind::Region => {
+            spec.insert("providers".to_owned(), Value::Array(Vec::new()));
+            Value::Object(spec)
+        }
+        spec => spec,
+    };
     let spec = Spec::parse(urn.kind, &spec).map_err(malformed)?;
     Ok(Body {
         labels: labels(&json)?,
@@ -65,17 +73,15 @@ fn labels(json: &serde_json::Map<String, Value>) -> Result<StringMap, Failure> {
 fn map(json: &serde_json::Map<String, Value>, name: &str) -> Result<StringMap, Failure> {
     match json.get(name) {
         None | Some(Value::Null) => Ok(StringMap::new()),
-        Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
-            malformed(SpecError {
-                pointer: format!("/{name}"),
-                why: "must be an object of strings".to_owned(),
-                wrong: Wrong::Type,
-            })
-        }),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|_| another_type(&format!("/{name}"), "must be an object of strings")),
     }
 }
 
 fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failure> {
+    if !matches!(metadata, Value::Object(_) | Value::Null) {
+        return Err(another_type("/metadata", "must be an object"));
+    }
     for (field, expected) in [
         ("name", urn.name.as_str()),
         ("tenant", &urn.tenant),
@@ -89,15 +95,20 @@ fn check_metadata(urn: &Urn, region: &str, metadata: &Value) -> Result<(), Failu
             Some(Value::String(said)) if field == "tenant" && canonical_tenant(said) == expected => {}
             // Carried along from another kind of resource, where the path has no such segment.
             Some(_) if expected.is_empty() => {}
-            Some(said) => {
-                let said: String = said.to_string().chars().take(80).collect();
+            Some(Value::String(said)) => {
+                let said: String = said.chars().take(80).collect();
                 let why =
-                    format!("says {said}, but this path is {expected:?}; make them agree or leave it out");
+                    format!("says {said:?}, but this path is {expected:?}; make them agree or leave it out");
                 return Err(invalid(&format!("/metadata/{field}"), &why));
             }
+            Some(_) => return Err(another_type(&format!("/metadata/{field}"), "must be a string")),
         }
     }
     Ok(())
+}
+
+fn another_type(pointer: &str, why: &str) -> Failure {
+    malformed(SpecError { pointer: pointer.to_owned(), why: why.to_owned(), wrong: Wrong::Type })
 }
 
 fn invalid(pointer: &str, why: &str) -> Failure {

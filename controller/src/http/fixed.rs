@@ -52,32 +52,32 @@ pub(super) const TABLE: &[Fixed] = &[
     Fixed {
         path: "/.wellknown/secapi",
         methods: &[("get", everybody("Where the global providers are", JSON))],
-        handler: || get(well_known),
+        handler: || public(get(well_known)),
     },
     Fixed {
         path: "/.well-known/secapi",
         methods: &[("get", everybody("The same, by its registered name (RFC 8615)", JSON))],
-        handler: || get(well_known),
+        handler: || public(get(well_known)),
     },
     Fixed {
         path: "/healthz",
         methods: &[("get", everybody("The process runs", "text/plain"))],
-        handler: || get(|| async { "ok\n" }),
+        handler: || public(get(|| async { "ok\n" })),
     },
     Fixed {
         path: "/readyz",
         methods: &[("get", everybody("This controller serves", "text/plain"))],
-        handler: || get(readiness),
+        handler: || public(get(readiness)),
     },
     Fixed {
         path: "/openapi.json",
         methods: &[("get", everybody("This document", JSON))],
-        handler: || get(openapi_document),
+        handler: || public(get(openapi_document)),
     },
     Fixed {
         path: "/docs",
         methods: &[("get", everybody("This document, for people", "text/html"))],
-        handler: || get(docs::page),
+        handler: || public(get(docs::page)),
     },
     Fixed {
         path: console::CONSOLE,
@@ -95,6 +95,11 @@ pub(super) const TABLE: &[Fixed] = &[
     Fixed { path: cluster::RESUME, methods: &[("post", Access::Operators)], handler: cluster::resume },
     Fixed { path: backup::BACKUP, methods: &[("post", Access::Operators)], handler: backup::backup },
 ];
+
+/// What everybody reads and nobody writes: another method is refused in the words of every other refusal.
+fn public(read: MethodRouter<Arc<Settings>>) -> MethodRouter<Arc<Settings>> {
+    read.fallback(|request| cluster::no_method(request, "GET, HEAD"))
+}
 
 async fn readiness(Shared(settings): Shared<Arc<Settings>>) -> Response {
     match (settings.ready)() {

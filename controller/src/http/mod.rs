@@ -127,10 +127,18 @@ async fn answer(
     let id = asked.id;
     let (head, body) = request.into_parts();
     let caller = caller(settings, &asked, &head.headers).await?;
-    let Route { place, alias } = route.ok_or_else(no_route)?;
+    let route = route.ok_or_else(no_route)?;
+    let is_operators = route.is_operators();
+    let Route { place, alias } = route;
     let target = place.target(&head.method)?;
+    if is_operators && !caller.operates {
+        return Err(Failure::Service(ServiceError::Forbidden));
+    }
     let service = &settings.service;
     let asked = headers::check_accept(&head.headers).and_then(|()| {
+        if !target.is_read() {
+            headers::check_no_entity_tags(&head.headers)?;
+        }
         // Of what is only read, SECA asks no version: a date that HTTP means by this header is passed over.
         let version = if target.is_read() { None } else { headers::version(&head.headers)? };
         Ok((version, headers::may_be_stale(&head.headers)?))
@@ -175,7 +183,7 @@ async fn answer(
     let reply = settings.service.call(request).await.map_err(Failure::Service)?;
     Ok(match reply {
         Reply::Resource { created, view } if put && created => {
-            let location = format!("{}{}", settings.public_url, head.uri.path());
+            let location = format!("{}{}", settings.public_url, head.uri.path().trim_end_matches('/'));
             (StatusCode::CREATED, [(header::LOCATION, location)], json(view)).into_response()
         }
         Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text) => {
@@ -251,11 +259,7 @@ impl Target {
 
 /// The body, within its bounds and of the one type there is.
 async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Failure> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = kind.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        return Err(Failure::MediaType("application/json"));
-    }
+    headers::check_json(headers)?;
     let reading = axum::body::to_bytes(body, MAX_BODY_BYTES);
     match tokio::time::timeout(BODY_PATIENCE, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use rempart_api::catalogue::RegionZones;
 use rempart_api::compute::InstanceStatus;
 use rempart_api::console::{ConsoleAccess, MAX_LOG_BYTES};
 use rempart_api::fleet::Orphans;
@@ -130,15 +131,15 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     schemas.subschema_for::<ListMetadata>();
     let operation = |verb: &str, summary: String| json!({ "operationId": format!("{verb}{title}"), "tags": [row.provider.name()], "summary": summary });
     let name = row.name.replace('-', " ");
-    let mut all = operation("list", format!("List: {name}"));
-    all["parameters"] = [parents.clone(), list_parameters()].concat().into();
-    all["description"] = json!(DELETED);
-    all["responses"] = responses(&[("200", "A page", Some(format!("{title}List")))]);
+    let all = listed(row, operation("list", format!("List: {name}")), &parents);
     paths.insert(path.clone(), json!({ "get": all }));
 
     let own = [parents, vec![text("name", longest(row.kind))]].concat();
     let mut one = operation("get", format!("Read: {name}"));
     one["responses"] = responses(&[("200", "As it is now", Some(title.clone()))]);
+    if let Some(provider) = row.kept_under {
+        add_kept(paths, row, provider, schemas);
+    }
     let mut item = json!({ "parameters": own, "get": one });
     if row.verbs == Verbs::All {
         let mut put = operation("put", format!("Create or replace: {name}"));
@@ -163,6 +164,49 @@ fn add_kind(paths: &mut Map<String, Value>, row: &KindInfo, schemas: &mut Schema
     }
 }
 
+/// Of a GET of a collection beneath `parents`.
+fn listed(row: &KindInfo, mut operation: Value, parents: &[Value]) -> Value {
+    operation["parameters"] = [parents, &list_parameters()].concat().into();
+    operation["description"] = json!(DELETED);
+    operation["responses"] = responses(&[("200", "A page", Some(format!("{}List", title(row.kind))))]);
+    operation
+}
+
+/// What operators keep under `provider`, while the kind's own only shows it.
+fn add_kept(
+    paths: &mut Map<String, Value>,
+    row: &KindInfo,
+    provider: Provider,
+    schemas: &mut SchemaGenerator,
+) {
+    let (title, path) = (title(row.kind), format!("/providers/{}/v1/{}", provider.name(), row.collection));
+    let operation = |verb: &str, summary: &str| json!({ "operationId": format!("{verb}{title}"), "tags": [provider.name()], "summary": format!("{summary}: {} (operators)", row.name) });
+    let all = listed(row, operation("listKept", "List"), &[]);
+    paths.insert(path.clone(), json!({ "get": all }));
+    let shown = |status, what| responses(&[(status, what, Some(title.clone()))]);
+    let mut one = operation("getKept", "Read");
+    one["responses"] = shown("200", "As it is now");
+    let mut put = operation("put", "Change");
+    put["parameters"] = json!([version()]);
+    let spec = schemas.subschema_for::<RegionZones>().to_value();
+    let body = json!({ "type": "object", "required": ["spec"], "properties": { "metadata": ignored(), "spec": spec } });
+    put["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": body } } });
+    put["responses"] = shown("200", "Changed");
+    paths.insert(
+        format!("{path}/{{name}}"),
+        json!({ "parameters": [text("name", longest(row.kind))], "get": one, "put": put }),
+    );
+}
+
+fn ignored() -> Value {
+    json!({ "type": ["object", "null"], "description": "Passed over, but for what contradicts the path." })
+}
+
+/// Of what may be left out: null is as good as that (SECA).
+fn or_null(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
 /// Labels and annotations.
 fn maps() -> (Value, Value) {
     let map = |max: u32| {
@@ -178,14 +222,14 @@ fn maps() -> (Value, Value) {
 /// As a client sends it.
 fn sent(row: &KindInfo, spec: Value) -> Value {
     let (labels, annotations) = maps();
+    let (labels, annotations) = (or_null(labels), or_null(annotations));
     // What may be left out is what has no field that is required.
     let optional = matches!(row.kind, Kind::Workspace | Kind::InternetGateway);
-    let ignored =
-        json!({ "type": "object", "description": "Passed over, but for what contradicts the path." });
+    let spec = if optional { or_null(spec) } else { spec };
     json!({
         "type": "object",
         "required": if optional { json!([]) } else { json!(["spec"]) },
-        "properties": { "labels": labels, "annotations": annotations, "metadata": ignored, "spec": spec },
+        "properties": { "labels": labels, "annotations": annotations, "metadata": ignored(), "spec": spec },
     })
 }
 

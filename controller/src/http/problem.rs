@@ -167,7 +167,7 @@ impl Failure {
             title: class.title().to_owned(),
             status: status.as_u16(),
             detail: begin(&detail, 32_768),
-            instance: begin(path, 256),
+            instance: reference(path).to_owned(),
             sources: sources.iter().map(bounded).collect(),
         };
         let mut response = (status, axum::Json(problem)).into_response();
@@ -192,6 +192,24 @@ impl Failure {
 /// A client's own words stand in a problem (keys, names of a path), and those may be long.
 fn bounded(source: &ProblemSource) -> ProblemSource {
     ProblemSource { pointer: begin(&source.pointer, 256), parameter: begin(&source.parameter, 64) }
+}
+
+/// A path as a URI reference within its bound: not cut off in the middle of what is percent-encoded.
+fn reference(path: &str) -> &str {
+    let Some(mut end) = path.char_indices().nth(256).map(|(end, _)| end) else { return path };
+    if let Some(percent) = path[..end].rfind('%').filter(|percent| percent + 3 > end) {
+        end = percent;
+    }
+    &path[..end]
+}
+
+#[test]
+fn a_long_path_is_cut_where_it_stays_a_reference() {
+    assert_eq!(reference("/a%C3"), "/a%C3");
+    for (letters, length) in [(252, 255), (253, 256), (254, 254), (255, 255), (256, 256)] {
+        let path = format!("{}%C3%A9", "a".repeat(letters));
+        assert_eq!(reference(&path).len(), length, "{letters}");
+    }
 }
 
 fn begin(text: &str, characters: usize) -> String {

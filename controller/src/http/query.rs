@@ -5,21 +5,25 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
+use super::headers;
 use super::problem::Failure;
-use crate::service::{Deleted, Page, Selector};
+use crate::service::{Page, Selector};
 
 /// Largest page.
 const MAX_LIMIT: usize = 10_000;
 
 /// Which page a list is asked for.
 pub(super) fn page(query: &str, headers: &HeaderMap) -> Result<Page, Failure> {
-    let mut page = Page { deleted: deleted(headers)?, ..Page::default() };
+    let mut page = Page { deleted: headers::deleted(headers)?, ..Page::default() };
     let mut known = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Some(name) = ["labels", "limit", "skipToken"].into_iter().find(|known| *known == name) else {
+        // However it is spelt; what cannot be read is no parameter of ours.
+        let Some(name) = decode(name, true)
+            .and_then(|name| ["labels", "limit", "skipToken"].into_iter().find(|known| *known == name))
+        else {
             continue;
         };
         let refuse = |why: String| Failure::Parameter(name.to_owned(), why);
@@ -45,29 +49,6 @@ pub(super) fn page(query: &str, headers: &HeaderMap) -> Result<Page, Failure> {
     Ok(page)
 }
 
-/// `application/json; deleted=true`, wherever it stands among what is accepted.
-fn deleted(headers: &HeaderMap) -> Result<Deleted, Failure> {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let parameters = values.flat_map(|value| value.split(',')).flat_map(|range| range.split(';').skip(1));
-    let mut asked = parameters.filter_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("deleted")
-            .then(|| value.trim().trim_matches('"').to_ascii_lowercase())
-    });
-    match asked.next().as_deref() {
-        None => Ok(Deleted::Exclude),
-        Some(asked) => {
-            let known = [Deleted::Exclude, Deleted::Include, Deleted::Only];
-            known.into_iter().find(|known| known.as_str() == asked).ok_or_else(|| {
-                Failure::BadRequest(
-                    "accept: deleted must be true (deleted resources, too) or only (nothing else)".to_owned(),
-                )
-            })
-        }
-    }
-}
-
 /// Percent-decoding; in a query, `+` is a space. None for what is not UTF-8, or not percent-encoding.
 pub(super) fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
@@ -91,6 +72,8 @@ pub(super) fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn ask(query: &str, accept: &str) -> Result<Page, String> {
@@ -109,6 +92,7 @@ mod tests {
         assert_eq!(ask("", json), Ok(Page::default()));
         assert_eq!(ask("limit=1&other=%zz&&labels=&skipToken=", json).unwrap().limit, 1);
         assert_eq!(ask("limit=%31000", json).unwrap().limit, 1000);
+        assert_eq!(ask("l%69mit=7&%zz=5&%ff=1", json).unwrap().limit, 7);
         assert_eq!(ask("skipToken=a%2Bb", json).unwrap().skip_token.as_deref(), Some("a+b"));
         let selector = ask("labels=tier%3Dweb%2C+n%3E5", json).unwrap().selector.unwrap();
         assert_eq!(selector.text(), "tier=web, n>5");
@@ -121,6 +105,7 @@ mod tests {
             ("limit=1e3", "limit: must be"),
             ("limit=99999999999999999999999", "limit: must be"),
             ("limit=5&limit=6", "limit: is given twice"),
+            ("limit=5&%6Cimit=6", "limit: is given twice"),
             ("labels=%zz", "labels: is not percent"),
             ("labels=%ff", "labels: is not percent"),
             ("labels=a%3D1%2C%2Cb", "labels: at character 5:"),
@@ -128,18 +113,5 @@ mod tests {
             let refused = ask(query, json).expect_err(query);
             assert!(refused.contains(words), "{query}: {refused}");
         }
-    }
-
-    #[test]
-    fn deleted_stands_anywhere_in_accept() {
-        for (accept, expected) in [
-            ("*/*", Deleted::Exclude),
-            ("application/json;deleted=false", Deleted::Exclude),
-            ("application/json; deleted=true", Deleted::Include),
-            ("text/html, application/json;q=0.9 ; Deleted=\"only\"", Deleted::Only),
-        ] {
-            assert_eq!(ask("", accept).unwrap().deleted, expected, "{accept}");
-        }
-        assert!(ask("", "application/json; deleted=maybe").unwrap_err().contains("true"));
     }
 }

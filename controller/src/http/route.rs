@@ -27,6 +27,8 @@ pub(super) enum Place {
     Item(Urn),
     /// Kind and scope; its name is empty.
     Collection(Urn),
+    /// An item, or with an empty name the collection, that operators keep here and another provider shows.
+    Kept(Urn),
     /// What stands beneath a resource by a word of its own: its actions in the table, and a volume's content.
     Beneath(Urn, Word),
     /// Where a resource stands.
@@ -116,7 +118,9 @@ pub(super) fn no_route() -> Failure {
 
 impl Route {
     pub(super) fn parse(path: &str) -> Option<Route> {
-        let rest = path.strip_prefix("/providers/")?.trim_end_matches('/');
+        let rest = path.strip_prefix("/providers/")?;
+        // One slash at the end is tolerated (SECA); an empty name is none.
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
         let segments: Vec<Cow<'_, str>> = rest.split('/').map(decode).collect::<Option<_>>()?;
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         let (provider, rest) = match segments[..] {
@@ -137,6 +141,11 @@ impl Route {
         };
         Some(Route { place: Place::of(provider, rest)?, alias })
     }
+
+    /// Whether operators alone come here, whoever may read the same elsewhere.
+    pub(super) fn is_operators(&self) -> bool {
+        matches!(self.place, Place::Kept(_))
+    }
 }
 
 /// What exists without a row: all of it, or a repair of one, named `HOST:UID`.
@@ -156,6 +165,11 @@ impl Place {
     /// By the segments behind the provider's version.
     fn of(provider: Provider, rest: &[&str]) -> Option<Place> {
         let item = |segments: &[&str]| Urn::from_segments(provider, segments).map(canonical);
+        if let [collection] | [collection, _] = *rest
+            && let Some(kind) = Kind::kept_under(provider, collection)
+        {
+            return Some(Place::Kept(Urn::global(kind, rest.get(1).unwrap_or(&""))));
+        }
         if rest.len().is_multiple_of(2) {
             return item(rest).map(Place::Item);
         }
@@ -174,7 +188,8 @@ impl Place {
 
     pub(super) fn form(&self) -> Form {
         match self {
-            Place::Item(urn) => Form::Item(urn.kind),
+            Place::Kept(urn) if urn.name.is_empty() => Form::Collection(urn.kind),
+            Place::Item(urn) | Place::Kept(urn) => Form::Item(urn.kind),
             Place::Collection(urn) => Form::Collection(urn.kind),
             Place::Beneath(urn, word) => Form::Beneath(urn.kind, *word),
             Place::Explain(_) => Form::Explain,
@@ -189,6 +204,17 @@ impl Place {
             Place::Collection(from) => {
                 allow(method, &Method::GET)?;
                 return Ok(Target::List(from));
+            }
+            Place::Kept(urn) if urn.name.is_empty() => {
+                allow(method, &Method::GET)?;
+                return Ok(Target::List(urn));
+            }
+            Place::Kept(urn) => {
+                return match *method {
+                    Method::GET => Ok(Target::Get(urn)),
+                    Method::PUT => Ok(Target::Put(urn)),
+                    _ => Err(Failure::Method("GET, PUT")),
+                };
             }
             Place::Beneath(urn, word) => (urn, word),
             Place::Explain(urn) => {
@@ -347,6 +373,31 @@ mod tests {
             assert_eq!(check(Method::GET, &explain), format!("explain {urn}"));
             assert_eq!(check(Method::PUT, &explain), "405 GET");
             assert_eq!(check(Method::GET, explain.strip_suffix("/x").unwrap()), "404");
+        }
+    }
+
+    #[test]
+    fn a_region_is_kept_where_operators_are_and_shown_elsewhere() {
+        let regions = "/providers/rempart.catalogue/v1/regions";
+        let region = format!("{regions}/eu-1");
+        assert_eq!(check(Method::GET, regions), "list region ");
+        assert_eq!(check(Method::PUT, regions), "405 GET");
+        for (method, expected) in [
+            (Method::GET, "get seca.region/v1/regions/eu-1"),
+            (Method::PUT, "put seca.region/v1/regions/eu-1"),
+            (Method::DELETE, "405 GET, PUT"),
+            (Method::POST, "405 GET, PUT"),
+        ] {
+            assert_eq!(check(method, &region), expected);
+        }
+        assert_eq!(check(Method::PUT, &format!("{region}/zones")), "404");
+        assert_eq!(check(Method::PUT, "/providers/rempart.catalogue/v1/tenants/t/regions/eu-1"), "404");
+        for (path, operators) in
+            [(region.as_str(), true), (regions, true), ("/providers/seca.region/v1/regions", false)]
+        {
+            let route = Route::parse(path).unwrap();
+            assert_eq!(route.is_operators(), operators, "{path}");
+            assert!(route.place.form().template().starts_with("regions"), "{path}");
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn authorise(state: &State, caller: &Caller, call: &Call) -> Result<b
         // Who has to mend what does not go on has to see where it stands.
         _ if operator && matches!(call, Call::Explain { .. }) => true,
         // SECA: any authenticated caller may read the regions.
-        Kind::Region => !call.is_write(),
+        Kind::Region => operator || !call.is_write(),
         Kind::Tenant => operator || (matches!(call, Call::Get { .. } | Call::Explain { .. }) && may()),
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operator,
         _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),

@@ -99,7 +99,7 @@ fn class(operation: &Operation) -> Option<Class> {
         ("rempart.cluster", false, "replicas", "" | "{id}" | "{id}/lead") => Class::Operators,
         ("rempart.cluster", false, "backup" | "resume", "") => Class::Operators,
         ("rempart.identity", false, "token-revocations", "") => Class::Operators,
-        ("rempart.catalogue", false, "address-pools", "") => Class::Operators,
+        ("rempart.catalogue", false, "address-pools" | "regions", "") => Class::Operators,
         (_, false, "tenants", "public/skus/{name}") => Class::Operators,
         ("rempart.tenancy", false, "tenants", "") => Class::Tenants,
         ("rempart.tenancy", false, "workspace-quotas", "") => Class::Administration,

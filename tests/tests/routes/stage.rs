@@ -204,6 +204,7 @@ pub(crate) fn filled(path: &str, place: &Place) -> String {
     let collection = path.split("/{name}").next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let item = match collection {
         "regions" if place.item => "local",
+        "regions" => "other",
         "tenants" => place.tenant,
         "workspaces" | "workspace-quotas" => place.workspace,
         "networks" => place.network,
@@ -240,7 +241,10 @@ pub(crate) async fn operations(stage: &Stage) -> Vec<Operation> {
             }
         }
     }
+    // A region is explained where everybody reads it.
+    let kept = |path: &str| path.starts_with("/providers/rempart.catalogue/v1/regions");
     let resources = operations.iter().filter(|one| one.method == "get" && one.path.ends_with("/{name}"));
+    let resources = resources.filter(|one| !kept(&one.path));
     let explained: Vec<Operation> = resources
         .map(|one| Operation {
             method: "get".to_owned(),

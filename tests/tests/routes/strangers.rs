@@ -20,7 +20,7 @@ const PAIRS: usize = 14;
 
 /// Those that are for tenants and their operators, of whatever kind.
 fn guarded(operations: &[Operation]) -> impl Iterator<Item = &Operation> {
-    let theirs = |operation: &&Operation| !operation.open && !operation.path.contains("/regions");
+    let theirs = |operation: &&Operation| !operation.open && !operation.path.contains("/seca.region/");
     operations.iter().filter(theirs)
 }
 

@@ -54,6 +54,7 @@ impl Tx {
                 | Kind::Role
                 | Kind::Host
                 | Kind::ServiceAccount
+                | Kind::Region
         );
         let name = if carried {
             rempart_api::check_short_name(&urn.name)
@@ -61,7 +62,7 @@ impl Tx {
             rempart_api::check_name(&urn.name)
         };
         if urn.kind == Kind::Region {
-            return Err(Refusal::conflict(format!("{urn} is written by the control plane alone")));
+            self.check_region(put, &mut faults);
         }
         if urn.kind == Kind::Tenant && canonical_tenant(&urn.name) != urn.name {
             let why = format!("{:?} is another name of tenant {SHARED_TENANT:?}", urn.name);

@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 const MOST_NAMED: usize = 5;
 
 /// Some of them, in words.
-fn named(mut all: impl Iterator<Item = String>) -> String {
+pub(super) fn named(mut all: impl Iterator<Item = String>) -> String {
     let some = all.by_ref().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
     if all.next().is_some() { format!("{some} and others") } else { some }
 }

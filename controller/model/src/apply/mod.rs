@@ -16,6 +16,7 @@ mod orphans;
 mod place;
 mod power;
 mod put;
+mod region;
 mod replicas;
 mod report;
 mod rights;
@@ -26,6 +27,7 @@ mod wind_down;
 pub(crate) use blocks::given;
 pub(crate) use check::identity;
 pub(crate) use place::is_settled;
+pub(crate) use region::zone_of;
 use rights::creators_assignment;
 
 use std::collections::BTreeMap;

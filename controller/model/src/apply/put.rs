@@ -111,6 +111,12 @@ impl Tx {
             }
             (Spec::Workspace(_), None) => self.assign_creator(&object),
             (Spec::AddressPool(_), old) => self.check_pool(&object, old)?,
+            (Spec::Region(new), Some(Spec::Region(old))) => {
+                self.check_left_zones(&object.urn, old, new)?;
+                self.state.core.zones.clone_from(&new.available_zones);
+                // The view says which providers there are.
+                new.providers.clear();
+            }
             (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
             (Spec::Instance(new), Some(Spec::Instance(old))) => {
                 let (new, old) = (new.clone(), old.clone());

@@ -8,6 +8,7 @@ mod lifecycle;
 mod networks;
 mod power;
 mod references;
+mod region;
 mod replicas;
 mod reports;
 mod storage;

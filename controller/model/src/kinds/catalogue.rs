@@ -1,5 +1,7 @@
 //! What operators offer: regions, SKUs, hosts, public addresses. Tenants read the first two.
 
+use std::collections::BTreeSet;
+
 use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::InstanceSkuSpec;
 use rempart_api::fleet::{HostSpec, Overcommit};
@@ -19,6 +21,16 @@ impl Rules for RegionSpec {
         for (position, zone) in self.available_zones.iter().enumerate() {
             if let Err(error) = rempart_api::check_zone(zone) {
                 faults.push(Fault::new(format!("/spec/availableZones/{position}"), error.to_string()));
+            }
+        }
+    }
+
+    // Not of what a cluster was founded with: nobody asked then.
+    fn check_change(&self, _old: &Self, _detail: &Detail, faults: &mut Vec<Fault>) {
+        let mut before = BTreeSet::new();
+        for (position, zone) in self.available_zones.iter().enumerate() {
+            if !before.insert(zone) {
+                faults.push(Fault::new(format!("/spec/availableZones/{position}"), "is named twice"));
             }
         }
     }

@@ -145,6 +145,10 @@ fn samples() -> Vec<Envelope> {
             zones: vec!["a".into(), "b".into()],
             catalogue: vec![put(Urn::global(Kind::Tenant, "public"), tenant())],
         }),
+        Command::Put(Box::new(put(
+            Urn::global(Kind::Region, "eu-1"),
+            Spec::Region(RegionSpec { available_zones: vec!["a".into(), "b".into()], providers: Vec::new() }),
+        ))),
         Command::Delete(DeleteCommand { urn: vm.clone(), if_unmodified_since }),
         Command::Fill(FillCommand {
             urn: Urn::workspace(Kind::BlockStorage, "t1", "w1", "v"),

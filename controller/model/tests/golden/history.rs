@@ -6,9 +6,9 @@
 use rempart_api::storage::{BlobFormat, BlobSpec};
 use rempart_api::{Kind, Urn};
 use rempart_model::{
-    Command, DeleteCommand, DesiredObject, ENVELOPE_FORMAT, Envelope, FillCommand, Founding, HostName,
-    HostSeen, InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand, PutCommand,
-    ReportCommand, Spec, State, VolumeReport,
+    ClusterVersion, Command, DeleteCommand, DesiredObject, ENVELOPE_FORMAT, Envelope, FillCommand, Founding,
+    HostName, HostSeen, InstanceReport, ObjectReport, OffCause, PlaceCommand, PowerAction, PowerCommand,
+    PutCommand, ReportCommand, Spec, State, UpgradeCommand, VolumeReport,
 };
 use serde_json::{Value, json};
 
@@ -17,17 +17,27 @@ use crate::{directory, may_write, time, uuid};
 
 #[test]
 fn the_same_log_leads_to_the_same_state_as_ever() {
-    let (log, state) = (directory("history").join("log.jsonl"), directory("history").join("state.jsonl"));
+    check("log.jsonl", "state.jsonl", Script::play);
+}
+
+/// What version 2 switched on of an operator's commands.
+#[test]
+fn the_same_log_of_a_region_leads_to_the_same_state_as_ever() {
+    check("region-log.jsonl", "region-state.jsonl", Script::play_region);
+}
+
+fn check(log: &str, state: &str, play: fn() -> Vec<String>) {
+    let (log, state) = (directory("history").join(log), directory("history").join(state));
     if may_write() && !log.exists() {
         std::fs::create_dir_all(directory("history")).unwrap();
-        let entries = Script::play();
+        let entries = play();
         std::fs::write(&log, entries.join("\n") + "\n").unwrap();
         std::fs::write(&state, replay(&entries.join("\n")).join("\n") + "\n").unwrap();
     }
     let log = std::fs::read_to_string(log).expect("GOLDEN_WRITE_NEW=1 writes it");
-    let expected = std::fs::read_to_string(state).unwrap();
+    let expected = std::fs::read_to_string(&state).unwrap();
     for (number, (was, is)) in expected.lines().zip(replay(&log)).enumerate() {
-        assert_eq!(was, is, "line {} of state.jsonl", number + 1);
+        assert_eq!(was, is, "line {} of {}", number + 1, state.display());
     }
     assert_eq!(expected.lines().count(), replay(&log).len());
 }
@@ -69,6 +79,22 @@ impl Script {
         script.build();
         script.run();
         script.end();
+        script.entries
+    }
+
+    /// Zones that come, stay while something stands in them, and go.
+    fn play_region() -> Vec<String> {
+        let mut script = Script::default();
+        let region = || Urn::global(Kind::Region, "eu-1");
+        let zones = |zones: &[&str]| json!({"availableZones": zones, "providers": []});
+        script.found();
+        script.put(region(), zones(&["a", "b", "c"]));
+        script.say(Command::Upgrade(UpgradeCommand { version: ClusterVersion(2) }));
+        script.put(region(), zones(&["a", "b", "c"]));
+        script.put(region(), zones(&["b", "c"]));
+        script.put(region(), zones(&["a", "a"]));
+        script.put(Urn::global(Kind::Region, "eu-2"), zones(&["a"]));
+        script.put(region(), zones(&["c", "a"]));
         script.entries
     }
 

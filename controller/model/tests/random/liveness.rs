@@ -32,8 +32,8 @@ pub(crate) fn recover(world: &mut World) {
             world.enrol(host, 9, None, token);
         }
         world.host_action(host, HostAction::Uncordon);
-        let zone = if zone.is_empty() { "a" } else { zone };
-        world.seen(host, zone, 1 << 10, true, None);
+        let zone = if zone.is_empty() { world.log.state.zones()[0].clone() } else { zone.clone() };
+        world.seen(host, &zone, 1 << 10, true, None);
     }
     for _ in 0..ROUNDS {
         while world.wind_down() {}

@@ -390,7 +390,8 @@ impl Log {
 }
 
 /// Refusals that a run should have seen, by their words.
-const REFUSALS: [(&str, &str); 8] = [
+const REFUSALS: [(&str, &str); 9] = [
+    (": in it stand ", "zone held"),
     ("; this would make", "quota reached"),
     ("in use; release one", "subnet exhausted"),
     ("no public", "pool exhausted"),

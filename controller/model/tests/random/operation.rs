@@ -99,6 +99,8 @@ pub(crate) enum Operation {
     Upgrade { version: u8 },
     /// Replicas compare what they have.
     Digest,
+    /// An operator says which zones there are, perhaps once all controllers know that this may be said.
+    Zones { which: u8, upgraded: bool },
     /// The leader sees that something has stood where it is for too long.
     Judge { which: u8 },
     /// It says so, of all that it has seen; meanwhile they may have moved on.
@@ -213,6 +215,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..4u8, any::<bool>()).prop_map(|(id, leave)| Operation::Replica { id, leave }),
         1 => (1..4u8).prop_map(|version| Operation::Upgrade { version }),
         1 => Just(Operation::Digest),
+        4 => (0..10u8, any::<bool>()).prop_map(|(which, upgraded)| Operation::Zones { which, upgraded }),
         8 => any::<u8>().prop_map(|which| Operation::Judge { which }),
         4 => Just(Operation::Expire),
         4 => any::<u8>().prop_map(|which| Operation::Release { which }),

@@ -61,6 +61,13 @@ fn every_route_is_in_the_document() {
         for method in ["get", "put", "delete"] {
             assert_eq!(known(method, &item), takes(method, &item), "{method} {item}");
         }
+        if let Some(under) = row.kept_under {
+            let item = format!("/providers/{}/v1/{}", under.name(), urn.path());
+            assert!(known("get", item.strip_suffix("/x").unwrap()), "{item}");
+            for method in ["get", "put", "delete"] {
+                assert_eq!(known(method, &item), takes(method, &item), "{method} {item}");
+            }
+        }
         for beneath in row.actions.iter().copied().chain(["content"]) {
             let path = format!("{item}/{beneath}");
             for method in ["post", "put"] {

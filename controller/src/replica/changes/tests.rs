@@ -3,7 +3,7 @@ use rempart_model::State;
 
 /// The object of a host, as a State founded and joined by tests has it: only its name and kind count here.
 fn host_object() -> Arc<Object> {
-    let text = include_str!("../../../model/testdata/golden/rows/host.json");
+    let text = include_str!("../../../model/testdata/golden/rows/0017-host.json");
     Arc::new(Object::read(text).expect("a row of a host"))
 }
 

@@ -83,7 +83,7 @@ fn should(caller: &str, kind: Kind, place: &str, deed: Deed) -> bool {
     let everything = acme && [OWNER, ADMIN].contains(&caller) && (read || write);
     let planes = everything || (acme && caller == REGION_ADMIN && (read || write));
     match kind {
-        Kind::Region => read,
+        Kind::Region => read || (operates && write),
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operates,
         Kind::Tenant => {
             operates || ([OWNER, ADMIN].contains(&caller) && place == "acme" && deed == Deed::Get)

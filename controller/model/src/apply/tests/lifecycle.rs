@@ -239,14 +239,9 @@ fn the_clock_never_runs_back() {
 }
 
 #[test]
-fn the_region_is_nobodys_to_write() {
+fn a_region_is_founded_once_and_stays() {
     let mut world = World::new();
     let region = Urn::global(Kind::Region, "eu-1");
-    refused(
-        world.put(&region, json!({"availableZones": ["z"], "providers": []})),
-        RefusalClass::Conflict,
-        "control plane alone",
-    );
     refused(world.delete(&region), RefusalClass::Conflict, "goes with the cluster");
     refused(world.apply(Command::Found(founding("eu-2", &["a"]))), RefusalClass::Conflict, "founded already");
 }
