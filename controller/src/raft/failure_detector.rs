@@ -20,8 +20,8 @@
 //!   none.
 //! - Not while the leader holds a call open to this replica: it lives, whatever became of its listener.
 //! - A leader is deposed only if a majority has seen all this: the others keep their lease for it and refuse the pre-vote.
-//! - One leadership is given up once, for [`Node::silence_max`] at most, and no other within that time: whatever the network does,
-//!   elections begun here are no more frequent than those by timeouts.
+//! - One leadership is given up once, for [`Node::silence_max`] at most, and no other within [`AGAIN`]: whatever the network
+//!   does, there is no storm of elections.
 //!
 //! # Deliberately absent
 //!
@@ -45,6 +45,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How much later each further voter stands, so that the first has won or lost by then.
 const TURN: Duration = Duration::from_millis(20);
+
+/// How long a leadership that follows one that was given up is left to the timeouts.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whose calls are open to this replica. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -182,8 +185,8 @@ async fn stand(node: &Node, given_up: &GivenUp, peer: u64) -> Result<(), String>
 fn give_up(given_up: &GivenUp, vote: Vote, within: Duration) -> Option<(Instant, bool)> {
     let mut given_up = given_up.lock().unwrap_or_else(PoisonError::into_inner);
     match *given_up {
-        Some((last, since)) if since.elapsed() < within => (last == vote).then_some((since, false)),
-        Some((last, _)) if last == vote => None,
+        Some((last, since)) if last == vote => (since.elapsed() < within).then_some((since, false)),
+        Some((_, since)) if since.elapsed() < AGAIN => None,
         _ => Some((given_up.insert((vote, Instant::now())).1, true)),
     }
 }

@@ -1,8 +1,6 @@
 //! What is given up, and who holds; on replicas: `raft/tests/failures.rs`.
 
-use std::time::Duration;
-
-use super::{GivenUp, Holders, give_up};
+use super::{AGAIN, GivenUp, Holders, give_up};
 use crate::raft::engine::{LeaderId, Vote};
 
 fn led(term: u64) -> Vote {
@@ -30,10 +28,10 @@ fn only_the_newest_call_of_a_peer_says_that_it_lives() {
 
 #[tokio::test(start_paused = true)]
 async fn leaderships_are_given_up_once_and_one_at_a_time() {
-    let (given_up, within) = (GivenUp::default(), Duration::from_secs(1));
+    let (given_up, within) = (GivenUp::default(), AGAIN * 3);
     let (since, is_news) = give_up(&given_up, led(1), within).unwrap();
     assert!(is_news);
-    tokio::time::advance(within / 2).await;
+    tokio::time::advance(AGAIN / 2).await;
     assert_eq!(give_up(&given_up, led(1), within), Some((since, false)), "again and again");
     assert_eq!(give_up(&given_up, led(2), within), None, "not the next one right away");
     tokio::time::advance(within).await;
