@@ -17,7 +17,7 @@ use crate::pki::{Peers, Sealer};
 use crate::raft::simulated::{self, Pause};
 use crate::raft::{Limits, Node, RaftService, Settings, services};
 use crate::reconcile::{self, Founding};
-use crate::replica::{Applier, Quarantine, Replica};
+use crate::replica::{Applier, Quarantine, Replica, read};
 use crate::service::{Keeping, Service};
 use crate::store::projection::{self, Health, Projection};
 use crate::store::simulated::{Connection, Memory, Pace};
@@ -133,8 +133,8 @@ impl Controller {
             let bounds = projection::Limits { full_bytes: usize::MAX, ..projection::Limits::default() };
             let projection = Arc::new(Projection::to(keeper, applied, bounds));
             let quarantine = Quarantine::of(log_dir.parent().unwrap_or(&log_dir));
-            let (applier, replica) =
-                Applier::new(loaded, projection.clone(), quarantine).map_err(|error| error.to_string())?;
+            let (applier, replica) = Applier::new(loaded.read(read), projection.clone(), quarantine)
+                .map_err(|error| error.to_string())?;
             let settings = Settings { limits: limits(), ..Settings::new(id, log_dir) };
             let machine = Watched { id, applier, ledger: ledger.clone() };
             let node = Node::start(settings, machine, credentials()).await;

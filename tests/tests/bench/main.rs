@@ -4,6 +4,7 @@ mod cpu;
 mod failover;
 mod load;
 mod rest;
+mod start;
 
 use std::fs;
 use std::time::{Duration, Instant};
