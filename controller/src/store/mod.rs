@@ -152,7 +152,9 @@ impl Store {
     /// # Errors
     /// As [`open`].
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.opened.get_or_try_init(|| Opened::new(&self.source, self.identity)).await.map(drop)
+        // Boxed: it is large, and waited for in many places.
+        let opening = || Box::pin(Opened::new(&self.source, self.identity));
+        self.opened.get_or_try_init(opening).await.map(drop)
     }
 
     #[cfg(test)]
