@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::pki::Peers;
-use crate::store::{AuditRow, History, Store};
+use crate::store::{AuditRow, History, Store, StoreError};
 
 /// Rows asked for at a time.
 const ROWS: u32 = 500;
@@ -50,7 +50,11 @@ enum Filled {
 }
 
 async fn fill_some(store: &Store, peers: &Peers, missing: &watch::Sender<u64>) -> Result<Filled, String> {
-    let gaps = store.audit_gaps().await.map_err(|error| error.to_string())?;
+    let gaps = match store.audit_gaps().await {
+        // Nothing is missing in what is still to be made.
+        Err(StoreError::NotOpen) => return Ok(Filled::Nothing),
+        gaps => gaps.map_err(|error| error.to_string())?,
+    };
     missing.send_replace(gaps.iter().map(|gap| gap.end() - gap.start() + 1).sum());
     let Some(gap) = gaps.into_iter().next() else { return Ok(Filled::Nothing) };
     let mut trouble = Vec::new();

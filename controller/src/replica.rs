@@ -21,12 +21,14 @@ pub use crate::store::projection::Pressure;
 mod changes;
 mod digest;
 mod quarantine;
+mod read;
 mod row;
 pub(crate) mod whole;
 
 pub use changes::HostChanges;
 pub use digest::{Digest, Noted};
 pub use quarantine::Quarantine;
+pub use read::{LoadError, Part, read};
 
 use changes::Changes;
 use digest::Notes;
@@ -67,48 +69,6 @@ impl Replica {
     }
 }
 
-/// What was loaded does not make a State.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// An object this version cannot read.
-    #[error(
-        "row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica"
-    )]
-    Object {
-        /// Which row.
-        what: String,
-        /// Why not.
-        error: rempart_model::ReadError,
-    },
-    /// A row this version cannot read.
-    #[error(
-        "row {what} in Postgres cannot be read: {error}; was it written by a newer version? upgrade this replica"
-    )]
-    Row {
-        /// Which row.
-        what: String,
-        /// Why not.
-        error: serde_json::Error,
-    },
-    /// They were changed by somebody else, or a disk did.
-    #[error(
-        "the rows in Postgres are not those that this controller wrote: their digest is {found}, and was {written} at entry \
-         {index}; replace it by a controller of a new id, with its directories empty: `rempart cluster replace` \
-         (docs/operating/cluster.md)"
-    )]
-    Damaged {
-        /// Up to which entry they are.
-        index: u64,
-        /// Digest of what is there.
-        found: Digest,
-        /// Digest of what was written.
-        written: String,
-    },
-    /// Another program is needed.
-    #[error("{0}")]
-    Version(String),
-}
-
 /// Applies committed entries; the [`Machine`] behind Raft.
 pub struct Applier {
     state: State,
@@ -132,22 +92,18 @@ pub struct Applier {
 const PIECE_BYTES: usize = 1 << 20;
 
 impl Applier {
-    /// From what Postgres held.
+    /// From what Postgres held, as [`read`] read it.
     ///
     /// # Errors
     /// When a row cannot be read, or they are not those that were written.
     pub fn new(
-        loaded: Loaded,
+        loaded: Loaded<Vec<Result<Part, LoadError>>>,
         projection: Arc<Projection>,
         quarantine: Quarantine,
     ) -> Result<(Applier, Replica), LoadError> {
-        let read =
-            |what: String, text: &str| Object::read(text).map_err(|error| LoadError::Object { what, error });
-        let digest = Digest::of(loaded.resources.iter().map(|row| row.body.as_str()));
-        let mut objects = Vec::with_capacity(loaded.resources.len());
-        for row in loaded.resources {
-            objects.push(read(format!("{:?}", row.key), &row.body)?);
-        }
+        let parts = loaded.resources.into_iter().collect::<Result<Vec<Part>, LoadError>>()?;
+        let digest = parts.iter().fold(Digest::default(), |sum, part| sum.with(part.digest));
+        let objects = parts.into_iter().flat_map(|part| part.objects);
         let mut answers = Vec::with_capacity(loaded.answers.len());
         for (request_id, index, text) in loaded.answers {
             if planted("answers-not-loaded") {

@@ -28,7 +28,7 @@ use crate::http::Interface;
 use crate::pki::{self, Cluster, ClusterDir, Enrolment, Peers};
 use crate::raft::{self, Node};
 use crate::reconcile::{self, Founding};
-use crate::replica::{Applier, Quarantine, Replica};
+use crate::replica::{self, Applier, Quarantine, Replica};
 use crate::service::{Keeping, Service, Settings as ServiceSettings};
 use crate::store::{self, Identity, Source, projection};
 use crate::telemetry::Telemetry;
@@ -87,9 +87,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         None => None,
     };
 
+    let log_dir = settings.data_dir.join("log");
     let starting = async {
-        let store = open_store(&settings, &cluster).await?;
-        let loaded = store.load().await?;
+        let store = store_of(&settings, &cluster);
+        // A new controller has nothing to read, and takes part while its Postgres is made: what it applies waits, and is in its log.
+        if store.is_to_be_made() && !log_dir.exists() {
+            return Ok((Arc::new(store), store::Loaded::default()));
+        }
+        store.ready().await?;
+        let loaded = store.load_and_read(replica::read).await?;
         anyhow::Ok((Arc::new(store), loaded))
     };
     let (store, loaded) = tokio::select! {
@@ -98,15 +104,16 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         () = told.to_end() => return not_started(),
     };
     let applied = loaded.mark.as_ref().map(|mark| mark.applied_index);
-    tracing::info!(resources = loaded.resources.len(), applied_index = applied, "State loaded from Postgres");
     let projection =
         Arc::new(projection::Projection::start(store.clone(), applied, projection::Limits::default()));
     let (applier, replica) = Applier::new(loaded, projection.clone(), quarantine)?;
+    let resources = replica.state().object_count();
+    tracing::info!(resources, applied_index = applied, "State loaded from Postgres");
 
     let raft_settings = raft::Settings {
         timing: settings.timing(),
         limits: settings.limits(),
-        ..raft::Settings::new(settings.replica_id, settings.data_dir.join("log"))
+        ..raft::Settings::new(settings.replica_id, log_dir)
     };
     let node = tokio::select! {
         started = Node::start(raft_settings, applier, keys.credentials.clone()) => started?,
@@ -314,11 +321,11 @@ async fn listen(address: std::net::SocketAddr, purpose: &str, flag: &str) -> any
     })
 }
 
-async fn open_store(settings: &Run, cluster: &Cluster) -> anyhow::Result<store::Store> {
+fn store_of(settings: &Run, cluster: &Cluster) -> store::Store {
     let Run { database_url, data_dir, postgres_user, .. } = settings;
     let source = Source::chosen(database_url.as_deref(), data_dir, postgres_user);
     let identity = Identity { cluster_id: cluster.cluster_id, replica_id: settings.replica_id };
-    Ok(store::open(&source, identity).await?)
+    store::not_open(&source, identity)
 }
 
 /// Peers are those of the settings until the log says who takes part, and those of the log from then on.

@@ -200,7 +200,7 @@ impl tower::Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let (address, tls, standing) = (self.address.clone(), self.tls.clone(), self.standing.clone());
         Box::pin(async move {
-            let tcp = TcpStream::connect(&address).await?;
+            let tcp = reach(&address).await?;
             tcp.set_nodelay(true)?;
             // Who is there is in the certificate, not in a DNS name.
             let name = ServerName::try_from("controller.rempart").map_err(io::Error::other)?;
@@ -209,6 +209,30 @@ impl tower::Service<Uri> for Connector {
             Ok(TokioIo::new(Counted { stream, standing }))
         })
     }
+}
+
+/// A TCP connection to the first of the places of `address` that takes one. `ConnectionRefused` only if each of them refused:
+/// of a place that cannot be reached nothing is known.
+async fn reach(address: &str) -> io::Result<TcpStream> {
+    let mut failed: Option<io::Error> = None;
+    for place in tokio::net::lookup_host(address).await? {
+        match TcpStream::connect(place).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if failed.as_ref().is_none_or(is_refusal) => failed = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} is nowhere"))))
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}
+
+/// Whether a call failed because nobody listens at the other end: whoever was there has not heard it, and its process is gone.
+pub fn was_refused(failed: &dyn std::error::Error) -> bool {
+    let causes = std::iter::successors(failed.source(), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).next().is_some_and(is_refusal)
 }
 
 /// A connection that says when it is gone.

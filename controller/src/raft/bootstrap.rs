@@ -32,6 +32,8 @@ use super::node::Node;
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one change of members may take before the state is looked at again.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before the next look, at first; it doubles, up to a heartbeat, until something has changed.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// How long an obstacle has to be in the way before it is worth a line in the log.
 const NEWS: Duration = Duration::from_secs(3);
 
@@ -57,8 +59,13 @@ pub(super) async fn run(
     let Some((&founder, _)) = members.first_key_value() else { return false };
     let me = node.replica_id();
     let (mut last, mut since, mut said) = (String::new(), Instant::now(), false);
+    let (mut pause, mut before) = (PAUSE_MIN, None);
     loop {
-        let outcome = match stage(node, members).await {
+        let stage = stage(node, members).await;
+        if before != stage.as_ref().ok().copied() {
+            (pause, before) = (PAUSE_MIN, stage.as_ref().ok().copied());
+        }
+        let outcome = match stage {
             Ok(Stage::Done) => return true,
             Ok(Stage::Waiting) => Ok(()),
             Ok(Stage::Empty) if me == founder => found(node, members).await,
@@ -83,7 +90,9 @@ pub(super) async fn run(
             }
             _ => {}
         }
-        tokio::time::sleep(node.heartbeat()).await;
+        // Whatever is waited for is there within moments, or takes somebody's coming.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(node.heartbeat());
     }
 }
 

@@ -17,9 +17,12 @@ use rempart_wal::{Wal, WalReader};
 use tokio::sync::watch;
 
 use super::{
+    Position,
     engine::{Entry, EntryPayload, LeaderId, LogId, Vote},
+    error::StartError,
     log_writer::{COMMITTED, PURGED, VOTE, place},
     record,
+    snapshot::SnapshotFile,
     workers::off_thread,
 };
 
@@ -294,4 +297,20 @@ fn within(entries: impl Iterator<Item = Entry>, max_bytes: usize) -> Vec<Entry> 
         some.push(entry);
     }
     some
+}
+
+/// What is applied is applied once and for all; so the log that said so has to be there, with the vote of this replica, or a
+/// snapshot in its stead.
+pub(super) fn check_whole(
+    log: &LogTail,
+    applied: Option<&Position>,
+    snapshot: Option<&SnapshotFile>,
+) -> Result<(), StartError> {
+    let Some(applied) = applied.map(Position::index) else { return Ok(()) };
+    let (_, last) = log.ends();
+    let covered = last.map(|id| id.index).max(snapshot.map(|snapshot| snapshot.position().index()));
+    if log.vote().is_none() || covered < Some(applied) {
+        return Err(StartError::LogLost { applied, last: last.map(|id| id.index) });
+    }
+    Ok(())
 }

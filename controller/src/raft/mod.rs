@@ -32,6 +32,7 @@
 mod bootstrap;
 mod engine;
 mod error;
+mod failure_detector;
 mod gather;
 mod leadership;
 mod log_store;

@@ -30,14 +30,17 @@ use openraft::{
         TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use rempart_identity::{Credentials, Expect, Lane, Pool, pool::Behaviour};
+use rempart_identity::{
+    Credentials, Expect, Lane, Pool,
+    pool::{Behaviour, was_refused},
+};
 use rempart_proto::raft::v1::{Payload, raft_client::RaftClient};
 use tonic::{Response, Status};
 
 use super::{
     engine::{Types, Vote},
     snapshot::{Sending, SnapshotDir, SnapshotFile},
-    wire::{self, Description, MAX_MESSAGE_BYTES, Offered},
+    wire::{self, Description, Envelope, Holding, MAX_MESSAGE_BYTES, Offered},
     workers::off_thread,
 };
 
@@ -220,6 +223,21 @@ impl Peer {
         let answer = tokio::time::timeout(within, call).await.map_err(|_| "no answer in time".to_owned())?;
         let payload = answer.map_err(|status| describe_status(&status))?.into_inner();
         wire::decode(&payload.bytes).map_err(|error| error.to_string())
+    }
+
+    /// Holds a call open for as long as the peer's process and this one last. True if it ended because nobody listens there
+    /// any more; any other end says nothing about the process.
+    pub(super) async fn hold(&self) -> bool {
+        let holding = Holding { envelope: Envelope { to: self.target }, from: self.from };
+        let (Ok(mut client), Ok(bytes)) = (self.client(Lane::Control), wire::encode(&holding)) else {
+            return false;
+        };
+        let held = async {
+            let mut silent = client.hold(Payload { bytes }).await?.into_inner();
+            while silent.message().await?.is_some() {}
+            Ok::<_, Status>(())
+        };
+        held.await.is_err_and(|status| was_refused(&status))
     }
 
     /// Sends a snapshot, from where an earlier attempt ended.

@@ -23,14 +23,14 @@ use tokio::{
 };
 
 use super::{
-    Leadership, MAX_PROPOSAL_BYTES, Machine, Members, Position, Proposal, Response, Settings, Status,
-    bootstrap,
+    Leadership, MAX_PROPOSAL_BYTES, Machine, Members, Proposal, Response, Settings, Status, bootstrap,
     engine::{Raft, Reply, Types},
     error::{ProposeError, SeeError, StartError, WaitError},
+    failure_detector::{self, Holders},
     gather::{self, Proposed},
     leadership,
     log_store::LogStore,
-    log_tail::{Durable, LogTail},
+    log_tail::{Durable, LogTail, check_whole},
     network::Network,
     settings::Limits,
     snapshot::{self, Incoming, SnapshotDir, SnapshotFile},
@@ -53,6 +53,7 @@ struct Inner {
     snapshots: Arc<SnapshotDir>,
     incoming: Incoming,
     network: Network,
+    holders: Holders,
     room: Arc<Semaphore>,
     applied: watch::Receiver<Option<u64>>,
     durable: watch::Receiver<Durable>,
@@ -135,6 +136,7 @@ impl Node {
             incoming: Incoming::new(Arc::clone(&snapshots)),
             snapshots,
             network,
+            holders: Holders::default(),
             room,
             applied,
             durable,
@@ -147,15 +149,21 @@ impl Node {
             left: AtomicBool::new(false),
             threads: Mutex::new(Some(threads)),
         }));
-        let (keeper, mut stopping) = (node.clone(), node.0.stopping.subscribe());
+        node.until_it_stops(|node| async move { snapshot::keep_short(&node).await });
+        node.until_it_stops(failure_detector::run);
+        Ok(node)
+    }
+
+    /// Has `work` done in the background until this replica stops.
+    fn until_it_stops<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Self) -> F) {
+        let (work, mut stopping) = (work(self.clone()), self.stopping());
         tokio::spawn(async move {
             tokio::select! {
                 biased;
-                () = snapshot::keep_short(&keeper) => {}
+                () = work => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         });
-        Ok(node)
     }
 
     /// Founds the cluster of `members` (id and `host:port`), if that is this replica's to do: it is the lowest id, and
@@ -441,6 +449,16 @@ impl Node {
         &self.0.network
     }
 
+    /// Who holds a call open to this replica.
+    pub(super) fn holders(&self) -> &Holders {
+        &self.0.holders
+    }
+
+    /// Follows whether this replica is to stop.
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
     /// Whether consensus has been stopped here, so that peers need not ask any more.
     pub(super) fn has_left(&self) -> bool {
         self.0.left.load(Ordering::Relaxed)
@@ -460,22 +478,6 @@ impl Node {
     pub(super) fn silence_max(&self) -> Duration {
         self.0.settings.timing.silence_max
     }
-}
-
-/// What is applied is applied once and for all; so the log that said so has to be there, with the vote of this replica, or a
-/// snapshot in its stead.
-fn check_whole(
-    log: &LogTail,
-    applied: Option<&Position>,
-    snapshot: Option<&SnapshotFile>,
-) -> Result<(), StartError> {
-    let Some(applied) = applied.map(Position::index) else { return Ok(()) };
-    let (_, last) = log.ends();
-    let covered = last.map(|id| id.index).max(snapshot.map(|snapshot| snapshot.position().index()));
-    if log.vote().is_none() || covered < Some(applied) {
-        return Err(StartError::LogLost { applied, last: last.map(|id| id.index) });
-    }
-    Ok(())
 }
 
 /// Waits for the threads, which end when openraft has dropped the log and the machine.

@@ -4,12 +4,13 @@
 
 use std::{fmt, io};
 
+use futures::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use rempart_proto::raft::v1::{Payload, raft_server};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Node,
-    wire::{self, Description, Envelope, Install, MAX_MESSAGE_BYTES, Offer},
+    wire::{self, Description, Envelope, Holding, Install, MAX_MESSAGE_BYTES, Offer},
 };
 
 /// The peers' side of `node`, for a tonic router.
@@ -116,5 +117,22 @@ impl raft_server::Raft for RaftService {
         let empty = !self.node.raft().is_initialized().await.map_err(stopped)?;
         let (replica_id, founder) = (self.node.replica_id(), self.node.founder());
         answer(wire::encode(&Description { replica_id, empty, founder }))
+    }
+
+    type HoldStream = BoxStream<'static, Result<Payload, Status>>;
+
+    async fn hold(&self, request: Request<Payload>) -> Result<Response<Self::HoldStream>, Status> {
+        let holding: Holding = wire::decode(&request.into_inner().bytes).map_err(malformed)?;
+        self.check(holding.envelope)?;
+        let mut stopping = self.node.stopping();
+        if *stopping.borrow() {
+            return Err(stopped("this replica is stopping"));
+        }
+        let held = self.node.holders().hold(holding.from);
+        let end = async move {
+            let _held = held;
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        Ok(Response::new(end.into_stream().filter_map(|()| std::future::ready(None)).boxed()))
     }
 }

@@ -59,6 +59,8 @@ pub(crate) trait Surroundings {
     fn draw(&self, what_for: Lot) -> u64;
     /// Whether a connection breaks this time.
     fn breaks(&self) -> bool;
+    /// Something happened that a run is worth for.
+    fn met(&self, what: &'static str);
     /// Sends a call to replica `to`.
     fn call(&self, to: u64, lane: Lane, path: String, body: Body) -> Answer;
 }
@@ -95,6 +97,13 @@ pub(crate) fn mint() -> Option<Uuid> {
 /// Whether a simulated connection breaks this time.
 pub(crate) fn breaks() -> bool {
     surroundings().is_some_and(|world| world.breaks())
+}
+
+/// Has a simulation count that something happened.
+pub(crate) fn met(what: &'static str) {
+    if let Some(world) = surroundings() {
+        world.met(what);
+    }
 }
 
 /// Lets the simulated time pass that something takes.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod deaths;
 mod failures;
 mod growth;
 pub(super) mod machine;

@@ -73,6 +73,15 @@ pub(super) struct Envelope {
     pub(super) to: u64,
 }
 
+/// A call that is held open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holding {
+    #[serde(flatten)]
+    pub(super) envelope: Envelope,
+    /// Whose process it lasts as long as.
+    pub(super) from: u64,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Append {
     #[serde(flatten)]

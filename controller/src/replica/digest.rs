@@ -36,6 +36,12 @@ impl Digest {
         self.0 = self.0.wrapping_sub(hash(body));
     }
 
+    /// With the objects of another.
+    #[must_use]
+    pub fn with(self, other: Digest) -> Digest {
+        Digest(self.0.wrapping_add(other.0))
+    }
+
     /// With what is not an object.
     #[must_use]
     pub fn with_core(mut self, core: &Core) -> Digest {

@@ -2,6 +2,7 @@
 //! cluster, at most one version apart.
 
 use rempart_api::cluster::ReplicaReport;
+use rempart_identity::pool::was_refused;
 use rempart_proto::raft::v1::leader_client::LeaderClient;
 use rempart_proto::raft::v1::leader_server::{Leader, LeaderServer};
 use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse, ReportRequest};
@@ -91,21 +92,10 @@ fn fault_of(status: &Status) -> ServiceError {
     ServiceError::Fault(match status.code() {
         Code::FailedPrecondition => Fault::NoLeader,
         Code::Unauthenticated | Code::PermissionDenied => Fault::Excluded(status.message().to_owned()),
+        // It has heard nothing.
         _ if was_refused(status) => Fault::NoLeader,
         _ => Fault::LeaderUnreachable,
     })
-}
-
-/// Nobody listens at the leader's address, so it has heard nothing.
-fn was_refused(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return error.kind() == std::io::ErrorKind::ConnectionRefused;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// The leader's side.

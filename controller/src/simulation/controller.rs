@@ -8,7 +8,7 @@ use std::time::Duration;
 use rempart_identity::{Ca, Credentials, Identity, Key};
 use rempart_proto::raft::v1::raft_server::RaftServer;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, advance, sleep_until};
 use tonic::codegen::Service as _;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::pki::{Peers, Sealer};
 use crate::raft::simulated::{self, Pause};
 use crate::raft::{Limits, Node, RaftService, Settings, services};
 use crate::reconcile::{self, Founding};
-use crate::replica::{Applier, Quarantine, Replica};
+use crate::replica::{Applier, Quarantine, Replica, read};
 use crate::service::{Keeping, Service};
 use crate::store::projection::{self, Health, Projection};
 use crate::store::simulated::{Connection, Memory, Pace};
@@ -26,7 +26,7 @@ use super::clients;
 use super::digest::Digest;
 use super::ledger::Ledger;
 use super::machine::Watched;
-use super::network::{Content, Network, Packet, Whole, request};
+use super::network::{Content, HOLD, Network, Packet, Whole, request};
 
 /// See the module.
 pub(super) struct Controller {
@@ -48,6 +48,8 @@ pub(super) struct Controller {
     /// When it was last scheduled before a pause.
     pub(super) asleep_since_ms: u64,
     failed: Arc<Mutex<Option<String>>>,
+    /// Calls that others hold open, by who and number.
+    held: BTreeMap<(u64, u64), AbortHandle>,
     stopping: Option<JoinHandle<()>>,
     pub(super) digest: Digest,
     /// The entry that its database had when it started.
@@ -131,8 +133,8 @@ impl Controller {
             let bounds = projection::Limits { full_bytes: usize::MAX, ..projection::Limits::default() };
             let projection = Arc::new(Projection::to(keeper, applied, bounds));
             let quarantine = Quarantine::of(log_dir.parent().unwrap_or(&log_dir));
-            let (applier, replica) =
-                Applier::new(loaded, projection.clone(), quarantine).map_err(|error| error.to_string())?;
+            let (applier, replica) = Applier::new(loaded.read(read), projection.clone(), quarantine)
+                .map_err(|error| error.to_string())?;
             let settings = Settings { limits: limits(), ..Settings::new(id, log_dir) };
             let machine = Watched { id, applier, ledger: ledger.clone() };
             let node = Node::start(settings, machine, credentials()).await;
@@ -175,6 +177,7 @@ impl Controller {
             drift: 0,
             asleep_since_ms: 0,
             failed,
+            held: BTreeMap::new(),
             stopping: None,
             digest: Digest::default(),
             resumed,
@@ -189,7 +192,7 @@ impl Controller {
     pub(super) fn live(&mut self, ms: u64, arrived: Vec<Packet>) {
         self.lived_us += ms * (1000 + self.drift).unsigned_abs();
         let until = self.begun + Duration::from_micros(self.lived_us);
-        let Controller { id, runtime, node, replica, service, server, network, ledger, .. } = self;
+        let Controller { id, runtime, node, replica, service, server, network, ledger, held, .. } = self;
         let id = *id;
         runtime.block_on(async {
             for Packet { from, content, .. } in arrived {
@@ -197,11 +200,20 @@ impl Controller {
                 match content {
                     Content::Call { call, path, bytes, cut } => {
                         let mut server = server.clone();
-                        tokio::spawn(async move {
+                        let is_held = path == HOLD;
+                        let answering = tokio::spawn(async move {
                             let Ok(answer) = server.call(request(&path, bytes, cut)).await;
                             let content = Content::Returned { call, answer: Whole::pack(answer).await };
                             network.send(Packet { from: id, to: from, content });
                         });
+                        if is_held {
+                            held.insert((from, call), answering.abort_handle());
+                        }
+                    }
+                    Content::HungUp { call } => {
+                        if let Some(held) = held.remove(&(from, call)) {
+                            held.abort();
+                        }
                     }
                     Content::Returned { call, answer } => network.returned(id, call, answer),
                     Content::Ask { call, question } => {

@@ -2,7 +2,7 @@
 
 use super::lots::Lots;
 use super::network::Weather;
-use super::world::World;
+use super::world::{Death, World};
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,10 @@ enum Fault {
     HostReboot,
     GuestEnds,
     Replace,
+    Refuse,
 }
 
-const ALL: [Fault; 15] = [
+const ALL: [Fault; 16] = [
     Fault::Crash,
     Fault::PowerCut,
     Fault::Stop,
@@ -40,6 +41,7 @@ const ALL: [Fault; 15] = [
     Fault::HostReboot,
     Fault::GuestEnds,
     Fault::Replace,
+    Fault::Refuse,
 ];
 
 /// What ends by itself after a while.
@@ -48,6 +50,7 @@ enum Passing {
     Away(u64),
     Full(u64),
     Slow(u64),
+    Refusing(u64),
     Weather,
 }
 
@@ -93,13 +96,14 @@ impl Fate {
         match fault {
             Fault::Crash => {
                 world.ledger.count("crash");
-                world.crash(id, until_ms - now_ms);
+                let death = if world.lots.permille(700) { Death::Process } else { Death::Machine };
+                world.crash(id, until_ms - now_ms, death);
             }
             Fault::PowerCut => {
                 world.ledger.count("power cut");
                 for id in running {
                     let back_ms = world.lots.between(100, 1_500);
-                    world.crash(*id, back_ms);
+                    world.crash(*id, back_ms, Death::Machine);
                 }
             }
             Fault::Stop => {
@@ -188,6 +192,13 @@ impl Fate {
                 world.leave(id);
             }
             Fault::Replace => {}
+            Fault::Refuse => {
+                // It lives, and its machine tells everybody that it does not.
+                world.ledger.count("refused in error");
+                world.network.refuse(id, true);
+                world.network.hang_up(id);
+                self.passing.push((until_ms, Passing::Refusing(id)));
+            }
         }
     }
 
@@ -216,6 +227,8 @@ fn end(over: Vec<(u64, Passing)>, world: &World) {
             }
             Passing::Full(id) => world.disks.fill(id, false),
             Passing::Weather => world.network.set_weather(Weather::default()),
+            Passing::Refusing(id) if world.controllers.contains_key(&id) => world.network.refuse(id, false),
+            Passing::Refusing(_) => {}
             Passing::Slow(id) => _ = world.ground.slow_ms.borrow_mut().remove(&id),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -32,11 +33,16 @@ pub(super) struct Whole {
     trailers: Option<HeaderMap>,
 }
 
+/// A call that is held open: its answer comes when an end is gone.
+pub(super) const HOLD: &str = "/rempart.raft.v1.Raft/Hold";
+
 /// What is in a packet.
 #[derive(Clone)]
 pub(super) enum Content {
     /// A call of consensus. Cut short: the line breaks after so many bytes.
     Call { call: u64, path: String, bytes: Bytes, cut: Option<usize> },
+    /// The process that held a call open has ended.
+    HungUp { call: u64 },
     /// Its answer.
     Returned { call: u64, answer: Result<Whole, Status> },
     /// A client, host or operator asks.
@@ -49,6 +55,7 @@ impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Content::Call { path, bytes, .. } => write!(f, "{path} ({} bytes)", bytes.len()),
+            Content::HungUp { .. } => f.write_str("hung up"),
             Content::Returned { answer: Ok(whole), .. } => write!(f, "answer ({} bytes)", whole.bytes.len()),
             Content::Returned { answer: Err(status), .. } => write!(f, "{status}"),
             Content::Ask { .. } => f.write_str("ask"),
@@ -90,6 +97,10 @@ struct Lines {
     sent: BTreeMap<(Place, Place), u64>,
     /// Calls that wait for their answer, by caller and number.
     waiting: BTreeMap<(Place, u64), oneshot::Sender<Result<Whole, Status>>>,
+    /// Those of them that are held open, and to whom.
+    held: BTreeMap<(Place, u64), Place>,
+    /// Where nobody listens, and the machine says so.
+    refusing: BTreeSet<Place>,
     ledger: Ledger,
 }
 
@@ -104,6 +115,8 @@ impl Network {
             under_way: BTreeMap::new(),
             sent: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            refusing: BTreeSet::new(),
             ledger,
         })))
     }
@@ -141,6 +154,11 @@ impl Network {
         self.lines().send(packet);
     }
 
+    /// Something happened that a run is worth for.
+    pub(super) fn met(&self, what: &'static str) {
+        self.lines().ledger.count(what);
+    }
+
     /// What has arrived at `place`, in order.
     pub(super) fn arrived(&self, place: Place) -> Vec<Packet> {
         let mut lines = self.lines();
@@ -161,9 +179,37 @@ impl Network {
         lines.under_way.retain(|(_, to, ..), _| *to != place);
     }
 
+    /// From now on connections to `place` are refused; or it takes them again.
+    pub(super) fn refuse(&self, place: Place, refuses: bool) {
+        let mut lines = self.lines();
+        if refuses {
+            lines.refusing.insert(place);
+        } else {
+            lines.refusing.remove(&place);
+        }
+    }
+
+    /// What `place` held open, and others to it, ends, for all whom the news reaches.
+    pub(super) fn hang_up(&self, place: Place) {
+        let mut lines = self.lines();
+        let held: Vec<_> = lines.held.iter().map(|((from, call), to)| (*from, *call, *to)).collect();
+        for (from, call, to) in held.into_iter().filter(|(from, _, to)| *from == place || *to == place) {
+            lines.held.remove(&(from, call));
+            let (content, other) = if from == place {
+                (Content::HungUp { call }, to)
+            } else {
+                (Content::Returned { call, answer: Err(Status::unavailable("the line broke")) }, from)
+            };
+            lines.send(Packet { from: place, to: other, content });
+        }
+    }
+
     /// An answer has arrived at the replica that called.
     pub(super) fn returned(&self, caller: Place, call: u64, answer: Result<Whole, Status>) {
-        let waiting = self.lines().waiting.remove(&(caller, call));
+        let mut lines = self.lines();
+        lines.held.remove(&(caller, call));
+        let waiting = lines.waiting.remove(&(caller, call));
+        drop(lines);
         if let Some(waiting) = waiting {
             // The caller may have given up.
             let _ = waiting.send(answer);
@@ -196,6 +242,16 @@ impl Lines {
         let number = self.sent.get(&(from, to)).copied().unwrap_or_default();
         let call = to << 40 | number;
         self.waiting.insert((from, call), answer);
+        if path == HOLD {
+            if self.refusing.contains(&to) && !self.cut.contains(&(from, to)) {
+                let refused = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused)));
+                let content = Content::Returned { call, answer: Err(refused) };
+                // Counted as a call: the next one has another number.
+                *self.sent.entry((from, to)).or_default() += 1;
+                return self.send(Packet { from: to, to: from, content });
+            }
+            self.held.insert((from, call), to);
+        }
         let breaks = lane == Lane::Snapshots && self.weather.lost_permille > 0 && {
             let lots = self.lots(from, to);
             lots.permille(200)
@@ -233,7 +289,8 @@ impl Lines {
         let due = now_ms + first + if late { more } else { 0 };
         let again = match packet.content {
             // A snapshot is a stream: it comes once or not at all.
-            Content::Call { cut: Some(_), .. } | Content::Returned { .. } => false,
+            Content::Call { cut: Some(_), .. } | Content::Returned { .. } | Content::HungUp { .. } => false,
+            Content::Call { ref path, .. } if path == HOLD => false,
             _ => doubled,
         };
         if again {

@@ -21,11 +21,12 @@ const SEEDS_PER_BUG: u64 = 40;
 const TIME_PER_BUG: Duration = Duration::from_secs(600);
 
 /// What the fixed seeds together must have met, or they prove nothing.
-const EXERCISED: [&str; 21] = [
+const EXERCISED: [&str; 23] = [
     "acknowledged",
     "asked again",
     "clock jump",
     "crash",
+    "election before any timeout",
     "host heard",
     "host rebooted",
     "packet doubled",
@@ -37,6 +38,7 @@ const EXERCISED: [&str; 21] = [
     "purged",
     "read",
     "refused",
+    "refused in error",
     "slow disk",
     "snapshot",
     "snapshot begun",

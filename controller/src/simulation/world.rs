@@ -44,6 +44,15 @@ const END_MS: u64 = 90_000;
 const CLIENTS: u64 = 3;
 const HOSTS: u64 = 2;
 
+/// How a replica goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// Its machine closes its connections, and refuses new ones.
+    Process,
+    /// Its machine, too: nobody says anything.
+    Machine,
+}
+
 /// What the controllers stand on.
 pub(super) struct Ground {
     network: Network,
@@ -91,6 +100,10 @@ impl Surroundings for Ground {
 
     fn breaks(&self) -> bool {
         self.breaks.get() && self.with_lots("breaks", |lots| lots.permille(20))
+    }
+
+    fn met(&self, what: &'static str) {
+        self.network.met(what);
     }
 
     fn call(&self, to: u64, lane: Lane, path: String, body: Body) -> Answer {
@@ -279,7 +292,7 @@ impl World {
             self.controllers.values().filter(|one| one.has_stopped()).map(|one| one.id).collect();
         for id in ended {
             self.tell(&format!("{id} has stopped"));
-            self.crash(id, 500);
+            self.crash(id, 500, Death::Process);
         }
         let failed: Vec<_> = self
             .controllers
@@ -291,7 +304,7 @@ impl World {
             let excused = self.excused.contains(&id) || self.left.contains(&id);
             self.ledger.check(excused, || format!("replica {id} stopped by itself: {why}"));
             self.tell(&format!("{id} failed"));
-            self.crash(id, 1_000);
+            self.crash(id, 1_000, Death::Process);
         }
     }
 
@@ -305,6 +318,9 @@ impl World {
                 Ok(mut controller) => {
                     controller.drift = i64::try_from(self.lots.below(21)).unwrap_or_default() - 10;
                     self.tell(&format!("{id} runs"));
+                    // What is left of an earlier life.
+                    self.network.hang_up(id);
+                    self.network.refuse(id, false);
                     self.controllers.insert(id, controller);
                     self.down.remove(&id);
                     if !self.disks.is_full(id) {
@@ -320,11 +336,15 @@ impl World {
         }
     }
 
-    /// The power of one machine goes, and comes back after a while.
-    pub(super) fn crash(&mut self, id: u64, back_after_ms: u64) {
+    /// A replica is gone from one moment to the next, and comes back after a while.
+    pub(super) fn crash(&mut self, id: u64, back_after_ms: u64, death: Death) {
         self.ground.turn.set(id);
         if self.controllers.remove(&id).is_none() {
             return;
+        }
+        if death == Death::Process {
+            self.network.refuse(id, true);
+            self.network.hang_up(id);
         }
         self.network.forget(id);
         self.paused.remove(&id);

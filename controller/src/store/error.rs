@@ -12,6 +12,10 @@ pub enum StoreError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
 
+    /// It was not opened yet.
+    #[error("Postgres is still being made or started; wait until this controller is ready")]
+    NotOpen,
+
     /// `database_url` cannot be understood. The URL itself is left out: it may hold a password.
     #[error(
         "database_url is not a Postgres URL: {source}; write it as postgres://user:password@host:port/database, \
@@ -162,7 +166,7 @@ impl StoreError {
         match self {
             StoreError::Connect { source, .. } => is_passing(source) || is_login(source),
             StoreError::Query { source, .. } => is_passing(source),
-            StoreError::TooSlow { .. } | StoreError::Locked { .. } => true,
+            StoreError::NotOpen | StoreError::TooSlow { .. } | StoreError::Locked { .. } => true,
             StoreError::Embedded(_)
             | StoreError::Url { .. }
             | StoreError::NoTls { .. }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::rows::AuditRow;
-use super::{Store, StoreError, commit};
+use super::{Opened, Store, StoreError, commit};
 
 pub(super) async fn note_gaps(connection: &mut PgConnection, gaps: &[(u64, u64)]) -> Result<(), sqlx::Error> {
     for (first, last) in gaps {
@@ -36,11 +36,12 @@ impl Store {
     /// # Errors
     /// When Postgres cannot be read.
     pub async fn audit_gaps(&self) -> Result<Vec<RangeInclusive<u64>>, StoreError> {
+        let Opened { session, readers, .. } = self.opened()?;
         let rows: Vec<(i64, i64)> =
             sqlx::query_as("SELECT first_index, last_index FROM audit_gap ORDER BY first_index")
-                .fetch_all(&self.readers)
+                .fetch_all(readers)
                 .await
-                .map_err(self.session.place().failed("read what is missing"))?;
+                .map_err(session.place().failed("read what is missing"))?;
         Ok(rows.into_iter().map(|(first, last)| first.cast_unsigned()..=last.cast_unsigned()).collect())
     }
 
@@ -54,9 +55,9 @@ impl Store {
         rows: u32,
     ) -> Result<Option<History>, StoreError> {
         let (first, last) = entries.into_inner();
-        let place = self.session.place();
-        let mut reader =
-            self.readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
+        let Opened { session, readers, .. } = self.opened()?;
+        let place = session.place();
+        let mut reader = readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
         // As of one moment: neither a gap nor the mark may move between the questions.
         let mut reading = reader
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -107,8 +108,9 @@ impl Store {
     /// # Errors
     /// When Postgres does not take it. Nothing is changed then.
     pub async fn fill_audit_gap(&self, first: u64, history: &History) -> Result<(), StoreError> {
-        let place = self.session.place();
-        let mut lease = self.session.lease().await?;
+        let session = &self.opened()?.session;
+        let place = session.place();
+        let mut lease = session.lease().await?;
         let mut filling = lease.connection().begin().await.map_err(place.failed("begin a transaction"))?;
         let moved = sqlx::query(
             "UPDATE audit_gap SET first_index = $2 + 1 WHERE first_index = $1 AND last_index > $2",

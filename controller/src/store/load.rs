@@ -1,24 +1,36 @@
 //! Reading back all of it at once, which a replica does once, when it starts.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::num::NonZero;
 
 use futures::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::{Loaded, Mark, ResourceKey, ResourceRow};
 use super::session::Place;
 
-/// Everything, as of one moment. Rows are streamed: Postgres and the driver hold a few at a time, only the result grows.
-pub(super) async fn load(connection: &mut PgConnection, place: &Place) -> Result<Loaded, StoreError> {
+/// Rows that are read together. Small enough that all cores have some soon, and large enough that passing them on is nothing.
+const ROWS: usize = 2048;
+
+/// Everything, as of one moment. Rows are streamed, and read by other threads while more come: Postgres and the driver hold a
+/// few at a time, only what `read` makes of them grows.
+pub(super) async fn load<T: Send + 'static>(
+    connection: &mut PgConnection,
+    place: &Place,
+    read: fn(Vec<ResourceRow>) -> T,
+) -> Result<Loaded<Vec<T>>, StoreError> {
     let mut transaction = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await
         .map_err(place.failed("begin reading"))?;
     let mark = load_mark(&mut transaction).await.map_err(place.failed("read the mark"))?;
-    let resources = load_resources(&mut transaction).await.map_err(place.failed("read the resources"))?;
+    let resources =
+        load_resources(&mut transaction, read).await.map_err(place.failed("read the resources"))?;
     let answers = load_answers(&mut transaction).await.map_err(place.failed("read the answers"))?;
     transaction.commit().await.map_err(place.failed("end reading"))?;
     Ok(Loaded { mark, resources, answers })
@@ -42,23 +54,40 @@ async fn load_mark(connection: &mut PgConnection) -> Result<Option<Mark>, sqlx::
     .transpose()
 }
 
-async fn load_resources(connection: &mut PgConnection) -> Result<Vec<ResourceRow>, sqlx::Error> {
-    // An exact count costs a second scan; the planner's estimate is enough to size the vector.
-    let estimate: i64 = sqlx::query_scalar(
-        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'resource'::regclass",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    let mut resources = Vec::with_capacity(usize::try_from(estimate).unwrap_or_default());
+async fn load_resources<T: Send + 'static>(
+    connection: &mut PgConnection,
+    read: fn(Vec<ResourceRow>) -> T,
+) -> Result<Vec<T>, sqlx::Error> {
     let mut rows = sqlx::query(
         "SELECT kind, tenant, workspace, network, name, uid, resource_version, changed_index, \
                 created_at_ms, modified_at_ms, deleted_at_ms, body::text FROM resource",
     )
     .fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        resources.push(resource(&row)?);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let (mut parts, mut under_way) = (Vec::new(), VecDeque::new());
+    loop {
+        let mut part = Vec::with_capacity(ROWS);
+        while part.len() < ROWS
+            && let Some(row) = rows.try_next().await?
+        {
+            part.push(row);
+        }
+        let is_last = part.len() < ROWS;
+        if !part.is_empty() {
+            under_way.push_back(spawn_blocking(move || {
+                Ok::<T, sqlx::Error>(read(part.iter().map(resource).collect::<Result<_, _>>()?))
+            }));
+        }
+        // No more than they can take: Postgres waits for them, and not the rows in memory.
+        while under_way.len() > if is_last { 0 } else { 2 * cores }
+            && let Some(read) = under_way.pop_front()
+        {
+            parts.push(read.await.map_err(|_| sqlx::Error::WorkerCrashed)??);
+        }
+        if is_last {
+            return Ok(parts);
+        }
     }
-    Ok(resources)
 }
 
 fn resource(row: &PgRow) -> Result<ResourceRow, sqlx::Error> {

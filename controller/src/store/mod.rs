@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -88,6 +88,13 @@ pub struct Identity {
 
 /// A database that is this replica's and nobody else's, for as long as this lives.
 pub struct Store {
+    source: Source,
+    identity: Identity,
+    opened: OnceCell<Opened>,
+}
+
+/// A database that is there.
+struct Opened {
     session: Session,
     readers: PgPool,
     // Last, so that on drop the connections go before the server does.
@@ -106,35 +113,89 @@ const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When Postgres cannot be started or reached, is not safe to use, belongs to another replica, or is in use.
 pub async fn open(source: &Source, identity: Identity) -> Result<Store, StoreError> {
-    let (embedded, place) = match source {
-        Source::Embedded(settings) => {
-            let embedded = Embedded::start(settings.clone()).await?;
-            let place = Place::new(embedded.connect_options());
-            (Some(embedded), place)
-        }
-        Source::External { database_url } => (None, Place::from_url(database_url)?),
-    };
-    // Idle readers are let go: every connection is a process and megabytes of the control plane's memory.
-    let readers = PgPoolOptions::new()
-        .max_connections(3)
-        .min_connections(0)
-        .idle_timeout(Duration::from_secs(30))
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_lazy_with(place.options());
-    let session = Session::open(place, identity).await?;
-    Ok(Store { session, readers, embedded })
+    let store = not_open(source, identity);
+    store.ready().await?;
+    Ok(store)
+}
+
+/// The same database, not opened yet: [`StoreError::NotOpen`] is all it says until [`Store::ready`] has done so.
+#[must_use]
+pub fn not_open(source: &Source, identity: Identity) -> Store {
+    Store { source: source.clone(), identity, opened: OnceCell::new() }
+}
+
+impl Opened {
+    async fn new(source: &Source, identity: Identity) -> Result<Opened, StoreError> {
+        let (embedded, place) = match source {
+            Source::Embedded(settings) => {
+                let embedded = Embedded::start(settings.clone()).await?;
+                let place = Place::new(embedded.connect_options());
+                (Some(embedded), place)
+            }
+            Source::External { database_url } => (None, Place::from_url(database_url)?),
+        };
+        // Idle readers are let go: every connection is a process and megabytes of the control plane's memory.
+        let readers = PgPoolOptions::new()
+            .max_connections(3)
+            .min_connections(0)
+            .idle_timeout(Duration::from_secs(30))
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_lazy_with(place.options());
+        let session = Session::open(place, identity).await?;
+        Ok(Opened { session, readers, embedded })
+    }
 }
 
 impl Store {
+    /// Opens it, if that was not done.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        // Boxed: it is large, and waited for in many places.
+        let opening = || Box::pin(Opened::new(&self.source, self.identity));
+        self.opened.get_or_try_init(opening).await.map(drop)
+    }
+
+    #[cfg(test)]
+    fn readers(&self) -> &PgPool {
+        &self.opened().unwrap().readers
+    }
+
+    /// Whether nothing can be in it: it is a private one that is still to be made.
+    #[must_use]
+    pub fn is_to_be_made(&self) -> bool {
+        match &self.source {
+            Source::Embedded(settings) => !settings.data_dir.join("postgres").exists(),
+            Source::External { .. } => false,
+        }
+    }
+
+    fn opened(&self) -> Result<&Opened, StoreError> {
+        self.opened.get().ok_or(StoreError::NotOpen)
+    }
+
     /// All that the database holds of the State, as of one moment.
     ///
     /// # Errors
     /// When Postgres cannot be read.
     pub async fn load(&self) -> Result<Loaded, StoreError> {
-        let place = self.session.place();
-        let mut reader =
-            self.readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
-        load::load(&mut reader, place).await
+        let Loaded { mark, resources, answers } = self.load_and_read(|rows| rows).await?;
+        Ok(Loaded { mark, resources: resources.into_iter().flatten().collect(), answers })
+    }
+
+    /// As [`Store::load`], with what `read` makes of the resources: of some at a time, on all cores, while more are on their way.
+    ///
+    /// # Errors
+    /// When Postgres cannot be read.
+    pub async fn load_and_read<T: Send + 'static>(
+        &self,
+        read: fn(Vec<ResourceRow>) -> T,
+    ) -> Result<Loaded<Vec<T>>, StoreError> {
+        let Opened { session, readers, .. } = self.opened()?;
+        let place = session.place();
+        let mut reader = readers.acquire().await.map_err(place.failed("give a connection to read with"))?;
+        load::load(&mut reader, place, read).await
     }
 
     /// Makes the effects of `batch` durable, in one transaction. `Ok` as well if the database is already where the batch
@@ -145,10 +206,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::OutOfStep`] if the database is anywhere else than where the batch follows on.
     pub async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let place = self.session.place();
+        let session = &self.opened()?.session;
+        let place = session.place();
         let patience = COMMIT_PATIENCE + Duration::from_secs(batch.bytes() as u64 / COMMIT_BYTES_PER_S);
         let committing = async {
-            let mut lease = self.session.lease().await?;
+            let mut lease = session.lease().await?;
             commit::commit(lease.connection(), place, batch).await?;
             lease.give_back();
             Ok(())
@@ -161,9 +223,10 @@ impl Store {
     /// # Errors
     /// When Postgres does not answer, or answers as another database than it was.
     pub async fn applied_index(&self) -> Result<Option<u64>, StoreError> {
-        let place = self.session.place();
+        let session = &self.opened()?.session;
+        let place = session.place();
         let asking = async {
-            let mut lease = self.session.lease().await?;
+            let mut lease = session.lease().await?;
             let found = commit::applied_index(lease.connection(), place).await?;
             lease.give_back();
             Ok(found)
@@ -174,20 +237,22 @@ impl Store {
     /// How the private Postgres is doing; `None` when somebody else runs it.
     #[must_use]
     pub fn server(&self) -> Option<watch::Receiver<embedded::Status>> {
-        self.embedded.as_ref().map(Embedded::status)
+        self.opened.get()?.embedded.as_ref().map(Embedded::status)
     }
 
     /// Lets go of the lock, and stops Postgres if it is ours. Dropping a store does the same, but blocks the thread
     /// while Postgres stops.
     pub async fn close(&self) {
-        self.session.close().await;
-        self.readers.close().await;
-        if let Some(embedded) = &self.embedded {
+        let Some(Opened { session, readers, embedded }) = self.opened.get() else { return };
+        session.close().await;
+        readers.close().await;
+        if let Some(embedded) = embedded {
             embedded.stop().await;
         }
     }
 
     fn out_of_step(&self, expected: Option<u64>, found: Option<u64>) -> StoreError {
-        StoreError::OutOfStep { place: self.session.place().description(), expected, found }
+        let place = self.opened.get().map(|opened| opened.session.place().description());
+        StoreError::OutOfStep { place: place.unwrap_or_default(), expected, found }
     }
 }

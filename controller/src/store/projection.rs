@@ -137,6 +137,14 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// See [`Store::applied_index`].
     fn applied_index(&self) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+    /// See [`Store::ready`].
+    fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
+    /// Whether that was done.
+    fn is_ready(&self) -> bool {
+        true
+    }
     /// See [`Store::server`].
     fn server(&self) -> Option<watch::Receiver<embedded::Status>>;
     /// The error of a database that is not where it should be.
@@ -150,6 +158,14 @@ impl Keeper for Store {
 
     async fn applied_index(&self) -> Result<Option<u64>, StoreError> {
         Store::applied_index(self).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Store::ready(self).await
+    }
+
+    fn is_ready(&self) -> bool {
+        self.opened().is_ok()
     }
 
     fn server(&self) -> Option<watch::Receiver<embedded::Status>> {
@@ -177,7 +193,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Projection {
-    /// Starts writing to `store`, whose applied index is `applied` (that of [`Loaded::mark`](super::Loaded::mark)).
+    /// Opens `store` if that was not done (what is pushed waits), and starts writing to it; its applied
+    /// index is `applied` (that of [`Loaded::mark`](super::Loaded::mark)).
     /// Must be called within a Tokio runtime.
     #[must_use]
     pub fn start(store: Arc<Store>, applied: Option<u64>, limits: Limits) -> Projection {
@@ -188,7 +205,11 @@ impl Projection {
     pub(crate) fn to<K: Keeper>(store: Arc<K>, applied: Option<u64>, limits: Limits) -> Projection {
         let queue = Arc::new(Queue::new(applied, limits));
         let (flushed_sender, flushed) = watch::channel(applied);
-        let (health_sender, health) = watch::channel(Health::Working);
+        let health = match store.is_ready() {
+            true => Health::Working,
+            false => Health::Degraded { since: Instant::now(), why: StoreError::NotOpen.to_string() },
+        };
+        let (health_sender, health) = watch::channel(health);
         let writer =
             Writer { store, queue: Arc::clone(&queue), flushed: flushed_sender, health: health_sender };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
@@ -287,6 +308,14 @@ impl<K: Keeper> Writer<K> {
     }
 
     async fn write_all(&self) -> Result<(), StoreError> {
+        if !self.store.is_ready() {
+            tokio::select! {
+                biased;
+                opened = self.open() => opened?,
+                // What was pushed is in the log, and applied again at the next start.
+                () = self.queue.closed() => return Ok(()),
+            }
+        }
         let mut server = self.store.server();
         loop {
             let server_changed = async {
@@ -308,6 +337,15 @@ impl<K: Keeper> Writer<K> {
                 () = sleep(IDLE_PROBE) => self.probe().await?,
             }
         }
+    }
+
+    async fn open(&self) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.store.ready().await {
+            self.wait_out(error, &mut pause).await?;
+        }
+        self.note_working();
+        Ok(())
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -359,7 +397,7 @@ impl<K: Keeper> Writer<K> {
             degraded
         });
         if was {
-            tracing::info!("Postgres is back");
+            tracing::info!("Postgres takes what is applied");
         }
     }
 

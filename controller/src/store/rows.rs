@@ -225,12 +225,19 @@ impl ResourceKey {
 }
 
 /// All that a replica needs to go on from where its database is, read in one consistent transaction.
-#[derive(Debug)]
-pub struct Loaded {
+#[derive(Debug, Default)]
+pub struct Loaded<R = Vec<ResourceRow>> {
     /// Where the rows are; `None` when nothing was ever applied.
     pub mark: Option<Mark>,
     /// Every resource, in no particular order.
-    pub resources: Vec<ResourceRow>,
+    pub resources: R,
     /// Every remembered answer as (request id, log index, JSON text), in the order of their log indexes.
     pub answers: Vec<(Uuid, u64, String)>,
+}
+
+impl Loaded {
+    /// The same, and what `read` makes of the resources.
+    pub fn read<T>(self, read: impl FnOnce(Vec<ResourceRow>) -> T) -> Loaded<Vec<T>> {
+        Loaded { mark: self.mark, resources: vec![read(self.resources)], answers: self.answers }
+    }
 }

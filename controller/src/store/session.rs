@@ -118,7 +118,8 @@ impl Session {
         let session = Session { place, identity, idle: Mutex::new(None) };
         let mut connection = session.connect().await?;
         MIGRATIONS
-            .run(&mut connection)
+            // As `run`, whose future cannot go to another thread.
+            .run_direct(None, &mut connection, false)
             .await
             .map_err(|source| StoreError::Migrate { place: session.place.description(), source })?;
         session.stamp(&mut connection).await?;

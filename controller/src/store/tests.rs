@@ -36,7 +36,7 @@ async fn a_database_is_not_touched_before_it_is_known_to_be_ours() {
     let store = open(&source, IDENTITY).await.unwrap();
     // As a newer controller would leave it.
     sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'newer', now(), true, '', 0)")
-        .execute(&store.readers)
+        .execute(store.readers())
         .await
         .unwrap();
     store.close().await;
@@ -64,12 +64,12 @@ async fn a_broken_connection_is_replaced_and_holds_the_lock_again() {
     store.commit(&batch(0, vec![])).await.unwrap();
     let holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted \
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let first: i32 = sqlx::query_scalar(holders).fetch_one(&store.readers).await.unwrap();
-    sqlx::query("SELECT pg_terminate_backend($1)").bind(first).execute(&store.readers).await.unwrap();
+    let first: i32 = sqlx::query_scalar(holders).fetch_one(store.readers()).await.unwrap();
+    sqlx::query("SELECT pg_terminate_backend($1)").bind(first).execute(store.readers()).await.unwrap();
     let broken = store.commit(&batch(1, vec![])).await.unwrap_err();
     assert!(broken.is_transient(), "{broken}");
     store.commit(&batch(1, vec![])).await.unwrap();
-    let second: i32 = sqlx::query_scalar(holders).fetch_one(&store.readers).await.unwrap();
+    let second: i32 = sqlx::query_scalar(holders).fetch_one(store.readers()).await.unwrap();
     assert_ne!(first, second);
 }
 
@@ -121,7 +121,7 @@ async fn every_column_is_documented() {
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped \
            AND c.relname <> '_sqlx_migrations' AND col_description(c.oid, a.attnum) IS NULL",
     )
-    .fetch_all(&store.readers)
+    .fetch_all(store.readers())
     .await
     .unwrap();
     assert_eq!(silent, [""; 0]);

@@ -5,6 +5,7 @@ mod failover;
 mod fleet;
 mod load;
 mod rest;
+mod start;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -13,7 +14,13 @@ use std::{
 use bytes::Bytes;
 use rempart_identity::{Ca, Credentials, Identity, Key, accept, peer, require_controller};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, time::Instant};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tonic::{
     Request, Status,
     service::interceptor::{InterceptedService, InterceptorLayer},
@@ -46,7 +53,7 @@ pub(super) fn proposal(text: impl ToString) -> Proposal {
 struct Running {
     node: Node,
     hang_up: oneshot::Sender<()>,
-    served: tokio::task::JoinHandle<()>,
+    served: JoinHandle<()>,
 }
 
 pub(super) struct Cluster {
@@ -57,7 +64,20 @@ pub(super) struct Cluster {
     journals: BTreeMap<u64, Journal>,
     running: BTreeMap<u64, Running>,
     cut_off: BTreeMap<u64, Arc<AtomicBool>>,
+    /// If there are any, every connection to a replica goes through one.
+    doors: Option<BTreeMap<u64, JoinHandle<()>>>,
     ca: Ca,
+}
+
+/// Passes connections on to `inner`. Aborted, it takes them all with it, and the next ones are refused.
+async fn door(listener: TcpListener, inner: SocketAddr) {
+    let mut open = JoinSet::new();
+    while let Ok((mut outside, _)) = listener.accept().await {
+        open.spawn(async move {
+            let mut inside = TcpStream::connect(inner).await?;
+            copy_bidirectional(&mut outside, &mut inside).await
+        });
+    }
 }
 
 /// What a replica shows its peers.
@@ -88,17 +108,38 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let ca = Ca::create("test").unwrap();
         let limits = Limits::default();
-        Self { dir, timing, limits, addresses, journals, running: BTreeMap::new(), cut_off, ca }
+        Self { dir, timing, limits, addresses, journals, running: BTreeMap::new(), cut_off, doors: None, ca }
     }
 
     /// `size` replicas that run and have become a cluster.
     pub(super) async fn founded(size: u64) -> Self {
         let mut cluster = Self::new(size).await;
-        for id in 1..=size {
-            cluster.start(id).await;
-        }
-        cluster.whole().await;
+        cluster.begin().await;
         cluster
+    }
+
+    /// As [`Cluster::founded`], and no test lives to see that a leader's silence is too long.
+    pub(super) async fn founded_without_timeouts(size: u64, with_doors: bool) -> Self {
+        let mut cluster = Self::new(size).await;
+        cluster.timing.silence_max = PATIENCE * 4;
+        cluster.timing.silence_min = PATIENCE * 3;
+        cluster.doors = with_doors.then(BTreeMap::new);
+        cluster.begin().await;
+        cluster
+    }
+
+    async fn begin(&mut self) {
+        for id in self.addresses.keys().copied().collect::<Vec<_>>() {
+            self.start(id).await;
+        }
+        self.whole().await;
+    }
+
+    /// Closes every connection to a replica that runs, and refuses others.
+    pub(super) async fn close_door(&mut self, id: u64) {
+        let door = self.doors.as_mut().unwrap().remove(&id).unwrap();
+        door.abort();
+        assert!(door.await.unwrap_err().is_cancelled());
     }
 
     /// Waits until every running replica knows all members as voters and the same leader.
@@ -131,7 +172,12 @@ impl Cluster {
         };
         let credentials = credentials(&self.ca, id);
         let node = Node::start(settings, self.journals[&id].clone(), credentials.clone()).await.unwrap();
-        let listener = TcpListener::bind(&self.addresses[&id]).await.unwrap();
+        let mut listener = TcpListener::bind(&self.addresses[&id]).await.unwrap();
+        if let Some(doors) = &mut self.doors {
+            let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = inner.local_addr().unwrap();
+            doors.insert(id, tokio::spawn(door(std::mem::replace(&mut listener, inner), address)));
+        }
         let (hang_up, hung_up) = oneshot::channel();
         let service = InterceptedService::new(services(node.clone()), check);
         let served = tokio::spawn(async move {

@@ -7,7 +7,7 @@ use super::super::testing::{audit, batch, fresh_store, key, mark, row, whole};
 use super::super::{Store, StoreError};
 
 async fn count_audit(store: &Store) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM audit").fetch_one(&store.readers).await.unwrap()
+    sqlx::query_scalar("SELECT count(*) FROM audit").fetch_one(store.readers()).await.unwrap()
 }
 
 fn answer(id: u128, log_index: u64, answer: &str) -> Write {
@@ -145,7 +145,7 @@ async fn a_nul_in_the_audit_trail_is_shown() {
     row.subject = "a\0b".to_owned();
     store.commit(&batch(0, vec![Write::Audit(row)])).await.unwrap();
     let subject: String =
-        sqlx::query_scalar("SELECT subject FROM audit").fetch_one(&store.readers).await.unwrap();
+        sqlx::query_scalar("SELECT subject FROM audit").fetch_one(store.readers()).await.unwrap();
     assert_eq!(subject, "a␀b");
 }
 

@@ -20,7 +20,7 @@ async fn with_history(entries: std::ops::Range<u64>) -> Store {
 
 async fn indexes(store: &Store) -> Vec<(i64, i32)> {
     sqlx::query_as("SELECT log_index, ordinal FROM audit ORDER BY log_index, ordinal")
-        .fetch_all(&store.readers)
+        .fetch_all(store.readers())
         .await
         .unwrap()
 }

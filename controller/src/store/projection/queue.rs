@@ -96,6 +96,13 @@ impl Queue {
         }
     }
 
+    /// Resolves when no more is pushed. Cancelling it is harmless; not to be waited for beside [`Queue::next`].
+    pub(super) async fn closed(&self) {
+        while self.lock().phase == Phase::Open {
+            self.work.notified().await;
+        }
+    }
+
     pub(super) fn written(&self, bytes: usize) {
         let mut state = self.lock();
         state.bytes -= bytes;

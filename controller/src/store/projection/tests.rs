@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::super::embedded::{Settings, Status};
 use super::super::testing::{IDENTITY, audit, batch, directory, fresh_store, row};
-use super::super::{Source, Store, Write, open};
+use super::super::{Source, Store, StoreError, Write, not_open, open};
 use super::{Health, Limits, Projection, PushError, StopError};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -30,11 +30,48 @@ async fn wait_flushed(projection: &Projection, index: u64) {
     timeout(LONG, waiting).await.expect("flushed in time").unwrap();
 }
 
+/// A replica that is new does not wait for its Postgres: what it applies does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_pushed_waits_for_a_database_that_is_being_made() {
+    let directory = directory();
+    let source = Source::Embedded(Settings::new(directory.path()));
+    let store = Arc::new(not_open(&source, IDENTITY));
+    assert!(store.is_to_be_made());
+    assert!(matches!(store.load().await, Err(StoreError::NotOpen)));
+    let projection = Projection::start(Arc::clone(&store), None, Limits::default());
+    assert!(matches!(*projection.health().borrow(), Health::Degraded { .. }));
+    for index in 0..3 {
+        projection.push(entry(index)).unwrap();
+    }
+    wait_flushed(&projection, 2).await;
+    assert!(matches!(*projection.health().borrow(), Health::Working));
+    check_complete(&store, 2).await;
+    projection.stop(LONG).await.unwrap();
+    store.close().await;
+    assert!(!not_open(&source, IDENTITY).is_to_be_made());
+}
+
+/// Told to stop before there is anything: it ends, and what was begun is gone with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_a_database_that_is_being_made() {
+    let directory = directory();
+    let source = Source::Embedded(Settings::new(directory.path()));
+    let store = Arc::new(not_open(&source, IDENTITY));
+    let projection = Projection::start(Arc::clone(&store), None, Limits::default());
+    projection.push(entry(0)).unwrap();
+    projection.stop(LONG).await.unwrap();
+    store.close().await;
+    // Whole or not at all.
+    let store = open(&source, IDENTITY).await.unwrap();
+    assert_eq!(store.load().await.unwrap().mark, None);
+    store.close().await;
+}
+
 /// Entries 0..=last are there, each once.
 async fn check_complete(store: &Store, last: u64) {
     let (count, distinct): (i64, i64) =
         sqlx::query_as("SELECT count(*), count(DISTINCT log_index) FROM audit")
-            .fetch_one(&store.readers)
+            .fetch_one(store.readers())
             .await
             .unwrap();
     assert_eq!((count, distinct), (last.cast_signed() + 1, last.cast_signed() + 1));
@@ -86,7 +123,7 @@ async fn a_database_that_moved_is_the_end() {
     }
     wait_flushed(&projection, 9).await;
     // As a backup restored over it would.
-    store.readers.execute("UPDATE replica SET applied_index = 4").await.unwrap();
+    store.readers().execute("UPDATE replica SET applied_index = 4").await.unwrap();
     projection.push(entry(10)).unwrap();
     let mut health = projection.health();
     let failed =
@@ -103,7 +140,7 @@ async fn a_database_that_moved_is_noticed_without_writes() {
     let projection = Projection::start(Arc::clone(&store), None, Limits::default());
     projection.push(entry(0)).unwrap();
     wait_flushed(&projection, 0).await;
-    store.readers.execute("UPDATE replica SET applied_index = 9").await.unwrap();
+    store.readers().execute("UPDATE replica SET applied_index = 9").await.unwrap();
     let mut health = projection.health();
     timeout(LONG, health.wait_for(|health| matches!(health, Health::Failed { .. }))).await.unwrap().unwrap();
 }
@@ -135,7 +172,7 @@ async fn a_broken_connection_loses_and_doubles_nothing() {
         tokio::time::sleep(Duration::from_millis(40)).await;
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        store.readers.execute(cut).await.unwrap();
+        store.readers().execute(cut).await.unwrap();
     }
     pusher.join().unwrap();
     wait_flushed(&projection, last).await;

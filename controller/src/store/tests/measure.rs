@@ -108,7 +108,7 @@ async fn types_for_a_body() {
     let bodies: Vec<String> = (0..50_000).map(body).collect();
     for column in ["text", "json", "jsonb"] {
         store
-            .readers
+            .readers()
             .execute(AssertSqlSafe(format!("CREATE TABLE trial_{column} (body {column})")))
             .await
             .unwrap();
@@ -116,13 +116,13 @@ async fn types_for_a_body() {
         for chunk in bodies.chunks(1000) {
             let insert =
                 format!("INSERT INTO trial_{column} SELECT b::{column} FROM unnest($1::text[]) AS b");
-            sqlx::query(AssertSqlSafe(insert)).bind(chunk.to_vec()).execute(&store.readers).await.unwrap();
+            sqlx::query(AssertSqlSafe(insert)).bind(chunk.to_vec()).execute(store.readers()).await.unwrap();
         }
         let written = begun.elapsed();
         let begun = Instant::now();
         let select = format!("SELECT body::text FROM trial_{column}");
         let read: Vec<String> =
-            sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&store.readers).await.unwrap();
+            sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(store.readers()).await.unwrap();
         println!("{column}: {} rows written in {written:?}, read in {:?}", read.len(), begun.elapsed());
     }
 }
