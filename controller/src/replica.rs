@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rempart_api::Timestamp;
 use rempart_model::{
-    Agreed, Applied, Command, Core, DigestCommand, Envelope, Object, Outcome, Recorded, State, planted,
+    Agreed, Applied, Command, Core, DigestCommand, Envelope, Outcome, Recorded, State, planted,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
