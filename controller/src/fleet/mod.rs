@@ -34,6 +34,8 @@ use session::Outgoing;
 
 /// How often an agent says that it is there.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long an agent is kept waiting for a leader. It gives a controller up after 10 s.
+const ELECTION: Duration = Duration::from_secs(5);
 /// A session without a word for this long has ended. Longer than the longest pause between an agent's attempts to
 /// connect (10 s), so that an outage of the controllers does not make hosts look lost.
 pub const SILENCE: Duration = Duration::from_secs(15);
@@ -117,6 +119,14 @@ impl Fleet {
         }
     }
 
+    /// Waits while nobody leads, for a while: an agent that is sent away meanwhile comes again and again, and later than need be.
+    async fn leader_is_known(&self) {
+        let mut leadership = self.inner.node.leadership();
+        let known = leadership.wait_for(|now| now.leader.is_some());
+        // Whatever comes of it, there is an answer.
+        let _ = tokio::time::timeout(ELECTION, known).await;
+    }
+
     fn leader_address(&self) -> String {
         self.inner.node.leader().map(|(_, address)| address).unwrap_or_default()
     }
@@ -156,16 +166,17 @@ impl FleetRpc for Fleet {
         let shown = rempart_identity::peer::certificate(&request);
         let shown = shown.ok_or_else(|| Status::unauthenticated("a session needs a certificate"))?;
         let (sender, receiver) = mpsc::channel(64);
-        if self.inner.node.is_leader() {
-            let fleet = self.clone();
-            let incoming = request.into_inner();
-            tokio::spawn(async move { session::run(fleet, host, shown, incoming, sender).await });
-        } else {
-            let redirect = NotLeader { leader_address: self.leader_address() };
+        let (fleet, incoming) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            fleet.leader_is_known().await;
+            if fleet.inner.node.is_leader() {
+                return session::run(fleet, host, shown, incoming, sender).await;
+            }
+            let redirect = NotLeader { leader_address: fleet.leader_address() };
             let message = ControllerMessage { message: Some(ControllerSays::NotLeader(redirect)) };
             // The channel has room: this is its first message.
             let _ = sender.try_send(Ok(message));
-        }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

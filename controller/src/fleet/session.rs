@@ -93,6 +93,10 @@ async fn serve(
                 (Virtualization { reason, ..Virtualization::default() }, Vec::new())
             }
         };
+    if outgoing.is_closed() {
+        // It gave up while it waited for its turn: an entry for it would hold up those that still wait.
+        return Ok("the agent left before it was welcomed");
+    }
     // What it had it has until it says otherwise: orders about it stand.
     let mut known = HostReport { leftovers, ..wire::host_report(&hello, &before)? };
     see(fleet, &hello, shown, known.clone()).await?;
@@ -137,6 +141,10 @@ async fn serve(
                 let state = fleet.inner.replica.state();
                 // A host that was revoked, or enrolled anew elsewhere, changed: its bell has rung.
                 crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
+                // Somebody found it silent just before this session began, which needed no entry of its own.
+                if changed.iter().any(|urn| urn.kind == Kind::Host) && !is_reachable(&state, host) {
+                    see(fleet, &hello, shown, known.clone()).await?;
+                }
                 if opening.is_awaited() {
                     continue;
                 }
@@ -184,6 +192,11 @@ async fn send(outgoing: &Outgoing, message: ControllerSays) -> Result<(), Status
     }
 }
 
+fn is_reachable(state: &State, host: &str) -> bool {
+    let object = state.get(&Urn::global(Kind::Host, host));
+    object.is_some_and(|host| matches!(&host.detail, Detail::Host(detail) if detail.reachable))
+}
+
 async fn see(
     fleet: &Fleet,
     hello: &Hello,
@@ -198,6 +211,9 @@ async fn see(
         at: Some(crate::replica::now()),
         key_sha256: Some(shown.key_sha256.clone()),
     };
+    if fleet.inner.replica.state().knows_host(&seen) {
+        return Ok(());
+    }
     fleet.propose(Command::HostSeen(Box::new(seen))).await
 }
 

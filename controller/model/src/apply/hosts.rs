@@ -16,9 +16,26 @@ use crate::command::{Founding, HostAction, HostCommand, HostName, HostSeen};
 use crate::kinds::Spec;
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::refusal::{Fault, Refusal};
+use crate::state::State;
 
 /// States of what needs no host work.
 pub(super) const MADE: [Phase; 3] = [Phase::Pending, Phase::Creating, Phase::Active];
+
+impl State {
+    /// Whether State has all that was seen of a host but when: then it needs no entry. A thousand agents that come over from a
+    /// leader to the next one have nothing new to say.
+    #[must_use]
+    pub fn knows_host(&self, seen: &HostSeen) -> bool {
+        let Some(object) = self.get(&Urn::global(Kind::Host, &seen.host)) else { return false };
+        let (Spec::Host(spec), Detail::Host(host)) = (&object.spec, &object.detail) else { return false };
+        let same_key = match (&host.identity, &seen.key_sha256) {
+            (Some(identity), Some(key)) => identity.revoked_at.is_none() && identity.key_sha256 == *key,
+            _ => false,
+        };
+        let settled = host.reachable && object.status.state == Phase::Active;
+        settled && same_key && spec.zone == seen.zone && host.report == seen.report
+    }
+}
 
 impl Tx {
     pub(super) fn found(&mut self, founding: &Founding) -> Outcome {

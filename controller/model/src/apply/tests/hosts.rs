@@ -213,3 +213,37 @@ fn what_was_placed_stays_where_it_is_and_pins_what_comes_later() {
     world.deleted(&instance("vm3"));
     assert_eq!(world.why(&instance("vm3")).unwrap().reason, "HostUnreachable");
 }
+
+/// What it says again needs no entry; what is new, or not known to be so now, does.
+#[test]
+fn a_host_that_says_nothing_new_is_known() {
+    let mut world = World::hostless();
+    assert_eq!(world.enrol("h1", '1', Some("a")).as_ref().ok(), Some(&Answer::Done));
+    let seen = HostSeen {
+        host: "h1".into(),
+        uid: Uuid::from_u128(0x5eef),
+        zone: "a".into(),
+        report: host_report(),
+        at: None,
+        key_sha256: Some("1".repeat(64)),
+    };
+    assert!(!world.state.knows_host(&seen), "it has not introduced itself yet");
+    world.done(Command::HostSeen(Box::new(seen.clone())));
+    assert!(world.state.knows_host(&seen));
+    let other = |change: fn(&mut HostSeen)| {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        seen
+    };
+    for news in [
+        other(|seen| seen.host = "h2".into()),
+        other(|seen| seen.zone = "b".into()),
+        other(|seen| seen.report.memory_mib += 1),
+        other(|seen| seen.key_sha256 = Some("2".repeat(64))),
+        other(|seen| seen.key_sha256 = None),
+    ] {
+        assert!(!world.state.knows_host(&news), "{news:?}");
+    }
+    world.lose("h1");
+    assert!(!world.state.knows_host(&seen), "it is back, which is news");
+}
