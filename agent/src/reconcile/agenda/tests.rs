@@ -197,6 +197,9 @@ async fn run(events: Vec<Event>) -> Result<(), TestCaseError> {
             _ => _ = stage.core.round().await,
         }
     }
+    // What failed for want of the hypervisor is tried again when it is back, and not only after a wait.
+    stage.happens(&Event::Answers(false));
+    stage.settle().await;
     stage.happens(&Event::Answers(true));
     stage.happens(&Event::Foreign(false));
     stage.settle().await;
