@@ -378,6 +378,8 @@ impl World {
             let heard = matches!(reply, super::clients::Reply::Done(_) | super::clients::Reply::Refused(_));
             if call == self.orders_asked && heard && !self.orders.is_empty() {
                 self.orders.remove(0);
+                // The network may tell it twice, and the next order has not been heard.
+                self.orders_asked = u64::MAX;
             }
         }
         if now_ms.is_multiple_of(500)
