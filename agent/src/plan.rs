@@ -204,6 +204,16 @@ pub enum Claim {
     Captures(Uuid),
 }
 
+impl Claim {
+    /// What whoever works on `object` itself holds.
+    pub fn on(object: Object) -> Self {
+        match object {
+            Object::Volume(uid) => Self::Volume(uid),
+            Object::Instance(uid) => Self::Instance(uid),
+        }
+    }
+}
+
 /// How an object stands to what is desired of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {

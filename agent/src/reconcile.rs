@@ -190,16 +190,12 @@ impl Core {
     /// would be forgotten, and then nobody would look for what they leave.
     fn judge_absence(&self, ledger: &Snapshot, plans: &mut BTreeMap<Object, ObjectPlan>) {
         for (object, plan) in plans {
-            let (presence, claim) = match object {
-                Object::Volume(uid) => {
-                    (ledger.volumes.get(uid).map(|record| record.volume.presence), Claim::Volume(*uid))
-                }
-                Object::Instance(uid) => {
-                    (ledger.instances.get(uid).map(|record| record.instance.presence), Claim::Instance(*uid))
-                }
+            let presence = match object {
+                Object::Volume(uid) => ledger.volumes.get(uid).map(|record| record.volume.presence),
+                Object::Instance(uid) => ledger.instances.get(uid).map(|record| record.instance.presence),
             };
             let gone = plan.progress == Progress::Reached && presence != Some(Presence::Present);
-            if gone && self.claimed.contains(&claim) {
+            if gone && self.claimed.contains(&Claim::on(*object)) {
                 plan.progress = Progress::Working;
             }
         }

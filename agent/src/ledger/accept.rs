@@ -100,9 +100,9 @@ impl Ledger {
                 if held.listed && held.instance == offered.instance && held.order() == offered.order() => {}
             held => {
                 if let Some(held) = held {
-                    let former = held.former_volumes.iter().copied().chain(held.instance.volumes());
                     let current: BTreeSet<_> = offered.instance.volumes().collect();
-                    offered.former_volumes = former.filter(|volume| !current.contains(volume)).collect();
+                    offered.former_volumes =
+                        held.all_volumes().filter(|volume| !current.contains(volume)).collect();
                 }
                 self.put_instance(offered)?;
                 accepted.changed.push(object);

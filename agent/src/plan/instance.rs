@@ -107,6 +107,5 @@ fn power_actions(uid: Uuid, moves: Vec<PowerMove>) -> Vec<Action> {
 }
 
 fn claims(record: &InstanceRecord) -> BTreeSet<Claim> {
-    let volumes = record.instance.volumes().chain(record.former_volumes.iter().copied());
-    volumes.map(Claim::Volume).chain([Claim::Instance(record.instance.uid)]).collect()
+    record.all_volumes().map(Claim::Volume).chain([Claim::Instance(record.instance.uid)]).collect()
 }

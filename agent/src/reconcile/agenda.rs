@@ -171,10 +171,7 @@ pub(super) fn look(executor: &Executor, asked: Scope, claimed: &BTreeSet<Claim>)
         Scope::Objects(mut objects)
             if !(changed.everything || domains.all || unknown || ledger.asked.is_some()) =>
         {
-            let at_work = |object: &Object| match object {
-                Object::Volume(uid) => claimed.contains(&Claim::Volume(*uid)),
-                Object::Instance(uid) => claimed.contains(&Claim::Instance(*uid)),
-            };
+            let at_work = |object: &Object| claimed.contains(&Claim::on(*object));
             let news = domains.uuids.into_iter().map(Object::Instance).chain(changed.objects);
             objects.extend(news.filter(|object| !at_work(object)));
             if objects.is_empty() {

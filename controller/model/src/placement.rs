@@ -198,9 +198,13 @@ pub fn choose_for(state: &State, demand: &Demand) -> Option<String> {
 
 /// What every host says to `instance`: as long a work as there are hosts.
 pub fn verdict(state: &State, instance: &Object) -> Verdict {
-    match demand(state, instance) {
-        Ok(demand) => judge(state, &demand),
-        Err(rule) => Verdict::unknowable(state, rule),
+    verdict_on(state, demand(state, instance).as_ref())
+}
+
+fn verdict_on(state: &State, demand: Result<&Demand, &Rule>) -> Verdict {
+    match demand {
+        Ok(demand) => judge(state, demand),
+        Err(rule) => Verdict::unknowable(state, *rule),
     }
 }
 
@@ -315,7 +319,7 @@ impl Verdicts {
         if let Some(verdict) = known.get(&demand) {
             return verdict.clone();
         }
-        let verdict = Rc::new(verdict(state, instance));
+        let verdict = Rc::new(verdict_on(state, demand.as_ref()));
         known.insert(demand, verdict.clone());
         verdict
     }

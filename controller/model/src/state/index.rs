@@ -43,10 +43,10 @@ impl State {
         self.count_child(urn, old, new.map(|new| &**new));
     }
 
-    fn remove_entries(&mut self, urn: &Urn, entries: &Entries<'_>) {
+    fn remove_entries(&mut self, urn: &Arc<Urn>, entries: &Entries<'_>) {
         self.by_uid.remove(&entries.uid);
         if let Some(host) = entries.host {
-            self.placed.remove(&(host.to_owned(), Arc::new(urn.clone())));
+            self.placed.remove(&(host.to_owned(), urn.clone()));
         }
         if entries.waits {
             self.waiting.remove(urn);
