@@ -63,8 +63,13 @@ pub(crate) fn start(dir: &Path, name: &str, mut command: Command) -> anyhow::Res
     command.env(MARK, value(dir, name));
     // A group of its own: Ctrl-C in the demo's terminal is not meant for it.
     command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let child = command.spawn().with_context(|| format!("starting {name}"))?;
+    let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
     fs::write(dir.join(format!("{name}.pid")), format!("{}\n", child.id()))?;
+    // `spawn` returns when the kernel has closed the old descriptors, which is a moment before it shows the new
+    // environment (fs/exec.c, `begin_new_exec`): who looked for the word in that moment would take it for gone.
+    while pid(dir, name).is_none() && child.try_wait()?.is_none() {
+        std::thread::yield_now();
+    }
     Ok(child.id())
 }
 
@@ -161,5 +166,30 @@ fn end(dir: &Path) -> anyhow::Result<()> {
             }
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_just_started_runs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path();
+        // More of them at a time than there are cores, so that some are halfway through `exec` when they are looked at.
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let mut command = Command::new("sleep");
+                        command.arg("60");
+                        let started = start(dir, name, command).expect("it starts");
+                        assert_eq!(pid(dir, name), Some(started));
+                    }
+                });
+            }
+        });
+        end(dir).expect("they end");
     }
 }
