@@ -14,13 +14,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::raft::{Committed, Frozen, Machine, Node, Payload, Position, Proposal, ProposeError, Response};
-use crate::store::{Batch, Loaded, Mark, Whole, Write, projection::Projection};
+use crate::store::{Batch, Loaded, Whole, Write, projection::Projection};
 
 pub use crate::store::projection::Pressure;
 
 mod changes;
 mod digest;
 mod quarantine;
+mod reached;
 mod read;
 mod row;
 pub(crate) mod whole;
@@ -32,6 +33,7 @@ pub use read::{LoadError, Part, read};
 
 use changes::Changes;
 use digest::Notes;
+use reached::Reached;
 use row::{audit_row, key_of, row_of};
 
 /// A replica's State, as of the newest published entry. Cheap to clone.
@@ -215,15 +217,9 @@ impl Applier {
     /// Hands what is pending to the projection. Waits while its queue is full: this holds up this replica alone.
     fn hand_over(&mut self) -> io::Result<()> {
         let Some(position) = self.position.take() else { return Ok(()) };
-        let mark = Mark {
-            applied_index: position.index(),
-            membership: serde_json::to_value(position.members())?,
-            position: serde_json::to_value(&position)?,
-            core: serde_json::to_value(self.state.core())?,
-            digest: Some(self.digest.with_core(self.state.core()).to_string()),
-        };
-        let index = mark.applied_index;
-        let batch = Batch::new(self.after, mark, std::mem::take(&mut self.pending));
+        let index = position.index();
+        let reached = Reached { position, core: self.state.core().clone(), digest: self.digest };
+        let batch = Batch::new(self.after, reached, std::mem::take(&mut self.pending));
         self.pending_bytes = 0;
         self.after = Some(index);
         // Blocks while its queue is full.

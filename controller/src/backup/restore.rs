@@ -235,7 +235,7 @@ impl Verified {
             store.close().await;
             return Err("the database holds the State of a controller already; give an empty one".into());
         }
-        store.commit(&whole::as_first_batch(&state, &position)?).await?;
+        store.commit(&whole::as_first_batch(&state, &position)).await?;
         let filled = fill(store.clone(), settings.clone(), head.applied_index).await;
         store.close().await;
         filled?;

@@ -4,6 +4,7 @@ use openraft::{OptionalSend, raft::responder::Responder};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
+    gather::Run,
     machine::{Proposal, Response},
     state_machine::StateMachine,
 };
@@ -57,16 +58,24 @@ pub(crate) fn log_id(term: u64, node: u64, index: u64) -> LogId {
 pub(crate) struct Reply<T> {
     to: oneshot::Sender<T>,
     _room: OwnedSemaphorePermit,
+    run: Option<Run>,
 }
 
 impl<T> Reply<T> {
     pub(crate) fn new(to: oneshot::Sender<T>, room: OwnedSemaphorePermit) -> Self {
-        Self { to, _room: room }
+        Self { to, _room: room, run: None }
+    }
+
+    /// The run it goes with is under way until it is answered.
+    pub(super) fn in_run(self, run: Run) -> Self {
+        Self { run: Some(run), ..self }
     }
 }
 
 impl<T: OptionalSend + 'static> Responder<Types, T> for Reply<T> {
     fn on_complete(self, result: T) {
+        // Who follows may go before the caller is told.
+        drop(self.run);
         // The caller may have given up. Its entry stands all the same.
         let _ = self.to.send(result);
     }

@@ -18,10 +18,11 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::reached::Reached;
 use super::row::row_of;
 use super::{Digest, to_text};
 use crate::raft::{Frozen, Position};
-use crate::store::{Batch, Mark, ResourceRow, Rows, Whole, Write};
+use crate::store::{Batch, ResourceRow, Rows, Whole, Write};
 
 const FORMAT: u32 = 1;
 /// What an object takes as a row, roughly.
@@ -154,19 +155,13 @@ impl Reading {
 
 /// What a replica without anything has to put into its Postgres to be at `position` with this State. How the State came to be
 /// is noted as missing.
-pub(crate) fn as_first_batch(state: &State, position: &Position) -> io::Result<Batch> {
+pub(crate) fn as_first_batch(state: &State, position: &Position) -> Batch {
     let mut digest = Digest::default();
     state.objects().for_each(|object| digest.add(&to_text(&**object)));
-    let mark = Mark {
-        applied_index: position.index(),
-        membership: serde_json::to_value(position.members())?,
-        position: serde_json::to_value(position)?,
-        core: serde_json::to_value(state.core())?,
-        digest: Some(digest.with_core(state.core()).to_string()),
-    };
+    let reached = Reached { position: position.clone(), core: state.core().clone(), digest };
     let rows = Whole(Arc::new(AsRows(state.clone())));
     let gap = Write::AuditGap { first: 0, last: position.index() };
-    Ok(Batch::new(None, mark, vec![Write::Replace(rows), gap]))
+    Batch::new(None, reached, vec![Write::Replace(rows), gap])
 }
 
 /// A State that is written to a snapshot, and is in Postgres already.

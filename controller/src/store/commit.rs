@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::coalesce::Coalesced;
-use super::rows::{AuditRow, Batch, Mark, ResourceKey, ResourceRow, Whole};
+use super::rows::{AuditRow, Batch, ResourceKey, ResourceRow, Whole};
 use super::session::Place;
 use super::{StoreError, history};
 
@@ -29,7 +29,7 @@ pub(super) async fn commit(
     if !move_mark(&mut transaction, place, batch).await? {
         let found = applied_index(&mut transaction, place).await?;
         transaction.rollback().await.map_err(place.failed("end a transaction"))?;
-        return if found == Some(batch.mark().applied_index) {
+        return if found == Some(batch.applied_index()) {
             Ok(())
         } else {
             Err(StoreError::OutOfStep { place: place.description(), expected: batch.after(), found })
@@ -69,11 +69,11 @@ pub(super) async fn applied_index(
 /// Refuses what no database could take, before a retry loop gets hold of it.
 fn check(batch: &Batch, writes: &Coalesced<'_>) -> Result<(), StoreError> {
     let unstorable = |why: String| Err(StoreError::Unstorable { why });
-    let Mark { applied_index, .. } = batch.mark();
-    if batch.after() >= Some(*applied_index) {
+    let applied_index = batch.applied_index();
+    if batch.after() >= Some(applied_index) {
         return unstorable(format!("it leads from {:?} back to {applied_index}", batch.after()));
     }
-    if i64::try_from(*applied_index).is_err() {
+    if i64::try_from(applied_index).is_err() {
         return unstorable(format!("log index {applied_index} does not fit 63 bits"));
     }
     let has_nul = |key: &&&ResourceKey| {

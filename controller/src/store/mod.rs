@@ -44,7 +44,7 @@ use uuid::Uuid;
 
 pub use error::StoreError;
 pub use history::History;
-pub use rows::{AuditRow, Batch, Loaded, Mark, ResourceKey, ResourceRow, Rows, Whole, Write};
+pub use rows::{AuditRow, Batch, Loaded, Mark, Marked, ResourceKey, ResourceRow, Rows, Whole, Write};
 
 use embedded::Embedded;
 use session::{Place, Session};

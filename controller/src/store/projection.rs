@@ -47,6 +47,9 @@ pub struct Limits {
     pub full_bytes: usize,
     /// Consecutive batches share a transaction up to this size. A single larger one goes alone.
     pub transaction_bytes: usize,
+    /// How long a batch waits for others to share its transaction, unless there are enough. Nobody waits for Postgres but
+    /// the purge of the log; each transaction costs it an fsync, and its row with the mark is written anew.
+    pub linger: Duration,
 }
 
 impl Default for Limits {
@@ -57,6 +60,7 @@ impl Default for Limits {
             hard_bytes: 48 * MIB,
             full_bytes: 64 * MIB,
             transaction_bytes: 4 * MIB,
+            linger: Duration::from_millis(100),
         }
     }
 }
@@ -351,13 +355,13 @@ impl<K: Keeper> Writer<K> {
     async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         if planted("flushed-before-the-commit") {
-            self.flushed.send_replace(Some(batch.mark().applied_index));
+            self.flushed.send_replace(Some(batch.applied_index()));
         }
         while let Err(error) = self.store.commit(batch).await {
             self.wait_out(error, &mut pause).await?;
         }
         self.note_working();
-        self.flushed.send_replace(Some(batch.mark().applied_index));
+        self.flushed.send_replace(Some(batch.applied_index()));
         self.queue.written(batch.bytes());
         Ok(())
     }

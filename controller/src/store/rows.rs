@@ -24,6 +24,25 @@ pub struct Mark {
     pub digest: Option<String>,
 }
 
+/// Where a batch leads. Of the batches that share a transaction only the last one's mark is written, so each is put into
+/// words when that is known.
+pub trait Marked: Send + Sync {
+    /// Index of the last log entry whose effects are in the batch.
+    fn applied_index(&self) -> u64;
+    /// The mark of that entry.
+    fn mark(&self) -> Mark;
+}
+
+impl Marked for Mark {
+    fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
+    fn mark(&self) -> Mark {
+        self.clone()
+    }
+}
+
 /// One effect of a log entry on the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
@@ -146,10 +165,10 @@ pub struct AuditRow {
 ///
 /// A batch says which applied index it follows, so that one that is sent twice (a connection may die between COMMIT and
 /// its answer) is recognised and never takes effect twice, and one that would leave a gap is refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Batch {
     after: Option<u64>,
-    mark: Mark,
+    leads_to: Arc<dyn Marked>,
     writes: Vec<Write>,
     bytes: usize,
 }
@@ -158,11 +177,11 @@ pub struct Batch {
 const OVERHEAD_BYTES: usize = 256;
 
 impl Batch {
-    /// A batch that follows `after` (`None`: nothing was ever applied; 0 is a real entry) and leads to `mark`.
+    /// A batch that follows `after` (`None`: nothing was ever applied; 0 is a real entry) and ends where `leads_to` says.
     #[must_use]
-    pub fn new(after: Option<u64>, mark: Mark, writes: Vec<Write>) -> Batch {
+    pub fn new(after: Option<u64>, leads_to: impl Marked + 'static, writes: Vec<Write>) -> Batch {
         let bytes = OVERHEAD_BYTES + writes.iter().map(Write::bytes).sum::<usize>();
-        Batch { after, mark, writes, bytes }
+        Batch { after, leads_to: Arc::new(leads_to), writes, bytes }
     }
 
     /// The applied index this batch follows; `None` when it is the first.
@@ -171,10 +190,16 @@ impl Batch {
         self.after
     }
 
+    /// The applied index in the database once this batch is committed.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.leads_to.applied_index()
+    }
+
     /// Where the database is once this batch is committed.
     #[must_use]
-    pub fn mark(&self) -> &Mark {
-        &self.mark
+    pub fn mark(&self) -> Mark {
+        self.leads_to.mark()
     }
 
     /// The effects, in order.
@@ -193,12 +218,19 @@ impl Batch {
     pub(super) fn append(&mut self, next: Batch) {
         debug_assert_eq!(
             next.after,
-            Some(self.mark.applied_index),
+            Some(self.applied_index()),
             "batches are merged in order, without a gap"
         );
-        self.mark = next.mark;
+        self.leads_to = next.leads_to;
         self.writes.extend(next.writes);
         self.bytes += next.bytes;
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (after, leads_to) = (self.after, self.applied_index());
+        write!(f, "Batch({after:?} to {leads_to}, {} writes)", self.writes.len())
     }
 }
 

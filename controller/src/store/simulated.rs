@@ -119,7 +119,7 @@ impl<P: Pace> Keeper for Connection<P> {
             self.ask("commit", |tables| tables.put(batch)).await?;
         }
         let committed = self.ask("commit", |tables| {
-            let (found, leads) = (tables.applied_index(), Some(batch.mark().applied_index));
+            let (found, leads) = (tables.applied_index(), Some(batch.applied_index()));
             if found == leads {
                 return Ok(());
             }
@@ -127,7 +127,7 @@ impl<P: Pace> Keeper for Connection<P> {
                 return Err(found);
             }
             tables.put(batch);
-            tables.mark = Some(batch.mark().clone());
+            tables.mark = Some(batch.mark());
             tables.commits += 1;
             Ok(())
         });

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Limits, Pressure, PushError};
 use crate::store::Batch;
@@ -22,6 +23,9 @@ pub(super) struct Queue {
 
 struct State {
     waiting: VecDeque<Batch>,
+    /// Since when the first of them has been waiting, or did when it became the first.
+    since: Instant,
+    waiting_bytes: usize,
     /// Of all that is waiting or being written.
     bytes: usize,
     /// Where the last batch pushed leads.
@@ -44,6 +48,8 @@ impl Queue {
             limits,
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
+                since: Instant::now(),
+                waiting_bytes: 0,
                 bytes: 0,
                 tail: applied,
                 phase: Phase::Open,
@@ -67,32 +73,44 @@ impl Queue {
         if batch.after() != state.tail {
             return Err(PushError::Gap { expected: state.tail, found: batch.after() });
         }
-        state.tail = Some(batch.mark().applied_index);
+        state.tail = Some(batch.applied_index());
         state.bytes += batch.bytes();
+        let was_enough = state.is_enough(&self.limits);
+        if state.waiting.is_empty() {
+            state.since = Instant::now();
+            self.work.notify_one();
+        }
+        state.waiting_bytes += batch.bytes();
         state.waiting.push_back(batch);
+        if !was_enough && state.is_enough(&self.limits) {
+            self.work.notify_one();
+        }
         self.announce(&state);
-        self.work.notify_one();
         Ok(())
     }
 
-    /// The next batches, merged up to the size of a transaction; `None` once it is over and nothing is left. Its bytes
-    /// stay counted until [`Queue::written`]. Cancelling it takes nothing.
+    /// The next batches, merged up to the size of a transaction, once they are that many or the first has waited long
+    /// enough; `None` once it is over and nothing is left. Its bytes stay counted until [`Queue::written`]. Cancelling it
+    /// takes nothing.
     pub(super) async fn next(&self) -> Option<Batch> {
         loop {
-            {
+            let due = {
                 let mut state = self.lock();
                 if state.phase == Phase::Ended {
                     return None;
                 }
-                if let Some(batch) = state.take(self.limits.transaction_bytes) {
-                    return Some(batch);
+                let due = (!state.waiting.is_empty()).then(|| state.since + self.limits.linger);
+                let now = state.phase == Phase::Closed || state.is_enough(&self.limits);
+                if now || due.is_some_and(|due| due <= Instant::now()) {
+                    return state.take(self.limits.transaction_bytes);
                 }
-                if state.phase == Phase::Closed {
-                    return None;
-                }
-            }
+                due
+            };
             // A notification that comes between the look and the wait is kept for us.
-            self.work.notified().await;
+            match due {
+                Some(due) => drop(timeout_at(due, self.work.notified()).await),
+                None => self.work.notified().await,
+            }
         }
     }
 
@@ -151,6 +169,11 @@ impl Queue {
 }
 
 impl State {
+    /// Whether what waits fills a transaction.
+    fn is_enough(&self, limits: &Limits) -> bool {
+        self.waiting_bytes >= limits.transaction_bytes
+    }
+
     fn take(&mut self, transaction_bytes: usize) -> Option<Batch> {
         let mut merged = self.waiting.pop_front()?;
         while let Some(next) = self.waiting.front()
@@ -159,6 +182,7 @@ impl State {
         {
             merged.append(next);
         }
+        self.waiting_bytes -= merged.bytes();
         Some(merged)
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::super::queue::Queue;
 use super::super::{Limits, Pressure, PushError};
 use crate::store::testing::{batch, row};
@@ -16,7 +18,11 @@ fn sized(index: u64, bytes: usize) -> Batch {
 }
 
 fn queue(full_bytes: usize, transaction_bytes: usize) -> Queue {
-    Queue::new(None, Limits { soft_bytes: 20_000, hard_bytes: 40_000, full_bytes, transaction_bytes })
+    lingering(full_bytes, transaction_bytes, Duration::ZERO)
+}
+
+fn lingering(full_bytes: usize, transaction_bytes: usize, linger: Duration) -> Queue {
+    Queue::new(None, Limits { soft_bytes: 20_000, hard_bytes: 40_000, full_bytes, transaction_bytes, linger })
 }
 
 #[tokio::test]
@@ -28,11 +34,38 @@ async fn neighbours_share_a_transaction_up_to_its_size() {
     let mut taken = Vec::new();
     for _ in 0..4 {
         let batch = queue.next().await.unwrap();
-        taken.push((batch.after(), batch.mark().applied_index, batch.writes().len()));
+        taken.push((batch.after(), batch.applied_index(), batch.writes().len()));
         queue.written(batch.bytes());
     }
     assert_eq!(taken, [(None, 1, 2), (Some(1), 2, 1), (Some(2), 3, 1), (Some(3), 4, 1)]);
     assert_eq!(queue.bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_others_and_not_for_ever() {
+    let linger = Duration::from_millis(100);
+    let queue = Arc::new(lingering(1 << 20, 50_000, linger));
+    let begin = Instant::now();
+    let taking = Arc::clone(&queue);
+    let taker = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(batch) = taking.next().await {
+            taken.push((batch.applied_index(), begin.elapsed().as_millis()));
+        }
+        taken
+    });
+    let push = |index, bytes| queue.push(sized(index, bytes)).unwrap();
+    push(0, 10);
+    sleep(linger / 2).await;
+    push(1, 10);
+    sleep(linger).await;
+    // 150 ms: enough for a transaction, in two pieces.
+    push(2, 30_000);
+    push(3, 30_000);
+    push(4, 10);
+    sleep(linger / 4).await;
+    queue.close();
+    assert_eq!(taker.await.unwrap(), [(1, 100), (2, 150), (4, 175)]);
 }
 
 #[tokio::test]
@@ -84,7 +117,7 @@ async fn one_batch_larger_than_every_limit_goes_through() {
     let queue = queue(60_000, 1);
     queue.push(sized(0, 1 << 20)).unwrap();
     let batch = queue.next().await.unwrap();
-    assert_eq!(batch.mark().applied_index, 0);
+    assert_eq!(batch.applied_index(), 0);
     queue.written(batch.bytes());
     queue.push(sized(1, 10)).unwrap();
 }
