@@ -329,8 +329,11 @@ pub(crate) fn mint() -> Uuid {
     Uuid::now_v7()
 }
 
-/// Puts a command of the control plane itself into the log.
-pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<Arc<Outcome>, ProposeError> {
+/// Puts a command of the control plane itself into the log; see [`Node::propose`].
+pub(crate) fn propose_as_system(
+    node: &Node,
+    command: Command,
+) -> impl Future<Output = Result<Arc<Outcome>, ProposeError>> + Send + use<> {
     let envelope = Envelope {
         format: rempart_model::ENVELOPE_FORMAT,
         request_id: mint(),
@@ -339,7 +342,7 @@ pub(crate) async fn propose_as_system(node: &Node, command: Command) -> Result<A
         time: now(),
         command,
     };
-    node.propose(Proposal(envelope.encode().into())).await
+    node.propose(Proposal(envelope.encode().into()))
 }
 
 fn to_text<T: serde::Serialize>(value: &T) -> String {

@@ -9,6 +9,7 @@
 //!
 //! Absence from a message deletes nothing: what should go is pushed as absent, until its host says that it is gone.
 
+mod sent;
 mod session;
 mod wire;
 
@@ -109,13 +110,15 @@ impl Fleet {
         Open { fleet: self.clone(), host: host.to_owned(), number }
     }
 
-    /// Puts a command of the control plane itself into the log.
-    async fn propose(&self, command: Command) -> Result<(), Status> {
-        let outcome = propose_as_system(&self.inner.node, command).await;
-        let outcome = outcome.map_err(|error| Status::unavailable(error.to_string()))?;
-        match &*outcome {
-            Ok(Answer::Done | Answer::Accepted | Answer::Put { .. }) => Ok(()),
-            Err(refusal) => Err(Status::failed_precondition(refusal.detail.clone())),
+    /// Puts a command of the control plane itself into the log; what is proposed first comes first.
+    fn propose(&self, command: Command) -> impl Future<Output = Result<(), Status>> + Send + use<> {
+        let proposed = propose_as_system(&self.inner.node, command);
+        async move {
+            let outcome = proposed.await.map_err(|error| Status::unavailable(error.to_string()))?;
+            match &*outcome {
+                Ok(Answer::Done | Answer::Accepted | Answer::Put { .. }) => Ok(()),
+                Err(refusal) => Err(Status::failed_precondition(refusal.detail.clone())),
+            }
         }
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
 use rempart_api::fleet::{HostReport, Virtualization};
 use rempart_api::{Kind, Urn};
 use rempart_identity::Certificate;
@@ -20,10 +22,14 @@ use tonic::{Status, Streaming};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::sent::Sent;
 use super::{Fleet, HEARTBEAT, Open, SILENCE, wire};
 
 /// A report is at most some 6 KiB (its failure's words are bounded), an entry 2 MiB.
 const REPORTS_PER_ENTRY: usize = 200;
+
+/// Reports of an agent that are on their way into the log at a time; the next one waits in the stream.
+const UNDER_WAY: usize = 8;
 
 /// Messages to an agent.
 pub(super) type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
@@ -109,32 +115,41 @@ async fn serve(
     let heartbeat_seconds = u32::try_from(HEARTBEAT.as_secs()).unwrap_or(5);
     send(outgoing, ControllerSays::Welcome(Welcome { cluster_id, heartbeat_seconds })).await?;
     let mut ordered = orders(&state, host);
+    let mut sent = Sent::default();
     let mut opening = Opening::of(fleet, &state);
-    let first =
-        if opening.is_awaited() { question(&state) } else { everything(fleet, &state, host, &ordered)? };
+    let first = match opening.is_awaited() {
+        true => question(&state),
+        false => everything(fleet, &state, host, &ordered, &mut sent)?,
+    };
     send(outgoing, ControllerSays::Desired(first)).await?;
 
     let mut leadership = fleet.inner.node.leadership();
     let mut last_word = Instant::now();
+    let mut under_way = FuturesOrdered::new();
     loop {
         tokio::select! {
-            message = timeout_at(last_word + SILENCE, incoming.message()) => {
+            message = timeout_at(last_word + SILENCE, incoming.message()), if under_way.len() < UNDER_WAY => {
                 let Ok(message) = message else { return Ok("the agent fell silent") };
                 let Some(message) = message? else { return Ok("the agent left") };
                 last_word = Instant::now();
                 match message.message {
                     Some(AgentSays::Observed(observed)) => {
-                        take(fleet, host, &hello, shown, &mut known, observed, outgoing).await?;
+                        let alone = under_way.is_empty();
+                        under_way.push_back(take(fleet, host, &hello, shown, &mut known, observed, alone).await?);
                     }
                     Some(AgentSays::Heartbeat(_)) | None => {}
                     Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
                 }
             }
+            Some(sequence) = under_way.next() => {
+                send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence: sequence? })).await?;
+            }
             () = opening.opened() => {
                 drop(changes.take());
                 let state = fleet.inner.replica.state();
                 ordered = orders(&state, host);
-                send(outgoing, ControllerSays::Desired(everything(fleet, &state, host, &ordered)?)).await?;
+                let whole = everything(fleet, &state, host, &ordered, &mut sent)?;
+                send(outgoing, ControllerSays::Desired(whole)).await?;
             }
             () = changes.rung() => {
                 let changed = changes.take();
@@ -148,7 +163,7 @@ async fn serve(
                 if opening.is_awaited() {
                     continue;
                 }
-                let mut desired = difference(fleet, &state, &changed)?;
+                let mut desired = difference(fleet, &state, &changed, &mut sent)?;
                 let now_ordered = orders(&state, host);
                 if now_ordered != ordered {
                     desired.orders = Some(now_ordered.clone());
@@ -217,7 +232,8 @@ async fn see(
     fleet.propose(Command::HostSeen(Box::new(seen))).await
 }
 
-/// Takes in what the agent observed; acknowledges it once it is in the log.
+/// Takes in what the agent observed: puts it into the log behind what the agent said before. The future resolves to its
+/// sequence once it is applied. `alone` says that nothing the agent said before is under way.
 async fn take(
     fleet: &Fleet,
     host: &str,
@@ -225,8 +241,8 @@ async fn take(
     shown: &Certificate,
     known: &mut rempart_api::fleet::HostReport,
     observed: Observed,
-    outgoing: &Outgoing,
-) -> Result<(), Status> {
+    alone: bool,
+) -> Result<impl Future<Output = Result<u64, Status>> + Send + use<>, Status> {
     let mut report = known.clone();
     if let Some(health) = &observed.hypervisor {
         report.hypervisor = wire::health(health);
@@ -248,14 +264,21 @@ async fn take(
     metrics::counter!("rempart_reports_total").increment(1);
     let objects = wire::reports(observed)?;
     // In pieces: an entry has a size limit, and failures may be wordy.
+    let mut pieces = Vec::new();
     for piece in objects.chunks(REPORTS_PER_ENTRY) {
         let report = ReportCommand { host: host.to_owned(), objects: piece.to_vec() };
-        // What State has already needs no entry: an agent repeats itself at every turn.
-        if fleet.inner.replica.state().report_changes_anything(&report) {
-            fleet.propose(Command::Report(report)).await?;
+        // What State has already needs no entry: an agent repeats itself at every turn. It may have something else by the time
+        // that what is under way is applied.
+        if !alone || fleet.inner.replica.state().report_changes_anything(&report) {
+            pieces.push(fleet.propose(Command::Report(report)));
         }
     }
-    send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await
+    Ok(async move {
+        for piece in pieces {
+            piece.await?;
+        }
+        Ok(sequence)
+    })
 }
 
 /// A restored cluster is compared with what a host has. What was seen before the host knew of this incarnation does not count:
@@ -288,15 +311,22 @@ fn stamp(state: &State) -> Stamp {
     }
 }
 
-fn everything(fleet: &Fleet, state: &State, host: &str, orders: &LeftoverOrders) -> Result<Desired, Status> {
-    let whole = compile(fleet, state, true, state.on_host(host))?;
-    Ok(Desired { orders: Some(orders.clone()), ..whole })
+fn everything(
+    fleet: &Fleet,
+    state: &State,
+    host: &str,
+    orders: &LeftoverOrders,
+    sent: &mut Sent,
+) -> Result<Desired, Status> {
+    *sent = Sent::default();
+    let whole = Desired { whole: true, orders: Some(orders.clone()), ..nothing(state) };
+    compile(fleet, state, state.on_host(host), whole, sent)
 }
 
 /// To a host of a restored cluster that is read-only: nothing is desired anew, and nothing said of what was desired before. The
 /// stamp alone tells it that no other incarnation counts any more.
 fn question(state: &State) -> Desired {
-    Desired { stamp: Some(stamp(state)), tell_everything: true, ..Desired::default() }
+    Desired { tell_everything: true, ..nothing(state) }
 }
 
 /// The opening of a restored cluster, which turns a session into an ordinary one.
@@ -324,25 +354,47 @@ impl Opening {
     }
 }
 
-fn difference(fleet: &Fleet, state: &State, changed: &BTreeSet<Arc<Urn>>) -> Result<Desired, Status> {
-    compile(fleet, state, false, changed.iter().filter_map(|urn| state.get(urn)))
+/// What is desired of objects that changed, unless it is what the agent was told last.
+fn difference(
+    fleet: &Fleet,
+    state: &State,
+    changed: &BTreeSet<Arc<Urn>>,
+    sent: &mut Sent,
+) -> Result<Desired, Status> {
+    changed.iter().filter(|urn| state.get(urn).is_none()).for_each(|urn| sent.forget(urn));
+    compile(fleet, state, changed.iter().filter_map(|urn| state.get(urn)), nothing(state), sent)
 }
 
-/// What is desired of these objects, with their secrets in clear: a guest reads them.
+/// As of `state`, of no object.
+fn nothing(state: &State) -> Desired {
+    Desired { stamp: Some(stamp(state)), ..Desired::default() }
+}
+
+/// Adds what is desired of these objects and was not told, with their secrets in clear: a guest reads them.
 fn compile<'a>(
     fleet: &Fleet,
     state: &State,
-    whole: bool,
     objects: impl Iterator<Item = &'a Arc<Object>>,
+    mut desired: Desired,
+    sent: &mut Sent,
 ) -> Result<Desired, Status> {
-    let mut desired = Desired { stamp: Some(stamp(state)), whole, ..Desired::default() };
     for object in objects {
         let object =
             fleet.inner.sealer.open(object).map_err(|closed| Status::internal(closed.to_string()))?;
         match state.desired(&object) {
-            Some(DesiredObject::Volume(volume)) => desired.volumes.push(wire::volume(volume)),
-            Some(DesiredObject::Instance(instance)) => desired.instances.push(wire::instance(*instance)),
-            None => {}
+            Some(DesiredObject::Volume(volume)) => {
+                let volume = wire::volume(volume);
+                if sent.is_news(&object.urn, &volume) {
+                    desired.volumes.push(volume);
+                }
+            }
+            Some(DesiredObject::Instance(instance)) => {
+                let instance = wire::instance(*instance);
+                if sent.is_news(&object.urn, &instance) {
+                    desired.instances.push(instance);
+                }
+            }
+            None => sent.forget(&object.urn),
         }
     }
     Ok(desired)

@@ -27,7 +27,7 @@ use super::{
     engine::{Raft, Reply, Types},
     error::{ProposeError, SeeError, StartError, WaitError},
     failure_detector::{self, Holders},
-    gather::{self, Proposed},
+    gather::{self, Proposed, Written},
     leadership,
     log_store::LogStore,
     log_tail::{Durable, LogTail, check_whole},
@@ -198,13 +198,41 @@ impl Node {
         let _ = self.0.complete.subscribe().wait_for(|complete| *complete).await;
     }
 
-    /// Puts a command into the log and waits until it is applied here.
+    /// Puts a command into the log; the future resolves when it is applied here. It is in line already when this returns: of
+    /// two, the one that was proposed first comes first in the log, if it comes there.
     ///
     /// # Errors
     ///
     /// [`ProposeError`]; only after [`ProposeError::Unknown`] can the proposal be in the log. Giving up on the future is
     /// as good as `Unknown`.
-    pub async fn propose(&self, proposal: Proposal) -> Result<Arc<Outcome>, ProposeError> {
+    pub fn propose(
+        &self,
+        proposal: Proposal,
+    ) -> impl Future<Output = Result<Arc<Outcome>, ProposeError>> + Send + use<> {
+        let deadline = Instant::now() + self.0.settings.timing.propose_timeout;
+        let queued = self.queue(proposal);
+        async move {
+            match timeout_at(deadline, queued?).await {
+                Ok(Ok(Ok(written))) => {
+                    let Response(outcome) = written.data;
+                    outcome.ok_or_else(|| {
+                        tracing::error!(
+                            index = written.log_id.index,
+                            "the machine gave no outcome for a proposal"
+                        );
+                        ProposeError::Unknown
+                    })
+                }
+                Ok(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Err(not_leader(forward)),
+                // Discarded entries, of which another leader may have a copy; a stop before the answer, perhaps before openraft
+                // had seen it; too long a wait.
+                Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(ProposeError::Unknown),
+            }
+        }
+    }
+
+    /// Puts a proposal behind those that wait for openraft.
+    fn queue(&self, proposal: Proposal) -> Result<oneshot::Receiver<Written>, ProposeError> {
         let bytes = proposal.0.len();
         if bytes > MAX_PROPOSAL_BYTES {
             return Err(ProposeError::TooLarge { bytes });
@@ -213,30 +241,13 @@ impl Node {
             u32::try_from(bytes.div_ceil(ROOM_BYTES).max(1)).map_err(|_| ProposeError::Overloaded)?;
         let room =
             Arc::clone(&self.0.room).try_acquire_many_owned(permits).map_err(|_| ProposeError::Overloaded)?;
-
-        let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.0.settings.timing.propose_timeout;
         if self.has_left() || self.0.failed.borrow().is_some() {
             return Err(ProposeError::Stopped);
         }
+        let (answer, answered) = oneshot::channel();
         let asked = self.0.proposals.send((proposal, Reply::new(answer, room)));
         asked.map_err(|_| ProposeError::Stopped)?;
-        match timeout_at(deadline, answered).await {
-            Ok(Ok(Ok(written))) => {
-                let Response(outcome) = written.data;
-                outcome.ok_or_else(|| {
-                    tracing::error!(
-                        index = written.log_id.index,
-                        "the machine gave no outcome for a proposal"
-                    );
-                    ProposeError::Unknown
-                })
-            }
-            Ok(Ok(Err(ClientWriteError::ForwardToLeader(forward)))) => Err(not_leader(forward)),
-            // Discarded entries, of which another leader may have a copy; a stop before the answer, perhaps before openraft
-            // had seen it; too long a wait.
-            Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(ProposeError::Unknown),
-        }
+        Ok(answered)
     }
 
     /// The index that a linearizable read must see applied: at least that of everything acknowledged before the call.
