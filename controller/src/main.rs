@@ -30,6 +30,9 @@ const FIRST_CERTIFICATE: Duration = Duration::from_secs(86_400);
 const LOG_FILTER: &str = "info,openraft=error,sqlx=warn";
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, and an idle controller fills half of what it gets: 70 MB for 33, and no faster for it
+    // (docs/performance.md). Best effort: an old kernel has no such call.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let asked = match settings::load(Cli::command(), PROGRAM, std::env::args_os()) {
         Ok(asked) => asked,
         Err(error) => return ExitCode::from(error.report("rempart-controller")),
