@@ -1,5 +1,7 @@
 //! The drill: a backup while everything runs, all controllers gone, a new cluster from the backup under guests that never stop.
 
+mod cut;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -305,6 +307,8 @@ async fn an_empty_cluster_is_backed_up_and_opens_at_once() {
     let alice = layout.token("alice").expect("a token");
     fails(&alice, &[&backup[..], &[keys.public.as_str()]].concat(), "");
 
+    tokio::task::block_in_place(|| cut::a_line_that_closes_leaves_no_file(&keys, &layout));
+
     let taken = tokio::task::block_in_place(|| keys.back_up(&layout, 1, "backup.age"));
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     let bytes = std::fs::read(keys.file("backup.age")).expect("a file");
@@ -322,6 +326,7 @@ async fn an_empty_cluster_is_backed_up_and_opens_at_once() {
 
     std::fs::copy(layout.cluster_dir().join("root.key"), keys.file("root.key")).expect("kept elsewhere");
     cluster.kill(1);
+    tokio::task::block_in_place(|| cut::a_file_without_its_end_is_refused(&keys, &layout, 2));
     let restored = tokio::task::block_in_place(|| keys.restore(&layout, 2, &["--incarnation", "5"]));
     assert!(restored.status.success(), "{}", text(&restored.stderr));
     cluster.layout.begin_with(2);
