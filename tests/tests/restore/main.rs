@@ -1,6 +1,7 @@
 //! The drill: a backup while everything runs, all controllers gone, a new cluster from the backup under guests that never stop.
 
 mod cut;
+mod former;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -127,9 +128,9 @@ async fn guest(lab: &Lab, name: &str, on: bool) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let mut lab = Lab::open_with_spares(3, 2).await;
-    // The new ones come where old ones were.
+    // The restored one comes where an old one was.
     let ports = &mut lab.cluster.layout.ports;
-    (ports[3], ports[4]) = (ports[0], ports[1]);
+    ports[3] = ports[0];
     let keys = Operator::new();
     let (keeps, late, halts) = (
         guest(&lab, "keeps", true).await,
@@ -170,8 +171,9 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     lab.delete("goes").await;
     let new = guest(&lab, "new", true).await;
 
-    // All controllers are lost, with their disks.
+    // All controllers are lost, one with its disk; two will be found again.
     let old_token = layout.token("operator").expect("a token");
+    let old_alice = layout.token("alice").expect("a token");
     std::fs::copy(layout.cluster_dir().join("root.key"), keys.file("root.key")).expect("kept elsewhere");
     let check = tokio::task::block_in_place(|| keys.restore(&layout, 4, &["--check"]));
     assert!(check.status.success(), "{}", text(&check.stderr));
@@ -184,11 +186,9 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let history = history_up_to(&layout, 1, index);
     let agent = lab.daemon.take().expect("it runs");
     agent.signal(Signal::STOP);
-    for id in 1..=3 {
-        lab.cluster.kill(id);
-        for dir in [layout.data_dir(id), layout.identity_dir(id)] {
-            std::fs::remove_dir_all(dir).expect("it goes");
-        }
+    (1..=3).for_each(|id| lab.cluster.kill(id));
+    for dir in [layout.data_dir(1), layout.identity_dir(1)] {
+        std::fs::remove_dir_all(dir).expect("it goes");
     }
 
     let restored = tokio::task::block_in_place(|| keys.restore(&layout, 4, &[]));
@@ -259,7 +259,11 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     lab.delete("goes").await;
     assert_eq!(lab.volumes().len(), volumes, "there was no disk of it");
 
+    let guests = [("keeps", &keeps), ("late", &late)];
+    let _former = former::they_drive_nothing(&mut lab, &layout, &old_alice, guests).await;
+
     // It is a cluster as any other.
+    power(&lab, "late", "on").await;
     lab.alice.act(&instance("keeps"), "stop").await.expect("accepted");
     power(&lab, "keeps", "off").await;
     lab.alice.act(&instance("keeps"), "start").await.expect("accepted");
