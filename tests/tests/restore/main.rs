@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rempart_api::client::Client;
 use rempart_api::cluster::{ReplicaRole, Restoration};
-use rempart_api::fleet::OrphanClass;
+use rempart_api::fleet::{BlobOrphanClass, OrphanClass};
 use rempart_api::{Kind, Urn};
 use rempart_tests::{
     Cluster, Lab, Layout, PATIENCE, binary, console, instance, lab_host, until_some, volume,
@@ -247,6 +247,10 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let orphan = until_some("the new guest among the orphans", PATIENCE, || async {
         let orphans = lab.operator.orphans().await.map_err(|error| error.to_string())?;
         let lost = orphans.items.iter().any(|one| one.class == OrphanClass::Lost);
+        // Nobody has copied the bytes of its image.
+        let [blob] = &orphans.blobs.items[..] else { return Err(format!("{orphans:?}")) };
+        assert_eq!((blob.class, blob.controller), (BlobOrphanClass::Lost, None));
+        assert!(blob.references[0].ends_with("images/tiny"), "{blob:?}");
         // Its agent calls it a leftover once it has looked at its directories again.
         let found = orphans.items.iter().find(|one| one.id.ends_with(&new));
         let found = found.filter(|one| lost && one.running && one.class == OrphanClass::Leftover);
