@@ -61,6 +61,14 @@ pub enum ClientError {
         /// Beginning of the body.
         body: String,
     },
+    /// What came is not all that should have come.
+    #[error("what {url} sent is cut off: {why}")]
+    Cut {
+        /// Where.
+        url: String,
+        /// Why.
+        why: String,
+    },
     /// No answer.
     #[error("no answer from {url}: {error}; is the address right, and the controller running?")]
     Transport {
@@ -77,7 +85,7 @@ impl ClientError {
         match self {
             ClientError::Problem(problem) => Some(problem.status),
             ClientError::Unexpected { status, .. } => Some(*status),
-            ClientError::Transport { .. } => None,
+            ClientError::Cut { .. } | ClientError::Transport { .. } => None,
         }
     }
 }

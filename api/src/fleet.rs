@@ -181,15 +181,19 @@ pub enum LeftoverPart {
     Quarantined,
 }
 
-/// Everything that exists without a row, or is a row without its thing: of all hosts, as far as they have said.
+/// Everything that exists without a row, or is a row without its thing: of all hosts, as far as they have said, and of the
+/// controllers that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Orphans {
-    /// At most a thousand.
+    /// On hosts; at most a thousand.
     pub items: Vec<Orphan>,
     /// There are more; they are shown when some of these are gone.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub more: bool,
+    /// On controllers.
+    #[serde(default)]
+    pub blobs: BlobOrphans,
 }
 
 /// One of them.
@@ -238,6 +242,68 @@ pub enum OrphanClass {
     Lost,
     /// A row is bound to a host that was revoked.
     HostRevoked,
+}
+
+/// Bytes of images ("blobs") on controllers without a row, and rows whose bytes are missing. Nothing is ordered about them:
+/// each controller looks after its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobOrphans {
+    /// At most a thousand.
+    pub items: Vec<BlobOrphan>,
+    /// There are more; they are shown when some of these are gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub more: bool,
+    /// Controllers whose disks this knows nothing of.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub not_asked: Vec<NotAsked>,
+}
+
+/// A controller that said nothing of its blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotAsked {
+    /// Its id.
+    pub controller: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// A blob that is in the wrong place, or in none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobOrphan {
+    /// Name of its file, among a controller's blobs: `SHA256.FORMAT`.
+    pub name: String,
+    /// What is wrong.
+    pub class: BlobOrphanClass,
+    /// The controller that has it, or lacks it; absent where none has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub controller: Option<u64>,
+    /// Number of bytes that it has, or should have.
+    pub bytes: u64,
+    /// Since when the controller has known; it forgets that when it is restarted. Absent in the first moments.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
+    /// Not before this it is removed, by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub goes_at: Option<Timestamp>,
+    /// Volumes and images that refer to it: the first twenty.
+    #[serde(rename = "refs", skip_serializing_if = "Vec::is_empty", default)]
+    pub references: Vec<String>,
+    /// In words: what happens by itself, and what to do about it.
+    pub message: String,
+}
+
+/// What is wrong with a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlobOrphanClass {
+    /// No controller that was asked has it, and something refers to it.
+    Lost,
+    /// A controller lacks it, and another one has it.
+    Missing,
+    /// A controller has it, and nothing refers to it.
+    Unneeded,
 }
 
 /// What an operator may order about an orphan.

@@ -102,6 +102,11 @@ impl Failure {
             .next(
                 "Is this the address of a controller's REST API, and not of something before or beside it?",
             ),
+            ClientError::Cut { url, why } => Failure::new(
+                Exit::Unreachable,
+                format!("cannot {what}: what {} sent is cut off: {}", origin(url), harmless(why)),
+            )
+            .next("Look at the controller's log, and at what stands between; another controller will do as well"),
             ClientError::Transport { url, error } => of_transport(what, url, error),
         }
     }

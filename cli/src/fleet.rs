@@ -1,7 +1,9 @@
 //! `rempart fleet`: what operators see of all hosts together.
 
 use clap::Subcommand;
-use rempart_api::fleet::{LeftoverPart, Orphan, OrphanClass, Repair};
+use rempart_api::fleet::{
+    BlobOrphan, BlobOrphanClass, BlobOrphans, LeftoverPart, Orphan, OrphanClass, Repair,
+};
 
 use crate::args::Consent;
 use crate::failure::{Failure, Result};
@@ -14,13 +16,15 @@ use crate::terminal::agree;
 /// What to see or do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// What exists on hosts without a row, and rows without their thing; with a repair for each that has a safe one
+    /// What exists on hosts and controllers without a row, and rows without their thing; with a repair for each that has a
+    /// safe one
     #[command(after_help = "\
 Examples: rempart fleet orphans -o json
           rempart fleet orphans --quarantine host-1:0190f1c2-0000-7000-8000-000000000001 --yes
 
 Nothing is repaired but what is named. Quarantine moves files aside on their host and deletes nothing; remove deletes what was
-moved aside; release ends the deletion of what is bound to a host that was revoked, without that host's word.")]
+moved aside; release ends the deletion of what is bound to a host that was revoked, without that host's word. Nothing has to be
+ordered about bytes of images: controllers remove and fetch them by themselves, and what is said of each tells when.")]
     Orphans(Orphans),
 }
 
@@ -73,17 +77,59 @@ pub(crate) async fn run(session: &Session<'_>, format: Format, command: &Command
     if format != Format::Table {
         return output::value(session.screen, format, &found);
     }
-    if found.items.is_empty() {
-        session.screen.note("There are none, as far as hosts have said.");
-        return Ok(());
+    if found.items.is_empty() && found.blobs.items.is_empty() {
+        session.screen.note("There are none, as far as hosts and controllers have said.");
     }
-    let headings = ["ID", "CLASS", "PARTS", "SIZE", "REPAIR", "ABOUT"];
-    let rows: Vec<Vec<Cell>> = found.items.iter().map(row).collect();
-    session.screen.print(&render(session.screen, &headings, &rows))?;
-    if found.more {
+    if !found.items.is_empty() {
+        let headings = ["ID", "CLASS", "PARTS", "SIZE", "REPAIR", "ABOUT"];
+        let rows: Vec<Vec<Cell>> = found.items.iter().map(row).collect();
+        session.screen.print(&render(session.screen, &headings, &rows))?;
+    }
+    if !found.blobs.items.is_empty() {
+        if !found.items.is_empty() {
+            session.screen.print("")?;
+        }
+        session.screen.print(&blobs(session, &found.blobs))?;
+    }
+    if found.more || found.blobs.more {
         session.screen.note("There are more; they are shown when some of these are gone.");
     }
+    for silent in &found.blobs.not_asked {
+        let why = harmless(&silent.why);
+        session
+            .screen
+            .note(&format!("The disk of controller {} could not be asked about: {why}", silent.controller));
+    }
     Ok(())
+}
+
+fn blobs(session: &Session<'_>, found: &BlobOrphans) -> String {
+    let headings = ["BLOB", "CLASS", "CONTROLLER", "SIZE", "SINCE", "ABOUT"];
+    let now_ms = crate::quantity::now_ms();
+    let rows: Vec<Vec<Cell>> = found.items.iter().map(|one| blob(one, now_ms)).collect();
+    render(session.screen, &headings, &rows)
+}
+
+fn blob(one: &BlobOrphan, now_ms: i64) -> Vec<Cell> {
+    let class = match one.class {
+        BlobOrphanClass::Lost => "lost",
+        BlobOrphanClass::Missing => "missing",
+        BlobOrphanClass::Unneeded => "unneeded",
+    };
+    // Whose bytes they are comes first; of those of nobody, what becomes of them.
+    let about = match &one.references[..] {
+        [] => one.message.clone(),
+        [only] => format!("{only}: {}", one.message),
+        [first, rest @ ..] => format!("{first} and {} more: {}", rest.len(), one.message),
+    };
+    vec![
+        one.name.clone().into(),
+        class.into(),
+        one.controller.map(|id| id.to_string()).unwrap_or_default().into(),
+        crate::quantity::bytes(one.bytes).into(),
+        one.since.map(|since| crate::quantity::age(since, now_ms)).unwrap_or_default().into(),
+        harmless(&about).into(),
+    ]
 }
 
 fn row(orphan: &Orphan) -> Vec<Cell> {

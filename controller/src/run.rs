@@ -203,6 +203,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         authenticator: authenticator.clone(),
         service: service.clone(),
         backups,
+        blobs: blobs.clone(),
         uploads,
         consoles,
         refusals,

@@ -122,6 +122,37 @@ async fn an_older_state_is_refused_and_another_controller_asked() {
     session.await.unwrap();
 }
 
+/// A controller of the cluster before a restore, whose log is far longer by now, and which does not look at what a host has heard.
+#[tokio::test]
+async fn a_controller_of_the_cluster_before_is_refused_and_the_restored_one_heard_again() {
+    let of = |incarnation: u64, mut desired: wire::Desired| {
+        desired.stamp.as_mut().unwrap().incarnation = incarnation;
+        desired
+    };
+    let (host, mut former, mut restored) =
+        (TestHost::new(), Controller::start(None).await, Controller::start(None).await);
+    restored.push(of(2, desired(5, true)));
+    let agent = host.agent("boot-1");
+    let session = dial(&host, &agent, &[&restored.address, &former.address]);
+    restored.reported(says_running).await;
+    let mut gone = of(1, desired(1000, false));
+    gone.instances[0].presence = wire::Presence::Absent.into();
+    gone.volumes[0].presence = wire::Presence::Absent.into();
+    former.push(gone);
+    let address = restored.address.clone();
+    restored.end().await;
+    former.hello().await;
+    // What it said in the first session was refused by the time the next begins.
+    let held = former.hello().await.ledger.unwrap();
+    assert_eq!((held.incarnation, held.applied_index), (2, 5));
+    assert_eq!((host.hypervisor.presses(), host.hypervisor.starts()), (0, 1));
+    let mut restored = Controller::start_at(&address, None).await;
+    restored.push(of(2, desired(6, false)));
+    restored.reported(|observed| observed.instances.iter().any(|instance| !instance.running)).await;
+    agent.end().await;
+    session.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_controller_that_vanishes_without_a_word_is_noticed_in_seconds() {
     let (host, mut controller) = (TestHost::new(), Controller::start(None).await);

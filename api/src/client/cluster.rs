@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use reqwest::{Method, Version};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{Client, ClientError, decode};
 use crate::cluster::{BACKUP_HEADER, BASE, BackupRequest, BackupSummary, ReplicaList, ResumeRequest};
 
-/// No download takes longer; until then only a broken connection ends one.
+/// No download takes longer, however steadily its bytes come.
 const TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A server that sends nothing for this long is given up: one that lost its power does not hang up. It waits half a minute for
+/// its Postgres before it begins, and gives up a silent client after one.
+const SILENCE: Duration = Duration::from_secs(120);
 
 impl Client {
     /// How all controllers are doing.
@@ -46,14 +52,23 @@ impl Client {
     }
 
     /// Begins a backup of the control plane, encrypted to `recipients`. Its bytes are read from what comes back.
+    ///
+    /// # Errors
+    /// As any call; and [`ClientError::Cut`] if nothing comes for two minutes, or the answer would not show where it ends.
     pub async fn backup(&self, recipients: &[String]) -> Result<(BackupSummary, Download), ClientError> {
         let url = format!("{}{BASE}/backup", self.base_url);
         let body = BackupRequest { recipients: recipients.to_vec() };
         let request = self.request(Method::POST, &url).timeout(TIMEOUT).json(&body);
-        let response = self.answered(self.signed(request), &url).await?;
+        let begun = timeout(SILENCE, self.answered(self.signed(request), &url)).await;
+        let response = begun.map_err(|_| silent(&url, SILENCE))??;
+        if !shows_its_end(&response) {
+            let why = "the answer has no length and is not chunked, as our servers send it, so that nobody could tell all of it from a \
+                       part; something between here and the controller changes it";
+            return Err(ClientError::Cut { url, why: why.to_owned() });
+        }
         let summary = response.headers().get(BACKUP_HEADER).and_then(|value| value.to_str().ok());
         match summary.and_then(|text| serde_json::from_str(text).ok()) {
-            Some(summary) => Ok((summary, Download { response, url })),
+            Some(summary) => Ok((summary, Download { response, url, silence: SILENCE })),
             None => Err(ClientError::Unexpected {
                 status: response.status().as_u16(),
                 url,
@@ -67,20 +82,40 @@ impl Client {
     }
 }
 
+/// Whether the end of its bytes is told from the end of its connection.
+fn shows_its_end(response: &reqwest::Response) -> bool {
+    let headers = response.headers();
+    let chunked =
+        headers.get_all(TRANSFER_ENCODING).iter().any(|value| value.as_bytes().ends_with(b"chunked"));
+    chunked || headers.contains_key(CONTENT_LENGTH) || response.version() > Version::HTTP_11
+}
+
+fn silent(url: &str, silence: Duration) -> ClientError {
+    ClientError::Cut { url: url.to_owned(), why: format!("nothing came for {} s", silence.as_secs_f32()) }
+}
+
 /// Bytes of a backup that are under way.
 pub struct Download {
     response: reqwest::Response,
     url: String,
+    pub(super) silence: Duration,
 }
 
 impl Download {
     /// The next bytes; none when all of it was received.
     ///
     /// # Errors
-    /// When the connection breaks, or the server broke off.
+    /// [`ClientError::Cut`]: the connection broke, the server broke off, or nothing came for two minutes.
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let piece = self.response.chunk().await;
-        let piece = piece.map_err(|error| ClientError::Transport { url: self.url.clone(), error })?;
-        Ok(piece.map(|bytes| bytes.to_vec()))
+        let piece = timeout(self.silence, self.response.chunk()).await;
+        match piece.map_err(|_| silent(&self.url, self.silence))? {
+            Ok(piece) => Ok(piece.map(|bytes| bytes.to_vec())),
+            Err(error) => Err(ClientError::Cut { url: self.url.clone(), why: innermost(&error) }),
+        }
     }
+}
+
+/// What happened, without what was being done.
+fn innermost(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
 }

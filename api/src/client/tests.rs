@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::Kind;
+use uuid::Uuid;
 
 /// Answers one request after another with what was agreed; what was asked is kept.
 struct Server {
@@ -185,4 +186,66 @@ async fn an_upload_sends_what_it_is_given_and_says_so() {
     let asked = server.asked.lock().unwrap()[0].clone();
     assert!(asked.starts_with("PUT /providers/rempart.tenancy/v1/tenants/acme/content?format=raw "));
     assert!(asked.ends_with(&"x".repeat(700_000)) && *count.lock().unwrap() == 700_000);
+}
+
+/// Gives one answer, and holds the line until it is dropped if `holds`.
+async fn raw(answer: String, holds: bool) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 65536];
+        let _ = stream.read(&mut asked).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        if holds {
+            std::future::pending::<()>().await;
+        }
+    });
+    Client::new(&url, "secret").unwrap()
+}
+
+/// An answer to the request for a backup, framed as said.
+fn backup_answer(framing: &str, body: &str) -> String {
+    let summary = json!({
+        "backupId": Uuid::nil(), "clusterId": Uuid::nil(), "region": "r", "takenAt": "2026-01-01T00:00:00Z",
+        "appliedIndex": 1, "incarnation": 1, "version": "0", "resources": 1, "blobs": 0,
+    });
+    let name = crate::cluster::BACKUP_HEADER;
+    format!("HTTP/1.1 200 OK\r\n{name}: {summary}\r\n{framing}\r\n\r\n{body}")
+}
+
+/// All of a backup, or why it is not all.
+async fn downloaded(client: &Client) -> Result<Vec<u8>, ClientError> {
+    let (_, mut download) = client.backup(&["age1x".to_owned()]).await?;
+    download.silence = Duration::from_millis(50);
+    let mut all = Vec::new();
+    while let Some(piece) = download.piece().await? {
+        all.extend(piece);
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn a_download_is_whole_or_cut() {
+    let chunked = "transfer-encoding: chunked";
+    let sized = "content-length: 5";
+    for (framing, body) in [(chunked, "5\r\nbytes\r\n0\r\n\r\n"), (sized, "bytes")] {
+        let client = raw(backup_answer(framing, body), false).await;
+        assert_eq!(downloaded(&client).await.unwrap(), b"bytes", "{framing}");
+    }
+    // The line closes, or is silent, at any byte. Without the end of all chunks, all bytes are not all of it.
+    let cut = ["", "5", "5\r\n", "5\r\nby", "5\r\nbytes\r\n", "5\r\nbytes\r\n0", "5\r\nbytes\r\n0\r\n"];
+    let cut = cut.into_iter().map(|body| (chunked, body)).chain(["", "byte"].map(|body| (sized, body)));
+    for (framing, body) in cut {
+        for (holds, why) in [(false, ""), (true, "nothing came for 0.05 s")] {
+            let client = raw(backup_answer(framing, body), holds).await;
+            let error = downloaded(&client).await.unwrap_err();
+            let words = error.to_string();
+            assert!(matches!(error, ClientError::Cut { .. }), "{body:?}: {words}");
+            assert!(words.contains("is cut off: ") && words.contains(why), "{body:?}: {words}");
+        }
+    }
+    // Whatever came, nobody could tell.
+    let error = downloaded(&raw(backup_answer("connection: close", "bytes"), false).await).await.unwrap_err();
+    assert!(error.to_string().contains("has no length and is not chunked"), "{error}");
 }

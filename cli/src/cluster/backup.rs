@@ -12,6 +12,7 @@ use rempart_api::cluster::{BackupSummary, Restoration};
 
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, Format};
+use crate::screen::harmless;
 use crate::session::Session;
 
 /// Of each sort, how many are named.
@@ -36,9 +37,9 @@ pub(super) async fn take(
     let mut bytes = 0_u64;
     loop {
         let piece = download.piece().await.map_err(|error| {
-            let words = format!("the backup broke off after {bytes} bytes: {error}");
+            let words = format!("the backup broke off after {bytes} bytes: {}", harmless(&error.to_string()));
             Failure::new(Exit::Unreachable, words)
-                .next("No file was left; take it again, and look at the controller's log")
+                .next("No file was left; take it again, at any controller, and look at the log of this one")
         })?;
         let Some(piece) = piece else { break };
         part.file.write_all(&piece).map_err(|error| Failure::file("write", to, &error))?;

@@ -1,9 +1,10 @@
 //! What exists on a host without a row, and rows without their thing: each with the repair that is safe.
 //!
-//! Computed from State when asked: what hosts have said is in their rows.
+//! Computed from State when asked: what hosts have said is in their rows. What controllers have on their disks is in no State:
+//! they are asked (`controller/src/blob/orphans.rs`).
 
 use rempart_api::Kind;
-use rempart_api::fleet::{Leftover, LeftoverPart, Orphan, OrphanClass, Orphans, Repair};
+use rempart_api::fleet::{BlobOrphans, Leftover, LeftoverPart, Orphan, OrphanClass, Orphans, Repair};
 
 use crate::command::LeftoverAction;
 use crate::object::{Detail, HostDetail, Object};
@@ -25,7 +26,7 @@ pub fn orphans(state: &State) -> Orphans {
     let mut items: Vec<_> = of_hosts.chain(lost).take(MOST + 1).collect();
     let more = items.len() > MOST;
     items.truncate(MOST);
-    Orphans { items, more }
+    Orphans { items, more, blobs: BlobOrphans::default() }
 }
 
 fn on_host(state: &State, host: &str, detail: &HostDetail) -> Vec<Orphan> {

@@ -254,9 +254,14 @@ impl Header {
     fn read(input: &mut impl BufRead) -> io::Result<Header> {
         let mut input = input.take(MAX_HEADER_BYTES);
         let mut signed = Vec::new();
-        let first = line(&mut input).ok().filter(|first| first.trim_end() == MAGIC);
-        let first = first.ok_or_else(|| damaged("it does not begin as a file of age does"))?;
-        signed.extend(first.as_bytes());
+        let longest = MAGIC.len() as u64 + 1;
+        input.by_ref().take(longest).read_to_end(&mut signed)?;
+        match signed.strip_prefix(MAGIC.as_bytes()) {
+            Some(b"\n") => {}
+            _ if signed.is_empty() => return Err(damaged("it is empty")),
+            _ if MAGIC.as_bytes().starts_with(&signed) => return Err(damaged("it is cut short")),
+            _ => return Err(damaged("it does not begin as a file of age does")),
+        }
         let mut shares = Vec::new();
         loop {
             let text = line(&mut input)?;

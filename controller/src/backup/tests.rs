@@ -224,6 +224,46 @@ fn what_cannot_be_restored_is_refused_with_words() {
     stage.refused(|_| {}, "damaged");
 }
 
+/// Whatever the byte: a stream that broke off, a full disk, a copy that was not waited for.
+#[test]
+fn a_file_that_was_cut_is_refused_whatever_the_byte() {
+    let stage = stage();
+    let sealer = stage.sealer();
+    let path = stage.dir.path().join("backup");
+    let cut_at = |whole: &[u8], at: usize| {
+        fs::write(&path, &whole[..at]).unwrap();
+        let error = restore::verify(stage.settings()).err().unwrap_or_else(|| panic!("cut at byte {at}"));
+        let words = error.to_string();
+        let clear = words.contains("cut") || (at == 0 && words.contains("it is empty"));
+        assert!(clear && words.contains("nothing was written"), "cut at byte {at}: {words}");
+    };
+    let before = {
+        stage.put(&stage.clear(&sealer));
+        listing(stage.dir.path())
+    };
+    let small = fs::read(&path).unwrap();
+    (0..small.len()).for_each(|at| cut_at(&small, at));
+    // Of many chunks, around where one ends: what is left of it are whole chunks.
+    let mut writer = Writer::begin(Vec::new(), &stage.head(), &stage.keys(), &stage.state()).unwrap();
+    for index in 0..2000 {
+        writer.audit(row(index % 4)).unwrap();
+    }
+    stage.put(&writer.finish(&sealer).unwrap());
+    let large = fs::read(&path).unwrap();
+    let chunk = (64 << 10) + 16;
+    assert!(large.len() > 3 * chunk, "{} bytes", large.len());
+    // Chunks begin behind the header and a nonce.
+    let header = large.windows(5).position(|window| window == b"\n--- ").unwrap();
+    let payload = header + 5 + large[header + 5..].iter().position(|byte| *byte == b'\n').unwrap() + 1 + 16;
+    let ends = (1..).map(|count| payload + count * chunk).take_while(|end| *end < large.len());
+    let ends: Vec<usize> = ends.flat_map(|end| [end - 1, end, end + 1]).collect();
+    assert!(ends.len() >= 9, "{ends:?}");
+    ends.into_iter().chain([large.len() - 1]).for_each(|at| cut_at(&large, at));
+    fs::write(&path, &large).unwrap();
+    assert_eq!(restore::verify(stage.settings()).unwrap().end.audit, 2000, "it is sound as a whole");
+    assert_eq!(listing(stage.dir.path()), before, "something was written");
+}
+
 /// Whoever has the public key can encrypt what he likes.
 #[test]
 fn what_another_one_wrote_is_not_believed() {

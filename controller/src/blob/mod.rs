@@ -14,6 +14,7 @@
 mod copy;
 mod incoming;
 mod name;
+mod orphans;
 mod server;
 mod spread;
 mod store;
@@ -125,6 +126,8 @@ struct Inner {
     node: Node,
     service: Service,
     grace: Duration,
+    /// What is known of those that are in the wrong place.
+    tended: Mutex<tend::Memory>,
     /// When somebody last asked for a blob to be here; what was asked for lately is not removed.
     wanted: Mutex<BTreeMap<BlobName, Instant>>,
     /// One at a time per blob: a peer may ask for what a repair is already fetching.
@@ -153,6 +156,7 @@ impl Blobs {
                 node,
                 service,
                 grace,
+                tended: Mutex::default(),
                 wanted: Mutex::default(),
                 pulling: Mutex::default(),
             }),

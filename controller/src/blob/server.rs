@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -12,6 +13,7 @@ use rempart_model::Detail;
 use rempart_proto::blob::v1 as wire;
 use rempart_proto::blob::v1::blobs_server::Blobs as BlobsRpc;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -21,6 +23,8 @@ use super::{BlobError, BlobName, Blobs};
 const PIECE_BYTES: u64 = 256 << 10;
 /// Messages read ahead of the connection.
 const PIECES: usize = 4;
+/// How long a caller waits for this replica's State to have what its own has.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 pub(super) fn to_wire(blob: &BlobSpec) -> wire::Blob {
     let format = match blob.format {
@@ -88,6 +92,18 @@ impl BlobsRpc for Blobs {
         let (name, blob) = from_wire(request.into_inner().blob)?;
         self.want(name);
         Ok(Response::new(wire::HasResponse { held: self.holds(&blob) }))
+    }
+
+    async fn compare(
+        &self,
+        request: Request<wire::CompareRequest>,
+    ) -> Result<Response<wire::CompareResponse>, Status> {
+        require_controller(&request)?;
+        let deadline = Instant::now() + CATCH_UP;
+        let reached = self.inner.node.wait_applied(request.into_inner().applied_index, deadline).await;
+        reached.map_err(|_| Status::unavailable("its State is behind"))?;
+        let compared = self.compare_own(self.inner.replica.state()).await;
+        Ok(Response::new(compared.map_err(|error| Status::unavailable(error.to_string()))?))
     }
 
     async fn deposit(

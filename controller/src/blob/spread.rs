@@ -131,7 +131,7 @@ impl Blobs {
     }
 }
 
-fn words(status: &Status) -> String {
+pub(super) fn words(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(source) => format!("{}: {source}", status.message()),
         None => status.message().to_owned(),

@@ -8,6 +8,7 @@
 //! to date with the leader and looked at once more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rempart_api::Kind;
@@ -15,7 +16,7 @@ use rempart_api::storage::BlobSpec;
 use rempart_model::{Detail, State};
 use tokio::time::Instant;
 
-use super::{BlobName, Blobs};
+use super::{BlobError, BlobName, Blobs};
 
 /// Pause between two passes, at least; and at most, even if State does not change: files may.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,40 +31,59 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How long a State may take to be brought up to date before a removal is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
+/// What an object consists of, if those are bytes.
+pub(super) fn content(detail: &Detail) -> Option<&BlobSpec> {
+    match detail {
+        Detail::Volume(volume) => volume.content.as_ref(),
+        Detail::Image(image) => image.content.as_ref(),
+        _ => None,
+    }
+}
+
 /// Blobs State refers to.
 pub(super) fn referred(state: &State) -> BTreeMap<BlobName, BlobSpec> {
-    let content = |detail: &Detail| match detail {
-        Detail::Volume(volume) => volume.content.clone(),
-        Detail::Image(image) => image.content.clone(),
-        _ => None,
-    };
     [Kind::BlockStorage, Kind::Image]
         .into_iter()
         .flat_map(|kind| state.of_kind(kind))
         .filter_map(|object| content(&object.detail))
-        .filter_map(|blob| Some((BlobName::of(&blob)?, blob)))
+        .filter_map(|blob| Some((BlobName::of(blob)?, blob.clone())))
         .collect()
 }
 
+/// What the passes found, and when; for the next one, and for those who ask (`orphans.rs`).
 #[derive(Default)]
-struct Memory {
-    /// Since when nothing refers to a blob that is here.
-    idle: BTreeMap<BlobName, Instant>,
-    /// Blobs that could not be had: attempts, and when to try again.
-    missing: BTreeMap<BlobName, (u32, Instant)>,
+pub(super) struct Memory {
+    /// Blobs that are here and nothing refers to.
+    pub(super) idle: BTreeMap<BlobName, Idle>,
+    /// Blobs that something refers to and are not here.
+    pub(super) missing: BTreeMap<BlobName, Missing>,
+}
+
+pub(super) struct Idle {
+    pub(super) since: Instant,
+    /// Why it is still here although it is time.
+    pub(super) trouble: String,
+}
+
+pub(super) struct Missing {
+    pub(super) since: Instant,
+    attempts: u32,
+    /// When to try again.
+    again: Instant,
+    /// What the last attempt came to.
+    pub(super) trouble: String,
 }
 
 impl Blobs {
     /// Looks after the blobs of this replica, pass after pass, until the task is dropped.
     pub async fn tend(self) {
         let mut states = self.inner.replica.watch();
-        let mut memory = Memory::default();
         loop {
             let state = states.borrow_and_update().clone();
             let mut pause = PAUSE;
             // Before that, nothing is known of what is referred to.
             if state.core().cluster_id.is_some() {
-                match self.pass(state, &mut memory).await {
+                match self.pass(state).await {
                     Ok(work) => pause = pause.max(work * PAUSE_PER_WORK),
                     Err(error) => tracing::warn!(%error, "looking after the blobs; trying again"),
                 }
@@ -76,94 +96,132 @@ impl Blobs {
         }
     }
 
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One pass. Returns how long looking took.
-    async fn pass(
-        &self,
-        state: std::sync::Arc<State>,
-        memory: &mut Memory,
-    ) -> Result<Duration, super::BlobError> {
+    async fn pass(&self, state: Arc<State>) -> Result<Duration, BlobError> {
         let (store, begun) = (self.inner.store.clone(), Instant::now());
         let looked = tokio::task::spawn_blocking(move || {
             store.sweep(UNFINISHED_AGE)?;
-            Ok::<_, super::BlobError>((referred(&state), store.list()?))
+            Ok::<_, BlobError>((referred(&state), store.list()?))
         });
-        let (referred, here) = looked.await.map_err(|error| super::BlobError::Io {
+        let (referred, here) = looked.await.map_err(|error| BlobError::Io {
             what: "looking at the blobs".to_owned(),
             error: std::io::Error::other(error),
         })??;
         let now = Instant::now();
         let work = now - begun;
-        let lacks = |(name, blob): &(&BlobName, &BlobSpec)| here.get(name) != Some(&blob.size_bytes);
-        memory.missing.retain(|name, _| referred.get_key_value(name).is_some_and(|entry| lacks(&entry)));
-        for (name, blob) in referred.iter().filter(lacks) {
-            let (attempts, again) = memory.missing.get(name).copied().unwrap_or((0, now));
-            if again > now {
-                continue;
-            }
-            if self.repair(blob).await {
-                memory.missing.remove(name);
-            } else {
-                let wait = (RETRY * 2_u32.pow(attempts.min(6))).min(LONGEST_RETRY);
-                memory.missing.insert(*name, (attempts + 1, Instant::now() + wait));
+        for name in self.lacking(&referred, &here, now) {
+            let tried = self.repair(&referred[&name]).await;
+            let mut memory = self.memory();
+            match (tried, memory.missing.get_mut(&name)) {
+                (Ok(()), _) => drop(memory.missing.remove(&name)),
+                (Err(why), Some(missing)) => {
+                    let wait = (RETRY * 2_u32.pow(missing.attempts.min(6))).min(LONGEST_RETRY);
+                    missing.attempts += 1;
+                    missing.again = Instant::now() + wait;
+                    missing.trouble = why;
+                }
+                (Err(_), None) => {}
             }
         }
-        self.remove_idle(&referred, here.keys().copied().collect(), memory).await?;
+        self.remove_idle(&referred, here.keys().copied().collect()).await;
         Ok(work)
     }
 
-    /// Takes a blob from whichever peer has it.
-    async fn repair(&self, blob: &BlobSpec) -> bool {
+    /// Notes what is missing. Returns what of it is to be fetched now.
+    fn lacking(
+        &self,
+        referred: &BTreeMap<BlobName, BlobSpec>,
+        here: &BTreeMap<BlobName, u64>,
+        now: Instant,
+    ) -> Vec<BlobName> {
+        let lacks = |(name, blob): &(&BlobName, &BlobSpec)| here.get(name) != Some(&blob.size_bytes);
+        let mut memory = self.memory();
+        memory.missing.retain(|name, _| referred.get_key_value(name).is_some_and(|entry| lacks(&entry)));
+        let mut due = Vec::new();
+        for (name, _) in referred.iter().filter(lacks) {
+            let new = || Missing { since: now, attempts: 0, again: now, trouble: String::new() };
+            if memory.missing.entry(*name).or_insert_with(new).again <= now {
+                due.push(*name);
+            }
+        }
+        due
+    }
+
+    /// Takes a blob from whichever peer has it, or says why not.
+    async fn repair(&self, blob: &BlobSpec) -> Result<(), String> {
         let mut trouble = Vec::new();
         for id in self.inner.peers.others() {
             match self.pull(id, blob).await {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 Err(error) => trouble.push(error.to_string()),
             }
         }
+        let why =
+            if trouble.is_empty() { "there is no other controller".to_owned() } else { trouble.join("; ") };
         tracing::warn!(
             sha256 = blob.sha256,
-            why = trouble.join("; "),
+            why,
             "a blob that volumes or images need is not here, and no peer gives it; trying again"
         );
-        false
+        Err(why)
     }
 
-    async fn remove_idle(
-        &self,
-        referred: &BTreeMap<BlobName, BlobSpec>,
-        here: BTreeSet<BlobName>,
-        memory: &mut Memory,
-    ) -> Result<(), super::BlobError> {
+    async fn remove_idle(&self, referred: &BTreeMap<BlobName, BlobSpec>, here: BTreeSet<BlobName>) {
         let now = Instant::now();
         let lately = {
-            let mut wanted = self.inner.wanted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut wanted = self.inner.wanted.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.retain(|_, at| now.duration_since(*at) < self.inner.grace);
             wanted.keys().copied().collect::<BTreeSet<_>>()
         };
         let idle =
             |name: &BlobName| here.contains(name) && !referred.contains_key(name) && !lately.contains(name);
-        memory.idle.retain(|name, _| idle(name));
-        for name in here.iter().copied().filter(idle) {
-            memory.idle.entry(name).or_insert(now);
+        let due: Vec<BlobName> = {
+            let mut memory = self.memory();
+            memory.idle.retain(|name, _| idle(name));
+            for name in here.iter().copied().filter(idle) {
+                memory.idle.entry(name).or_insert_with(|| Idle { since: now, trouble: String::new() });
+            }
+            let old = memory.idle.iter().filter(|(_, idle)| now - idle.since >= self.inner.grace);
+            old.map(|(name, _)| *name).collect()
+        };
+        if due.is_empty() {
+            return;
         }
-        let due: Vec<BlobName> = memory
-            .idle
-            .iter()
-            .filter(|(_, since)| now.duration_since(**since) >= self.inner.grace)
-            .map(|(name, _)| *name)
-            .collect();
-        if due.is_empty() || !self.inner.service.serves(CATCH_UP).await {
-            return Ok(());
+        if !self.inner.service.serves(CATCH_UP).await {
+            let words = "whether something has begun to refer to it cannot be asked: no controller leads, or none that is reached";
+            self.not_removed(due.into_iter().map(|name| (name, words.to_owned())));
+            return;
         }
         let (state, store) = (self.inner.replica.state(), self.inner.store.clone());
         let removed = tokio::task::spawn_blocking(move || {
             let referred = super::tend::referred(&state);
-            for name in due.iter().filter(|name| !referred.contains_key(name)) {
-                store.remove(*name)?;
-                tracing::info!(blob = %name, "removed a blob that nothing refers to");
+            let mut failed = Vec::new();
+            // One that stays keeps none of the others.
+            for name in due.into_iter().filter(|name| !referred.contains_key(name)) {
+                match store.remove(name) {
+                    Ok(()) => tracing::info!(blob = %name, "removed a blob that nothing refers to"),
+                    Err(error) => failed.push((name, error.to_string())),
+                }
             }
-            Ok(())
+            failed
         });
-        removed.await.unwrap_or(Ok(()))
+        match removed.await {
+            Ok(failed) => self.not_removed(failed.into_iter()),
+            Err(error) => tracing::warn!(%error, "removing blobs that nothing refers to; trying again"),
+        }
+    }
+
+    fn not_removed(&self, why: impl Iterator<Item = (BlobName, String)>) {
+        let mut memory = self.memory();
+        for (name, why) in why {
+            tracing::warn!(blob = %name, why, "a blob that nothing refers to could not be removed; trying again");
+            if let Some(idle) = memory.idle.get_mut(&name) {
+                idle.trouble = why;
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ mod fixed;
 mod headers;
 mod measure;
 mod openapi;
+mod orphans;
 mod problem;
 mod query;
 mod rate;
@@ -38,6 +39,7 @@ pub use upload::Uploads;
 
 use crate::auth::Authenticator;
 use crate::backup::Backups;
+use crate::blob::Blobs;
 use crate::console::Consoles;
 use crate::service::{
     Body as Sent, Call, Caller, Json, Page, Reply, Request, Service, ServiceError, traceparent,
@@ -63,6 +65,8 @@ pub struct Settings {
     pub service: Service,
     /// Takes backups of the control plane.
     pub backups: Backups,
+    /// Bytes of images on the controllers' disks.
+    pub blobs: Blobs,
     /// Takes the bytes of volumes.
     pub uploads: Uploads,
     /// Consoles of instances.
@@ -173,14 +177,21 @@ async fn answer(
     let trace = call.is_write().then(|| traceparent(offered, id));
     let request = Request { id, trace, caller, call, alias };
     let put = head.method == Method::PUT;
+    let of_disks = matches!(request.call, Call::Orphans { .. });
     if may_be_stale && !request.call.is_write() {
-        let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
+        let (index, mut reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
+        if of_disks {
+            reply = orphans::with_blobs(settings, reply, true).await?;
+        }
         let (Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text)) = reply else {
             return Err(Failure::internal());
         };
         return Ok(([(APPLIED_INDEX, index.to_string())], json(text)).into_response());
     }
-    let reply = settings.service.call(request).await.map_err(Failure::Service)?;
+    let mut reply = settings.service.call(request).await.map_err(Failure::Service)?;
+    if of_disks {
+        reply = orphans::with_blobs(settings, reply, false).await?;
+    }
     Ok(match reply {
         Reply::Resource { created, view } if put && created => {
             let location = format!("{}{}", settings.public_url, head.uri.path().trim_end_matches('/'));

@@ -342,10 +342,12 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
     }
     let orphans = schemas.subschema_for::<Orphans>().to_value();
     let fleet = |operation: &str, summary: &str| json!({ "operationId": operation, "tags": ["rempart.fleet"], "summary": summary });
-    let mut all =
-        fleet("listOrphans", "What exists on hosts without a row, and rows without their thing (operators)");
+    let mut all = fleet(
+        "listOrphans",
+        "What exists on hosts and controllers without a row, and rows without their thing (operators)",
+    );
     all["responses"] = json!({
-        "200": { "description": "As hosts have said", "content": { "application/json": { "schema": orphans } } },
+        "200": { "description": "As hosts have said, and controllers of their disks", "content": { "application/json": { "schema": orphans } } },
         "default": { "$ref": "#/components/responses/Problem" },
     });
     paths.insert("/providers/rempart.fleet/v1/orphans".to_owned(), json!({ "get": all }));

@@ -51,6 +51,13 @@ impl Blobs for Giver {
         Err(Status::permission_denied("hosts do not ask this"))
     }
 
+    async fn compare(
+        &self,
+        _: Request<wire::CompareRequest>,
+    ) -> Result<Response<wire::CompareResponse>, Status> {
+        Err(Status::permission_denied("hosts do not ask this"))
+    }
+
     async fn deposit(
         &self,
         _: Request<tonic::Streaming<wire::DepositPiece>>,

@@ -1,5 +1,8 @@
 //! The drill: a backup while everything runs, all controllers gone, a new cluster from the backup under guests that never stop.
 
+mod cut;
+mod former;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,7 +12,7 @@ use std::time::Duration;
 
 use rempart_api::client::Client;
 use rempart_api::cluster::{ReplicaRole, Restoration};
-use rempart_api::fleet::OrphanClass;
+use rempart_api::fleet::{BlobOrphanClass, OrphanClass};
 use rempart_api::{Kind, Urn};
 use rempart_tests::{
     Cluster, Lab, Layout, PATIENCE, binary, console, instance, lab_host, until_some, volume,
@@ -125,9 +128,9 @@ async fn guest(lab: &Lab, name: &str, on: bool) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let mut lab = Lab::open_with_spares(3, 2).await;
-    // The new ones come where old ones were.
+    // The restored one comes where an old one was.
     let ports = &mut lab.cluster.layout.ports;
-    (ports[3], ports[4]) = (ports[0], ports[1]);
+    ports[3] = ports[0];
     let keys = Operator::new();
     let (keeps, late, halts) = (
         guest(&lab, "keeps", true).await,
@@ -168,8 +171,9 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     lab.delete("goes").await;
     let new = guest(&lab, "new", true).await;
 
-    // All controllers are lost, with their disks.
+    // All controllers are lost, one with its disk; two will be found again.
     let old_token = layout.token("operator").expect("a token");
+    let old_alice = layout.token("alice").expect("a token");
     std::fs::copy(layout.cluster_dir().join("root.key"), keys.file("root.key")).expect("kept elsewhere");
     let check = tokio::task::block_in_place(|| keys.restore(&layout, 4, &["--check"]));
     assert!(check.status.success(), "{}", text(&check.stderr));
@@ -182,11 +186,9 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let history = history_up_to(&layout, 1, index);
     let agent = lab.daemon.take().expect("it runs");
     agent.signal(Signal::STOP);
-    for id in 1..=3 {
-        lab.cluster.kill(id);
-        for dir in [layout.data_dir(id), layout.identity_dir(id)] {
-            std::fs::remove_dir_all(dir).expect("it goes");
-        }
+    (1..=3).for_each(|id| lab.cluster.kill(id));
+    for dir in [layout.data_dir(1), layout.identity_dir(1)] {
+        std::fs::remove_dir_all(dir).expect("it goes");
     }
 
     let restored = tokio::task::block_in_place(|| keys.restore(&layout, 4, &[]));
@@ -245,6 +247,10 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     let orphan = until_some("the new guest among the orphans", PATIENCE, || async {
         let orphans = lab.operator.orphans().await.map_err(|error| error.to_string())?;
         let lost = orphans.items.iter().any(|one| one.class == OrphanClass::Lost);
+        // Nobody has copied the bytes of its image.
+        let [blob] = &orphans.blobs.items[..] else { return Err(format!("{orphans:?}")) };
+        assert_eq!((blob.class, blob.controller), (BlobOrphanClass::Lost, None));
+        assert!(blob.references[0].ends_with("images/tiny"), "{blob:?}");
         // Its agent calls it a leftover once it has looked at its directories again.
         let found = orphans.items.iter().find(|one| one.id.ends_with(&new));
         let found = found.filter(|one| lost && one.running && one.class == OrphanClass::Leftover);
@@ -257,7 +263,11 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     lab.delete("goes").await;
     assert_eq!(lab.volumes().len(), volumes, "there was no disk of it");
 
+    let guests = [("keeps", &keeps), ("late", &late)];
+    let _former = former::they_drive_nothing(&mut lab, &layout, &old_alice, guests).await;
+
     // It is a cluster as any other.
+    power(&lab, "late", "on").await;
     lab.alice.act(&instance("keeps"), "stop").await.expect("accepted");
     power(&lab, "keeps", "off").await;
     lab.alice.act(&instance("keeps"), "start").await.expect("accepted");
@@ -305,6 +315,8 @@ async fn an_empty_cluster_is_backed_up_and_opens_at_once() {
     let alice = layout.token("alice").expect("a token");
     fails(&alice, &[&backup[..], &[keys.public.as_str()]].concat(), "");
 
+    tokio::task::block_in_place(|| cut::a_line_that_closes_leaves_no_file(&keys, &layout));
+
     let taken = tokio::task::block_in_place(|| keys.back_up(&layout, 1, "backup.age"));
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     let bytes = std::fs::read(keys.file("backup.age")).expect("a file");
@@ -322,6 +334,7 @@ async fn an_empty_cluster_is_backed_up_and_opens_at_once() {
 
     std::fs::copy(layout.cluster_dir().join("root.key"), keys.file("root.key")).expect("kept elsewhere");
     cluster.kill(1);
+    tokio::task::block_in_place(|| cut::a_file_without_its_end_is_refused(&keys, &layout, 2));
     let restored = tokio::task::block_in_place(|| keys.restore(&layout, 2, &["--incarnation", "5"]));
     assert!(restored.status.success(), "{}", text(&restored.stderr));
     cluster.layout.begin_with(2);
