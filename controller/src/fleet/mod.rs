@@ -11,6 +11,7 @@
 
 mod sent;
 mod session;
+mod under_way;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesOrdered;
 use rempart_api::fleet::{HostReport, Virtualization};
 use rempart_api::{Kind, Urn};
 use rempart_identity::Certificate;
@@ -23,13 +21,11 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::sent::Sent;
+use super::under_way::UnderWay;
 use super::{Fleet, HEARTBEAT, Open, SILENCE, wire};
 
 /// A report is at most some 6 KiB (its failure's words are bounded), an entry 2 MiB.
 const REPORTS_PER_ENTRY: usize = 200;
-
-/// Reports of an agent that are on their way into the log at a time; the next one waits in the stream.
-const UNDER_WAY: usize = 8;
 
 /// Messages to an agent.
 pub(super) type Outgoing = mpsc::Sender<Result<ControllerMessage, Status>>;
@@ -125,25 +121,22 @@ async fn serve(
 
     let mut leadership = fleet.inner.node.leadership();
     let mut last_word = Instant::now();
-    let mut under_way = FuturesOrdered::new();
+    let mut under_way = UnderWay::default();
     loop {
         tokio::select! {
-            message = timeout_at(last_word + SILENCE, incoming.message()), if under_way.len() < UNDER_WAY => {
+            message = timeout_at(last_word + SILENCE, incoming.message()), if under_way.has_room() => {
                 let Ok(message) = message else { return Ok("the agent fell silent") };
                 let Some(message) = message? else { return Ok("the agent left") };
                 last_word = Instant::now();
                 match message.message {
                     Some(AgentSays::Observed(observed)) => {
-                        let alone = under_way.is_empty();
-                        under_way.push_back(take(fleet, host, &hello, shown, &mut known, observed, alone).await?);
+                        take(fleet, &hello, shown, &mut known, &mut under_way, observed, outgoing).await?;
                     }
                     Some(AgentSays::Heartbeat(_)) | None => {}
                     Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
                 }
             }
-            Some(sequence) = under_way.next() => {
-                send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence: sequence? })).await?;
-            }
+            taken_in = under_way.next() => acknowledge(outgoing, taken_in?).await?,
             () = opening.opened() => {
                 drop(changes.take());
                 let state = fleet.inner.replica.state();
@@ -232,17 +225,17 @@ async fn see(
     fleet.propose(Command::HostSeen(Box::new(seen))).await
 }
 
-/// Takes in what the agent observed: puts it into the log behind what the agent said before. The future resolves to its
-/// sequence once it is applied. `alone` says that nothing the agent said before is under way.
+/// Takes in what the agent observed: puts it into the log behind what the agent said before, and acknowledges it once all of
+/// it is applied.
 async fn take(
     fleet: &Fleet,
-    host: &str,
     hello: &Hello,
     shown: &Certificate,
-    known: &mut rempart_api::fleet::HostReport,
+    known: &mut HostReport,
+    under_way: &mut UnderWay,
     observed: Observed,
-    alone: bool,
-) -> Result<impl Future<Output = Result<u64, Status>> + Send + use<>, Status> {
+    outgoing: &Outgoing,
+) -> Result<(), Status> {
     let mut report = known.clone();
     if let Some(health) = &observed.hypervisor {
         report.hypervisor = wire::health(health);
@@ -258,27 +251,34 @@ async fn take(
         *known = report;
     }
     if let Some(everything) = &observed.everything {
-        compare(fleet, host, everything).await?;
+        compare(fleet, &hello.host, everything).await?;
     }
-    let sequence = observed.sequence;
     metrics::counter!("rempart_reports_total").increment(1);
+    let sequence = observed.sequence;
     let objects = wire::reports(observed)?;
     // In pieces: an entry has a size limit, and failures may be wordy.
-    let mut pieces = Vec::new();
     for piece in objects.chunks(REPORTS_PER_ENTRY) {
-        let report = ReportCommand { host: host.to_owned(), objects: piece.to_vec() };
-        // What State has already needs no entry: an agent repeats itself at every turn. It may have something else by the time
-        // that what is under way is applied.
-        if !alone || fleet.inner.replica.state().report_changes_anything(&report) {
-            pieces.push(fleet.propose(Command::Report(report)));
+        let report = ReportCommand { host: hello.host.clone(), objects: piece.to_vec() };
+        let is_news = || fleet.inner.replica.state().report_changes_anything(&report);
+        // What State has already needs no entry: an agent repeats itself at every turn. State may have something else by the
+        // time that what is under way is applied.
+        while !under_way.is_empty() && !is_news() {
+            acknowledge(outgoing, under_way.next().await?).await?;
+        }
+        if is_news() {
+            under_way.piece(fleet.propose(Command::Report(report)));
         }
     }
-    Ok(async move {
-        for piece in pieces {
-            piece.await?;
-        }
-        Ok(sequence)
-    })
+    under_way.end(sequence);
+    Ok(())
+}
+
+/// Says that a report is taken in, if all of one is.
+async fn acknowledge(outgoing: &Outgoing, taken_in: Option<u64>) -> Result<(), Status> {
+    match taken_in {
+        Some(sequence) => send(outgoing, ControllerSays::Acknowledged(Acknowledged { sequence })).await,
+        None => Ok(()),
+    }
 }
 
 /// A restored cluster is compared with what a host has. What was seen before the host knew of this incarnation does not count:

@@ -15,6 +15,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rempart-identity", &["rempart-proto"]),
     ("rempart-image-format", &[]),
     ("rempart-wal", &[]),
+    // Ours under another's name: `controller/no-histograms`.
+    ("base2histogram", &[]),
     ("rempart-model", &["rempart-api"]),
     (
         "rempart-controller",
