@@ -47,11 +47,12 @@ pub(crate) struct Idle {
 }
 
 impl Plane {
-    /// Controllers without a host, and tenant `acme` with workspace `w`, without quotas.
+    /// Controllers (`BENCH_LOG` is what they log) without a host, and tenant `acme` with workspace `w`, without quotas.
     pub(crate) async fn open(replicas: usize) -> Plane {
         let dir = tempfile::Builder::new().prefix("rb").tempdir_in("/tmp").expect("a temporary directory");
+        let log = std::env::var("BENCH_LOG").unwrap_or_else(|_| "warn".to_owned());
         let settings = [
-            ("REMPART_LOG", "warn"),
+            ("REMPART_LOG", log.as_str()),
             ("REMPART_HTTP_CONNECTIONS", "16000"),
             ("REMPART_COMPARE_SECONDS", "60"),
         ];
