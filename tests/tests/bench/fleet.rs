@@ -17,6 +17,7 @@ mod idle;
 mod leader;
 mod memory;
 mod one;
+mod placement;
 mod plane;
 mod restart;
 mod table;
@@ -32,7 +33,7 @@ fn number(name: &str, default: usize) -> usize {
     numbers(name, &default.to_string())[0]
 }
 
-/// `BENCH_WHAT` names figures by their beginnings: one, create, growth-vms, growth-hosts, growth-page, leader, burst, memory,
+/// `BENCH_WHAT` names figures by their beginnings: placement, one, create, growth-vms, growth-hosts, growth-page, leader, burst, memory,
 /// idle, start, restart. `BENCH_REPLICAS` (1,3), `BENCH_AGENTS` (10,1000), `BENCH_INSTANCES` (2000, a round),
 /// `BENCH_ROUNDS` (3), `BENCH_CLIENTS` (32), and what the figures name are the sizes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,6 +49,9 @@ async fn fleet() {
     let agent_counts = numbers("BENCH_AGENTS", "10,1000");
     let (most_replicas, most_agents) = (most(&replica_counts), most(&agent_counts));
 
+    if wanted("placement") {
+        placement::figures(&mut table);
+    }
     if wanted("start") {
         restart::empty(dir.path(), rounds, &mut table).await;
     }
