@@ -262,10 +262,12 @@ async fn take(
         let is_news = || fleet.inner.replica.state().report_changes_anything(&report);
         // What State has already needs no entry: an agent repeats itself at every turn. State may have something else by the
         // time that what is under way is applied.
-        while !under_way.is_empty() && !is_news() {
+        let mut news = is_news();
+        while !news && !under_way.is_empty() {
             acknowledge(outgoing, under_way.next().await?).await?;
+            news = is_news();
         }
-        if is_news() {
+        if news {
             under_way.piece(fleet.propose(Command::Report(report)));
         }
     }
