@@ -37,9 +37,21 @@ fn hash(body: &str) -> u128 {
     u128::from_be_bytes(hash[..16].try_into().expect("16 bytes"))
 }
 
+const BODY: &str = "SELECT body::text FROM resource WHERE name = 'w1'";
+
+/// Stops a controller that has `w1` in its Postgres: what is applied is written a moment later.
+async fn halt(cluster: &Cluster, id: usize) {
+    until_some("the row to be written", Duration::from_secs(20), || async {
+        let body = query(&cluster.layout, id, BODY).map_err(|error| error.to_string())?;
+        if body.contains("truth") { Ok(()) } else { Err(body) }
+    })
+    .await;
+    cluster.running(id).signal(Signal::STOP);
+}
+
 /// Changes what a controller has of `w1` in its Postgres, behind its back; with `digest`, so that it adds up.
 fn forge(cluster: &Cluster, id: usize, digest: bool) {
-    let body = query(&cluster.layout, id, "SELECT body::text FROM resource WHERE name = 'w1'").expect("psql");
+    let body = query(&cluster.layout, id, BODY).expect("psql");
     let (before, after) = (body.trim_end(), body.trim_end().replace("truth", "a lie"));
     assert_ne!(before, after);
     let mut sql = format!("UPDATE resource SET body = $r${after}$r$ WHERE name = 'w1';");
@@ -88,7 +100,7 @@ async fn who_differs_from_the_majority_stops_and_stays_stopped() {
     let mut followers =
         list.items.iter().filter(|one| one.status.role != ReplicaRole::Leader).map(|one| one.id);
     let wrong = usize::try_from(followers.next().expect("a follower")).expect("an id");
-    cluster.running(wrong).signal(Signal::STOP);
+    halt(&cluster, wrong).await;
     forge(&cluster, wrong, true);
     cluster.kill(wrong);
     let why = ends(&mut cluster, wrong).await;
@@ -104,7 +116,7 @@ async fn who_differs_from_the_majority_stops_and_stays_stopped() {
     all_the_same_after(&operator, compared, &stay.iter().map(|id| *id as u64).collect::<Vec<_>>()).await;
 
     // One whose rows do not add up does not even begin.
-    cluster.running(stay[0]).signal(Signal::STOP);
+    halt(&cluster, stay[0]).await;
     forge(&cluster, stay[0], false);
     cluster.kill(stay[0]);
     let why = ends(&mut cluster, stay[0]).await;
