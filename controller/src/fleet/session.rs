@@ -133,7 +133,13 @@ async fn serve(
                         take(fleet, &hello, shown, &mut known, &mut under_way, observed, outgoing).await?;
                     }
                     Some(AgentSays::Heartbeat(_)) | None => {}
-                    Some(AgentSays::Hello(_)) => return Err(Status::invalid_argument("a second Hello")),
+                    Some(AgentSays::Hello(_)) => {
+                        // What it said before counts.
+                        while !under_way.is_empty() {
+                            acknowledge(outgoing, under_way.next().await?).await?;
+                        }
+                        return Err(Status::invalid_argument("a second Hello"));
+                    }
                 }
             }
             taken_in = under_way.next() => acknowledge(outgoing, taken_in?).await?,
