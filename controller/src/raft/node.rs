@@ -214,12 +214,9 @@ impl Node {
         async move {
             match timeout_at(deadline, queued?).await {
                 Ok(Ok(Ok(written))) => {
-                    let Response(outcome) = written.data;
+                    let (Response(outcome), index) = (written.data, written.log_id.index);
                     outcome.ok_or_else(|| {
-                        tracing::error!(
-                            index = written.log_id.index,
-                            "the machine gave no outcome for a proposal"
-                        );
+                        tracing::error!(index, "the machine gave no outcome for a proposal");
                         ProposeError::Unknown
                     })
                 }
@@ -246,8 +243,7 @@ impl Node {
         }
         let (answer, answered) = oneshot::channel();
         let asked = self.0.proposals.send((proposal, Reply::new(answer, room)));
-        asked.map_err(|_| ProposeError::Stopped)?;
-        Ok(answered)
+        asked.map(|()| answered).map_err(|_| ProposeError::Stopped)
     }
 
     /// The index that a linearizable read must see applied: at least that of everything acknowledged before the call.

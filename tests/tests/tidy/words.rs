@@ -157,6 +157,10 @@ const WAITING: Exceptions = &[
     ("tests/src/wait.rs", "`until`: the one loop of the cross-crate tests"),
     ("tests/tests/bench/fleet/burst.rs", "until the hosts have all domains; who was told to come back does"),
     ("tests/tests/bench/fleet/idle.rs", "a while in which nothing happens is what is measured"),
+    (
+        "tests/tests/bench/fleet/one.rs",
+        "paces looks, so that they do not take the machine from what is looked at",
+    ),
     ("tests/tests/bench/fleet/plane.rs", "until all hosts are in touch; a while at rest is measured"),
     ("tests/tests/bench/fleet/restart.rs", "paces somebody who tries until a server answers"),
     ("tests/tests/bench/fleet/work.rs", "paces looks at what may not be followed by more"),
