@@ -124,7 +124,11 @@ async fn controllers_come_and_go() {
     for id in &alive {
         refused(operator.remove_replica(*id as u64).await, 409, &format!("[{dead}] do not"));
     }
-    std::fs::remove_dir_all(cluster.layout.data_dir(dead)).expect("wiped");
+    // Its Postgres writes until it has noticed.
+    until_some("its directory to be wiped", Duration::from_secs(20), || async {
+        std::fs::remove_dir_all(cluster.layout.data_dir(dead)).map_err(|error| error.to_string())
+    })
+    .await;
     refused(operator.join_replica(dead as u64, "127.0.0.1:1").await, 409, "takes part already");
     let taken = cluster.layout.internal_address(alive[0]);
     refused(operator.join_replica(4, &taken).await, 409, "is the address of controller");

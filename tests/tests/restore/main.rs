@@ -188,7 +188,11 @@ async fn a_cluster_comes_back_from_its_backup_under_running_guests() {
     agent.signal(Signal::STOP);
     (1..=3).for_each(|id| lab.cluster.kill(id));
     for dir in [layout.data_dir(1), layout.identity_dir(1)] {
-        std::fs::remove_dir_all(dir).expect("it goes");
+        // Its Postgres writes until it has noticed.
+        until_some("the directory to go", PATIENCE, || async {
+            std::fs::remove_dir_all(&dir).map_err(|error| error.to_string())
+        })
+        .await;
     }
 
     let restored = tokio::task::block_in_place(|| keys.restore(&layout, 4, &[]));
