@@ -26,6 +26,7 @@ use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::fleet_server::{Fleet as FleetRpc, FleetServer};
 use rempart_proto::agent::v1::{AgentMessage, ControllerMessage, NotLeader, OpenConsole};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -107,8 +108,16 @@ impl Fleet {
     /// Registers a session; the newest of a host wins.
     fn open(&self, host: &str, outgoing: &Outgoing) -> Open {
         let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(host.to_owned(), Newest(number, outgoing.clone()));
-        Open { fleet: self.clone(), host: host.to_owned(), number }
+        let before = self.sessions().insert(host.to_owned(), Newest(number, outgoing.clone()));
+        Open { fleet: self.clone(), host: host.to_owned(), number, takes_over: before.is_some() }
+    }
+
+    /// Waits until State has what is in this replica's log: what a leader before it was told, and what earlier sessions here put
+    /// there. By an older State a report that is news could look known.
+    async fn caught_up(&self) -> Result<(), Status> {
+        let Some(last) = self.inner.node.status().last_log_index else { return Ok(()) };
+        let applied = self.inner.node.wait_applied(last, Instant::now() + ELECTION).await;
+        applied.map_err(|error| Status::unavailable(error.to_string()))
     }
 
     /// Puts a command of the control plane itself into the log; what is proposed first comes first.
@@ -141,6 +150,8 @@ struct Open {
     fleet: Fleet,
     host: String,
     number: u64,
+    /// Another session of the host had not ended yet.
+    takes_over: bool,
 }
 
 impl Open {

@@ -85,6 +85,7 @@ async fn serve(
         let words = format!("the credential is for host {host:?}, the Hello for {:?}", hello.host);
         return Err(Status::permission_denied(words));
     }
+    fleet.caught_up().await?;
     let (before, leftovers) =
         match fleet.inner.replica.state().get(&Urn::global(Kind::Host, host)).map(|host| &host.detail) {
             Some(Detail::Host(detail)) => {
@@ -101,7 +102,8 @@ async fn serve(
     }
     // What it had it has until it says otherwise: orders about it stand.
     let mut known = HostReport { leftovers, ..wire::host_report(&hello, &before)? };
-    see(fleet, &hello, shown, known.clone()).await?;
+    // Behind whatever the session that it takes over from has proposed.
+    see(fleet, &hello, shown, known.clone(), open.takes_over).await?;
     tracing::info!(boot_id = hello.boot_id, "host in touch");
 
     // Listen before reading State, so that no change falls between.
@@ -157,12 +159,12 @@ async fn serve(
                 crate::pki::judge(&state, shown).map_err(Status::permission_denied)?;
                 // Somebody found it silent just before this session began, which needed no entry of its own.
                 if changed.iter().any(|urn| urn.kind == Kind::Host) && !is_reachable(&state, host) {
-                    see(fleet, &hello, shown, known.clone()).await?;
+                    see(fleet, &hello, shown, known.clone(), false).await?;
                 }
                 if opening.is_awaited() {
                     continue;
                 }
-                let mut desired = difference(fleet, &state, &changed, &mut sent)?;
+                let mut desired = difference(fleet, &state, host, &changed, &mut sent)?;
                 let now_ordered = orders(&state, host);
                 if now_ordered != ordered {
                     desired.orders = Some(now_ordered.clone());
@@ -211,11 +213,13 @@ fn is_reachable(state: &State, host: &str) -> bool {
     object.is_some_and(|host| matches!(&host.detail, Detail::Host(detail) if detail.reachable))
 }
 
+/// Puts into the log what the host is, if that is news or if it has to be there `anyway`.
 async fn see(
     fleet: &Fleet,
     hello: &Hello,
     shown: &Certificate,
-    report: rempart_api::fleet::HostReport,
+    report: HostReport,
+    anyway: bool,
 ) -> Result<(), Status> {
     let seen = HostSeen {
         host: hello.host.clone(),
@@ -225,7 +229,7 @@ async fn see(
         at: Some(crate::replica::now()),
         key_sha256: Some(shown.key_sha256.clone()),
     };
-    if fleet.inner.replica.state().knows_host(&seen) {
+    if !anyway && fleet.inner.replica.state().knows_host(&seen) {
         return Ok(());
     }
     fleet.propose(Command::HostSeen(Box::new(seen))).await
@@ -253,7 +257,7 @@ async fn take(
         report.leftovers = wire::leftovers(leftovers);
     }
     if report != *known {
-        see(fleet, hello, shown, report.clone()).await?;
+        see(fleet, hello, shown, report.clone(), false).await?;
         *known = report;
     }
     if let Some(everything) = &observed.everything {
@@ -362,15 +366,35 @@ impl Opening {
     }
 }
 
-/// What is desired of objects that changed, unless it is what the agent was told last.
+/// What is desired of this host's objects that changed, unless it is what the agent was told last.
 fn difference(
     fleet: &Fleet,
     state: &State,
+    host: &str,
     changed: &BTreeSet<Arc<Urn>>,
     sent: &mut Sent,
 ) -> Result<Desired, Status> {
-    changed.iter().filter(|urn| state.get(urn).is_none()).for_each(|urn| sent.forget(urn));
-    compile(fleet, state, changed.iter().filter_map(|urn| state.get(urn)), nothing(state), sent)
+    let (here, elsewhere) = looked_up(state, host, changed);
+    elsewhere.into_iter().for_each(|urn| sent.forget(urn));
+    compile(fleet, state, here.into_iter(), nothing(state), sent)
+}
+
+/// Objects of this host by these names, and the names that have none. By the time it is looked up, a name may be that of another
+/// object, on another host.
+fn looked_up<'a>(
+    state: &'a State,
+    host: &str,
+    changed: &'a BTreeSet<Arc<Urn>>,
+) -> (Vec<&'a Arc<Object>>, Vec<&'a Urn>) {
+    let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+    for urn in changed {
+        let is_here = |object: &&Arc<Object>| object.placement().is_some_and(|place| place.host == host);
+        match state.get(urn).filter(is_here) {
+            Some(object) => here.push(object),
+            None => elsewhere.push(&**urn),
+        }
+    }
+    (here, elsewhere)
 }
 
 /// As of `state`, of no object.
@@ -407,3 +431,6 @@ fn compile<'a>(
     }
     Ok(desired)
 }
+
+#[cfg(test)]
+mod tests;

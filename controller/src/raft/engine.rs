@@ -66,6 +66,11 @@ impl<T> Reply<T> {
         Self { to, _room: room, run: None }
     }
 
+    /// Whether its proposer has given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.to.is_closed()
+    }
+
     /// The run it goes with is under way until it is answered.
     pub(super) fn in_run(self, run: Run) -> Self {
         Self { run: Some(run), ..self }

@@ -39,7 +39,10 @@ pub(super) fn start(raft: Raft) -> mpsc::UnboundedSender<Proposed> {
     let (proposals, queue) = mpsc::unbounded_channel();
     tokio::spawn(pass_on(queue, move |(proposal, reply): Proposed, run| {
         let raft = raft.clone();
-        async move { raft.client_write_ff(proposal, Some(reply.in_run(run))).await.is_ok() }
+        async move {
+            // Nobody waits for it any more, and what its proposer does next must not be undone by it.
+            reply.is_abandoned() || raft.client_write_ff(proposal, Some(reply.in_run(run))).await.is_ok()
+        }
     }));
     proposals
 }
