@@ -218,6 +218,10 @@ impl Tx {
         match &mut changed.detail {
             Detail::Volume(volume) if volume.realised.generation > 0 => {
                 volume.gone = true;
+                // It was growing when the backup was taken, and nothing is left that could.
+                if volume.realised_size_gb.take().is_some() && object.status.state == Phase::Updating {
+                    changed.status.enter(Phase::Active, self.now);
+                }
                 volume.realised.failure = Some(Failure {
                     reason: LOST.to_owned(),
                     message: "Its bytes were not there any more when the installation was restored from a backup: it was \

@@ -61,7 +61,7 @@ fn check_settled(world: &World) {
         let (urn, phase) = (&object.urn, object.status.state);
         assert_ne!(phase, Phase::Deleting, "{urn} never goes");
         let Detail::Instance(instance) = &object.detail else {
-            assert_eq!(phase, Phase::Active, "{urn}");
+            assert_eq!(phase, Phase::Active, "{urn}: {object:?}");
             continue;
         };
         if instance.placement.is_none() {
