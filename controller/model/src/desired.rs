@@ -4,7 +4,7 @@ use rempart_api::storage::BlobSpec;
 use uuid::Uuid;
 
 use crate::kinds::Spec;
-use crate::object::{Detail, Hardware, Object, Placement, Power};
+use crate::object::{Capture, Detail, Hardware, ImageDetail, Object, Placement, Power};
 use crate::planted;
 use crate::state::State;
 
@@ -112,6 +112,14 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// The volume that is being copied to an image of this incarnation.
+    pub(crate) fn copied_to(&self, uid: Uuid, image: &ImageDetail) -> Option<(&Object, &Capture)> {
+        let volume = self.by_uid(image.source?)?;
+        let Detail::Volume(detail) = &volume.detail else { return None };
+        let capture = detail.capture.as_ref().filter(|capture| capture.image == uid)?;
+        Some((volume, capture))
     }
 
     /// A deleted volume stays until the instance that uses it, going as well, has gone, and until it is copied.

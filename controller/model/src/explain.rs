@@ -9,11 +9,13 @@ mod waiting;
 
 use rempart_api::compute::PowerState;
 use rempart_api::{Phase, Timestamp};
+use uuid::Uuid;
 
 use crate::apply::resumed;
 use crate::kinds::Spec;
 use crate::object::{Detail, ImageDetail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
+use crate::restored::VOLUME_LOST;
 use crate::state::State;
 use crate::transition::overdue;
 
@@ -53,7 +55,7 @@ fn of_its_kind(state: &State, object: &Object, verdicts: &Verdicts) -> Option<Ex
         Detail::Instance(instance) => explain_instance(state, object, instance, verdicts),
         Detail::Volume(volume) => explain_volume(state, object, volume),
         Detail::Host(host) => host::explain(object, host),
-        Detail::Image(image) if image.source.is_some() => explain_image(state, image),
+        Detail::Image(image) if image.source.is_some() => explain_image(state, object.uid, image),
         _ if object.is_deleting() => {
             let left = state.child_count(&object.urn);
             if left == 0
@@ -155,9 +157,10 @@ fn explain_volume(
 ) -> Option<Explanation> {
     let placement = volume.placement.as_ref()?;
     if let Some(failure) = &volume.realised.failure {
+        let what_next = if volume.gone { "" } else { " It is tried again by itself." };
         return Some(Explanation::new(
             &failure.reason,
-            format!("{}. It is tried again by itself.", failure.message.trim_end_matches('.')),
+            format!("{}.{what_next}", failure.message.trim_end_matches('.')),
             format!("on host {}: {} {}", placement.host, failure.message, failure.detail),
         ));
     }
@@ -182,14 +185,17 @@ fn explain_volume(
     })
 }
 
-fn explain_image(state: &State, image: &ImageDetail) -> Option<Explanation> {
-    let volume = state.by_uid(image.source?)?;
-    let Detail::Volume(detail) = &volume.detail else { return None };
-    let host = &detail.placement.as_ref()?.host;
+fn explain_image(state: &State, uid: Uuid, image: &ImageDetail) -> Option<Explanation> {
+    let Some((volume, capture)) = state.copied_to(uid, image) else {
+        let words = "The volume that it was to be a copy of had no bytes any more when the installation was restored from a \
+                     backup. Nothing comes after this; delete it.";
+        return Some(Explanation::new(VOLUME_LOST, words, words));
+    };
+    let host = &volume.placement()?.host;
     if let Some(trouble) = host_trouble(state, host) {
         return Some(trouble);
     }
-    if let Some(failure) = detail.capture.as_ref().and_then(|capture| capture.failure.as_ref()) {
+    if let Some(failure) = &capture.failure {
         return Some(Explanation::new(
             &failure.reason,
             format!("{}. It is tried again by itself.", failure.message.trim_end_matches('.')),

@@ -17,6 +17,7 @@ use crate::command::{
 use crate::kinds::Spec;
 use crate::object::{Detail, InstanceDetail, Object};
 use crate::placement;
+use crate::restored::Restored;
 use crate::state::State;
 use crate::{Envelope, Explanation, explain};
 
@@ -31,6 +32,8 @@ pub(crate) struct World {
 }
 
 pub(crate) const START: i64 = 1_800_000_000_000;
+/// The backup that a restored world is of.
+pub(crate) const BACKUP: Uuid = Uuid::from_u128(0xbac0);
 
 impl World {
     /// A State without history.
@@ -262,6 +265,22 @@ impl World {
     /// The leader has not heard from a host for too long.
     pub(crate) fn lose(&mut self, host: &str) {
         self.done(Command::HostUnreachable(HostName { host: host.into(), changed_index: None }));
+    }
+
+    /// Becomes what was restored from `backup`.
+    pub(crate) fn restore(&mut self, backup: &State) {
+        self.clock += 10_000;
+        let from = Restored {
+            backup_id: BACKUP,
+            taken_at: backup.core().clock,
+            taken_index: backup.applied_index(),
+            restored_at: Timestamp::from_unix_ms(self.clock),
+            first_replica_id: 7,
+            opened_at: None,
+            hosts: [].into(),
+        };
+        self.state = backup.restored(from, backup.core().incarnation + 1);
+        self.state.check();
     }
 
     pub(crate) fn place(&mut self, urn: &Urn, host: &str) -> Outcome {

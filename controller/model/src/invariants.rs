@@ -114,7 +114,7 @@ impl State {
             );
         }
         if object.status.state == Phase::Error && urn.kind != Kind::Host {
-            let failing = step == Some(Step::Failing);
+            let failing = matches!(step, Some(Step::Failing | Step::Lost));
             assert!(failing || overdue(self, object).is_some(), "{urn}: failed for no reason");
         }
     }
@@ -173,11 +173,10 @@ impl State {
             Detail::Image(image) => {
                 let creating = matches!(object.status.state, Phase::Creating | Phase::Error);
                 assert_eq!(creating, image.source.is_some(), "{urn}: creating is waiting for a copy");
-                let Some(source) = image.source else { return };
-                let volume = self.by_uid(source).map(|volume| &volume.detail);
-                let copied = matches!(volume, Some(Detail::Volume(volume))
-                    if volume.capture.as_ref().is_some_and(|capture| capture.image == object.uid));
-                assert!(copied, "{urn} waits for a copy that nobody makes");
+                // What was lost with its volume does not wait.
+                let copied = self.copied_to(object.uid, image).is_some();
+                let waits = object.status.state == Phase::Creating;
+                assert!(copied || !waits, "{urn} waits for a copy that nobody makes");
             }
             _ => {}
         }

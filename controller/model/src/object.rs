@@ -347,7 +347,7 @@ pub struct ImageDetail {
     /// Disk size of the source in GB.
     #[serde(rename = "sizeGB")]
     pub size_gb: u32,
-    /// Incarnation of the volume whose host is still copying it; none when the image is complete.
+    /// Incarnation of the volume that is still to be copied to it, or that was lost before; none when it is complete.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Uuid>,
 }

@@ -8,13 +8,13 @@ use rempart_api::fleet::{BlobOrphans, Leftover, LeftoverPart, Orphan, OrphanClas
 
 use crate::command::LeftoverAction;
 use crate::object::{Detail, HostDetail, Object};
-use crate::restored::Compared;
+use crate::restored::{Compared, VOLUME_LOST};
 use crate::state::State;
 
 /// Most that are listed.
 const MOST: usize = 1000;
 /// What a host says when it has not what it had: stable words of the agent.
-const LOST: [&str; 3] = ["VolumeLost", "VolumeUnreadable", "VolumeMismatch"];
+const LOST: [&str; 3] = [VOLUME_LOST, "VolumeUnreadable", "VolumeMismatch"];
 
 /// All of them, host by host. Objects are looked at only where something can be wrong with them.
 pub fn orphans(state: &State) -> Orphans {

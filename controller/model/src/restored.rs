@@ -21,6 +21,8 @@ use crate::version::ClusterVersion;
 /// Epochs of one incarnation of the cluster. A placement takes an entry of the log, so a cluster that hands out as many of one
 /// object has written a million entries a second for twelve days, and nothing else; and 2^24 incarnations have room.
 const EPOCHS_PER_INCARNATION: u64 = 1 << 40;
+/// The reason a volume gives that is not made anew.
+pub(crate) const VOLUME_LOST: &str = "VolumeLost";
 /// Of each sort, how many are kept by name.
 pub(crate) const MOST_NAMED: usize = 100;
 

@@ -51,6 +51,7 @@ pub enum Step {
     HostUnreachable,
     HypervisorAway,
     HostRevoked,
+    Lost,
 }
 
 /// Who has to act for a step to end.
@@ -154,7 +155,7 @@ use Owner::{Agent, Controllers, Operator, Placement};
 use Then::{Fails, Told};
 
 /// One row per step, in the order of [`Step`]. `docs/operating/deadlines.md` shows it.
-pub static STEPS: [StepInfo; 23] = [
+pub static STEPS: [StepInfo; 24] = [
     row(Step::AwaitingHost, "awaiting-host", INSTANCE, Placement, 10 * MINUTE, Told).says(
         "A machine that can take it.",
         "It is placed by itself as soon as a machine can take it, however late.",
@@ -269,6 +270,11 @@ pub static STEPS: [StepInfo; 23] = [
         "An operator: the machine was taken out of service, and something is still bound to it.",
         "Nothing by itself: it enrols again, or what is on it is deleted and released by an operator.",
         "A machine is repaired and enrolled again within a day, or it is not coming back",
+    ),
+    row(Step::Lost, "lost", IMAGE, Owner::Tenant, DAY, Told).says(
+        "Its deletion: the volume that it was to be a copy of had no bytes any more.",
+        "Nothing comes after this.",
+        "Only its tenant can end this; a day is enough to have noticed",
     ),
 ];
 

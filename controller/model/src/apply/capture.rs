@@ -13,6 +13,7 @@ use rempart_api::Phase;
 use uuid::Uuid;
 
 use super::Tx;
+use super::compare::check_there;
 use crate::answer::{Answer, Outcome};
 use crate::command::CaptureCommand;
 use crate::explain::is_on;
@@ -32,6 +33,7 @@ impl Tx {
             detail.content.clone_from(&beside.content);
             return Ok(());
         }
+        check_there(&source.urn, beside)?;
         if let Some(capture) = &beside.capture {
             let other =
                 self.state.by_uid(capture.image).map(|other| other.urn.to_string()).unwrap_or_default();
@@ -77,6 +79,13 @@ impl Tx {
         self.write(image);
         self.end_capture(capture.volume, capture.image);
         Ok(Answer::Done)
+    }
+
+    /// What `image` was to be a copy of has gone: it stays without content, and says so.
+    pub(super) fn lose_copy(&mut self, image: Uuid) {
+        let Some(mut image) = self.state.by_uid(image).map(|image| (**image).clone()) else { return };
+        image.status.enter(Phase::Error, self.now);
+        self.write(image);
     }
 
     /// Nobody waits for the copy any more.

@@ -17,18 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rempart_api::compute::PowerState;
-use rempart_api::{Kind, Phase};
+use rempart_api::{Kind, Phase, Urn};
 
 use super::Tx;
 use crate::answer::{Answer, Outcome};
 use crate::command::{Command, CompareCommand, ResumeCommand, Thing, ThingSort};
 use crate::kinds::Spec;
-use crate::object::{Detail, Failure, Object, Placement};
+use crate::object::{Detail, Failure, Object, Placement, VolumeDetail};
 use crate::refusal::Refusal;
-use crate::restored::{Compared, Conflict, MOST_NAMED, Restored, Stranger};
-
-/// The reason a volume gives that is not made anew.
-const LOST: &str = "VolumeLost";
+use crate::restored::{Compared, Conflict, MOST_NAMED, Restored, Stranger, VOLUME_LOST};
 
 impl Tx {
     /// While a restored cluster is read-only, a command that changes what is wanted is refused.
@@ -97,7 +94,7 @@ impl Tx {
         if self.state.host_identity(host).is_some_and(|identity| identity.revoked_at.is_some()) {
             return Err(Refusal::conflict(format!("host {host:?} was revoked; what it says counts no more")));
         }
-        self.expect(&rempart_api::Urn::global(Kind::Host, host))?;
+        self.expect(&Urn::global(Kind::Host, host))?;
         let mut compared = Compared { at: self.now, gone: 0, conflicts: Vec::new(), strangers: Vec::new() };
         let things: BTreeMap<_, _> = command.things.iter().map(|thing| (thing.uid, thing)).collect();
         // Volumes first: an instance is bound where its volumes are.
@@ -218,17 +215,19 @@ impl Tx {
         match &mut changed.detail {
             Detail::Volume(volume) if volume.realised.generation > 0 => {
                 volume.gone = true;
-                // It was growing when the backup was taken, and nothing is left that could.
-                if volume.realised_size_gb.take().is_some() && object.status.state == Phase::Updating {
-                    changed.status.enter(Phase::Active, self.now);
+                if let Some(capture) = volume.capture.take() {
+                    // It is lost to whoever wanted it, and if it is to go, its host may be told so.
+                    volume.raise_generation(object.resource_version);
+                    self.lose_copy(capture.image);
                 }
                 volume.realised.failure = Some(Failure {
-                    reason: LOST.to_owned(),
+                    reason: VOLUME_LOST.to_owned(),
                     message: "Its bytes were not there any more when the installation was restored from a backup: it was \
                               deleted after that, or lost. It is not made anew; delete it."
                         .to_owned(),
                     detail: String::new(),
                 });
+                self.end_growth(&mut changed);
             }
             Detail::Instance(instance) if instance.realised.generation > 0 => {
                 instance.power.on = false;
@@ -290,6 +289,16 @@ impl Tx {
             change(Arc::make_mut(restored));
         }
     }
+}
+
+/// Nothing is done any more with a volume whose bytes were not there when the cluster was restored.
+pub(super) fn check_there(urn: &Urn, volume: &VolumeDetail) -> Result<(), Refusal> {
+    if volume.gone {
+        return Err(Refusal::conflict(format!(
+            "{urn} had no bytes any more when the installation was restored from a backup; delete it, and make it anew"
+        )));
+    }
+    Ok(())
 }
 
 impl ThingSort {

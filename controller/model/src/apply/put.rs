@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rempart_api::storage::BlockStorageSpec;
 use rempart_api::{Kind, Phase, Status, StringMap};
 
+use super::compare::check_there;
 use super::{Tx, check_version, resumed};
 use crate::answer::{Answer, Outcome};
 use crate::command::{FillCommand, PutCommand};
@@ -12,6 +13,7 @@ use crate::kinds::{Spec, check_digest};
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::placement;
 use crate::refusal::{Fault, Refusal, RefusalClass};
+use crate::transition::{Step, stand};
 
 impl Tx {
     pub(super) fn put(&mut self, put: &PutCommand) -> Outcome {
@@ -84,6 +86,8 @@ impl Tx {
             None => object.status.enter(Phase::Pending, self.now),
             // A PUT while creating or updating joins the open transition.
             Some(_) if work_before => {}
+            // It fails as before.
+            Some(_) if stand(&self.state, &object).is_some_and(|stand| stand.step == Step::Lost) => {}
             Some(_) => object.status.enter(resumed(&object.status), self.now),
         }
         match (&mut object.spec, old) {
@@ -170,7 +174,7 @@ impl Tx {
             && let (Spec::Image(spec), Detail::Image(beside)) = (&image.spec, &image.detail)
         {
             if beside.source.is_some() {
-                let why = format!("{} is not complete yet; try again when its state is active", image.urn);
+                let why = format!("{} is not complete; try again when its state is active", image.urn);
                 return Err(Refusal::conflict(why));
             }
             let needed_gb = beside
@@ -198,6 +202,7 @@ impl Tx {
                     object.urn
                 )));
             }
+            check_there(&object.urn, detail)?;
             detail.raise_generation(object.resource_version);
             if detail.realised.generation > 0 {
                 detail.realised_size_gb.get_or_insert(old.size_gb);

@@ -64,14 +64,20 @@ impl Tx {
             self.write(object);
             self.finish_deletion(&urn);
         } else if noted || volume.realised != realised {
-            let grown =
-                report.present && report.failure.is_none() && volume.realised_size_gb.take().is_some();
             volume.realised = realised;
-            if grown && !object.is_deleting() {
-                self.resume(&mut object);
-                object.status.enter(Phase::Active, self.now);
+            if report.present && report.failure.is_none() {
+                self.end_growth(&mut object);
             }
             self.write(object);
+        }
+    }
+
+    /// If `object` is a volume that was growing: it has its size, or nothing is left of it that could grow.
+    pub(super) fn end_growth(&self, object: &mut Object) {
+        let Detail::Volume(volume) = &mut object.detail else { return };
+        if volume.realised_size_gb.take().is_some() && !object.is_deleting() {
+            self.resume(object);
+            object.status.enter(Phase::Active, self.now);
         }
     }
 

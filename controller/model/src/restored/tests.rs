@@ -1,37 +1,30 @@
 use rempart_api::{Kind, Phase, Timestamp, Urn};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Restored;
 use crate::command::{
     Command, CompareCommand, HostAction, RedeemCommand, ReplicaCommand, ReplicaIntent, ResumeCommand, Thing,
     ThingSort, TokenUse,
 };
 use crate::fixture::{World, host_report, instance, instance_spec, volume, volume_spec, workspace};
 use crate::object::{Detail, OffCause, VolumeDetail};
-use crate::{Answer, Outcome, RefusalClass, State, orphans};
-
-const BACKUP: Uuid = Uuid::from_u128(0xbac0);
-
-fn restore(world: &mut World, backup: &State) {
-    world.clock += 10_000;
-    let from = Restored {
-        backup_id: BACKUP,
-        taken_at: backup.core().clock,
-        taken_index: backup.applied_index(),
-        restored_at: Timestamp::from_unix_ms(world.clock),
-        first_replica_id: 7,
-        opened_at: None,
-        hosts: [].into(),
-    };
-    world.state = backup.restored(from, backup.core().incarnation + 1);
-    world.state.check();
-}
+use crate::transition::{Step, stand};
+use crate::{Answer, Outcome, RefusalClass, orphans};
 
 /// A world that was restored from itself.
 fn restored(mut world: World) -> World {
     let backup = world.state.clone();
-    restore(&mut world, &backup);
+    world.restore(&backup);
     world
+}
+
+fn image(name: &str) -> Urn {
+    Urn::tenant(Kind::Image, "t1", name)
+}
+
+/// Of the boot volume.
+fn image_spec() -> Value {
+    json!({"blockStorageRef": "workspaces/w1/block-storages/boot", "cpuArchitecture": "amd64"})
 }
 
 fn thing(world: &World, urn: &Urn) -> Thing {
@@ -132,14 +125,14 @@ fn every_epoch_is_above_those_of_before_and_old_reports_are_dropped() {
     world.created(&volume("later"), volume_spec(1));
     let (old, backup) = (world.honest("h1"), world.state.clone());
     let before = world.detail(&instance("vm")).epoch;
-    restore(&mut world, &backup);
+    world.restore(&backup);
     let epoch = world.detail(&instance("vm")).epoch;
     assert!(epoch > before + (1 << 40), "{epoch}");
     assert_eq!(world.get(&instance("vm")).placement().unwrap().epoch, epoch);
     assert!(volume_detail(&world, &volume("boot")).placement.as_ref().unwrap().epoch > 1 << 40);
     // Once more: above that as well.
     let again = world.state.clone();
-    restore(&mut world, &again);
+    world.restore(&again);
     assert!(world.detail(&instance("vm")).epoch > epoch + (1 << 39));
     let rows = world.rows();
     world.say("h1", old);
@@ -292,6 +285,59 @@ fn what_is_gone_is_neither_removed_nor_made_anew() {
     world.deleted(&volume("boot"));
     world.report("h1");
     assert!(world.gone(&instance("vm")) && world.gone(&volume("boot")));
+}
+
+#[test]
+fn what_was_done_with_what_is_gone_ends() {
+    let mut world = World::with_active_instance();
+    world.updated(&volume("boot"), volume_spec(20));
+    world.created(&image("copy"), image_spec());
+    assert_eq!(world.status(&volume("boot"))["state"], "updating");
+    assert_eq!(world.status(&image("copy"))["state"], "creating");
+    let mut world = restored(world);
+    compared(&mut world, "h1", Vec::new());
+    assert_eq!(world.status(&volume("boot"))["state"], "active", "it does not grow for ever");
+    let said = world.why(&volume("boot")).unwrap();
+    assert!(said.reason == "VolumeLost" && said.tenant.ends_with("delete it."), "{said:?}");
+    assert_eq!(world.history(&image("copy")), "error creating pending");
+    let said = world.why(&image("copy")).unwrap();
+    assert!(said.reason == "VolumeLost" && said.tenant.ends_with("delete it."), "{said:?}");
+    assert_eq!(stand(&world.state, world.get(&image("copy"))).unwrap().step, Step::Lost);
+    resume(&mut world, &[]).unwrap();
+
+    refused(world.put(&volume("boot"), volume_spec(30)), "had no bytes");
+    refused(world.put(&image("other"), image_spec()), "had no bytes");
+    let of_it = json!({"sizeGB": 30, "skuRef": "rd100", "sourceImageRef": "images/copy"});
+    refused(world.put(&volume("of"), of_it), "not complete");
+    // Labels change it into nothing else.
+    world.updated(&image("copy"), image_spec());
+    assert_eq!(world.status(&image("copy"))["state"], "error");
+
+    // Either goes without the other.
+    world.deleted(&instance("vm"));
+    world.report("h1");
+    world.deleted(&volume("boot"));
+    world.report("h1");
+    assert!(world.gone(&volume("boot")));
+    assert_eq!(world.why(&image("copy")).unwrap(), said);
+    world.deleted(&image("copy"));
+    assert!(world.gone(&image("copy")));
+}
+
+#[test]
+fn a_deleted_volume_that_is_gone_is_not_held_for_its_image() {
+    let mut world = World::with_active_instance();
+    world.deleted(&instance("vm"));
+    world.report("h1");
+    world.created(&image("copy"), image_spec());
+    world.deleted(&volume("boot"));
+    assert!(!world.gone(&volume("boot")), "it is copied first");
+    let mut world = restored(world);
+    compared(&mut world, "h1", Vec::new());
+    resume(&mut world, &[]).unwrap();
+    world.report("h1");
+    assert!(world.gone(&volume("boot")));
+    assert_eq!(world.status(&image("copy"))["state"], "error");
 }
 
 #[test]

@@ -173,18 +173,15 @@ fn of_volume(object: &Object, volume: &VolumeDetail, is_used: impl Fn() -> bool)
 }
 
 fn of_image(state: &State, object: &Object, image: &ImageDetail) -> Option<Stand> {
-    let volume = state.by_uid(image.source?);
-    let failing = volume.is_some_and(|volume| match &volume.detail {
-        Detail::Volume(detail) => detail.capture.as_ref().is_some_and(|capture| capture.failure.is_some()),
-        _ => false,
-    });
-    let in_use = volume.is_some_and(|volume| state.referrers(&volume.urn).any(|user| is_on(user)));
-    let step = match (failing, in_use) {
-        (true, _) => Step::Failing,
-        (false, true) => Step::AwaitingPowerOff,
-        (false, false) => Step::CopyingVolume,
-    };
-    Some(Stand { step, since: entered(object) })
+    let at = |step| Some(Stand { step, since: entered(object) });
+    image.source?;
+    let Some((volume, capture)) = state.copied_to(object.uid, image) else { return at(Step::Lost) };
+    let in_use = state.referrers(&volume.urn).any(|user| is_on(user));
+    match (capture.failure.is_some(), in_use) {
+        (true, _) => at(Step::Failing),
+        (false, true) => at(Step::AwaitingPowerOff),
+        (false, false) => at(Step::CopyingVolume),
+    }
 }
 
 fn of_host(state: &State, object: &Object, host: &HostDetail) -> Option<Stand> {

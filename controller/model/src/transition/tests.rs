@@ -3,7 +3,9 @@ use rempart_api::{Kind, Phase, Urn};
 use serde_json::json;
 
 use super::*;
-use crate::command::{Command, ExpireCommand, Expired, HostAction, ObjectReport, ReportCommand};
+use crate::command::{
+    Command, CompareCommand, ExpireCommand, Expired, HostAction, ObjectReport, ReportCommand, ResumeCommand,
+};
 use crate::fixture::*;
 use crate::{Audience, Envelope, standing};
 
@@ -138,6 +140,16 @@ fn brought_to(step: Step) -> (World, Urn) {
             world.enrol("h1", 'a', None).unwrap();
             world.host_action("h1", HostAction::Revoke).unwrap();
             host()
+        }
+        Step::Lost => {
+            world.stop(&vm).unwrap();
+            world.report("h1");
+            world.created(&image(), image_of_boot("amd64"));
+            let backup = world.state.clone();
+            world.restore(&backup);
+            world.done(Command::Compare(Box::new(CompareCommand { host: "h1".into(), things: Vec::new() })));
+            world.apply(Command::Resume(ResumeCommand { without: Vec::new() })).unwrap();
+            image()
         }
     };
     (world, urn)

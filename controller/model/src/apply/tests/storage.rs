@@ -159,7 +159,7 @@ fn an_image_of_a_volume_that_a_host_holds_waits_for_the_hosts_copy() {
     refused(
         world.put(&volume("of"), with_image(volume_spec(9), "images/late")),
         RefusalClass::Conflict,
-        "not complete yet",
+        "not complete;",
     );
     let (of, to) = (world.get(&volume("boot")).uid, world.get(&image("late")).uid);
     let desired = world.state.desired(world.get(&volume("boot")));
