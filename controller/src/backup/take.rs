@@ -30,6 +30,8 @@ const PIECES: usize = 4;
 const STALL: Duration = Duration::from_secs(60);
 /// How long Postgres may take to have what State has.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a backup may wait for the one before it.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 /// Rows of the audit trail that are read at a time.
 const ROWS: u32 = 500;
 
@@ -102,10 +104,11 @@ impl Backups {
         let inner = &self.inner;
         let recipients = parse(recipients)?;
         inner.service.see_as_operator(caller).await?;
-        let turn = inner.turn.clone().try_acquire_owned();
-        let turn = turn.map_err(|_| {
-            BackupError::NotNow("another backup is being taken at this controller".to_owned())
-        })?;
+        // The last one may have been cut a moment ago, and its end not be noticed yet.
+        let Ok(Ok(turn)) = timeout(TURN_PATIENCE, inner.turn.clone().acquire_owned()).await else {
+            let why = "another backup is being taken at this controller; ask another controller, or wait for its end";
+            return Err(BackupError::NotNow(why.to_owned()));
+        };
         let state = inner.replica.state();
         let Some(cluster_id) = state.core().cluster_id else {
             return Err(BackupError::NotNow("the cluster is not founded yet".to_owned()));
