@@ -44,7 +44,7 @@ use retry::Retries;
 const CONCURRENT_OBJECTS: usize = 8;
 /// Images that are fetched at the same time. They wait for a network, and must not keep steps that do not.
 const CONCURRENT_FETCHES: usize = 2;
-/// Between a look at everything and the next round: bells that ring meanwhile share it.
+/// From a look at everything to the next round at least: bells that ring meanwhile share it.
 const GAP_AFTER_EVERYTHING: Duration = Duration::from_millis(20);
 /// How long steps under way may take to end when the agent stops.
 const FAREWELL: Duration = Duration::from_secs(20);
@@ -121,7 +121,7 @@ impl Core {
             while let Some(ended) = self.running.try_join_next() {
                 self.collect(ended);
             }
-            let everything = self.round().await;
+            let everything = self.round().await.then(tokio::time::Instant::now);
             let pause = self.agenda.pause(Instant::now());
             tokio::select! {
                 () = bell.notified() => {}
@@ -130,8 +130,8 @@ impl Core {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.wait() => break,
             }
-            if everything {
-                tokio::time::sleep(GAP_AFTER_EVERYTHING).await;
+            if let Some(ended) = everything {
+                tokio::time::sleep_until(ended + GAP_AFTER_EVERYTHING).await;
             }
         }
         let farewell = async { while self.running.join_next().await.is_some() {} };

@@ -302,6 +302,22 @@ pub fn difference(known: Option<&Observation>, now: &Observation) -> Vec<wire::O
     }
 }
 
+/// Whether nobody waits for what is to be said to a controller that knows `known`: that volumes are there of which it was told
+/// nothing before. A volume is made for an instance, and that one's own news comes next.
+pub fn can_wait(known: &Observation, now: &Observation) -> bool {
+    let was_made = |volume: &wire::VolumeObserved| {
+        volume.presence() == wire::Presence::Present
+            && volume.failure.is_none()
+            && volume.capture_failure.is_none()
+    };
+    let rest = Observation { volumes: known.volumes.clone(), ..now.clone() };
+    rest == *known
+        && known
+            .volumes
+            .diff(&now.volumes)
+            .all(|item| matches!(item, DiffItem::Add(_, volume) if was_made(volume)))
+}
+
 /// What a message says to be gone.
 pub fn gone(observed: &wire::Observed) -> Vec<Gone> {
     let absent = i32::from(wire::Presence::Absent);

@@ -43,6 +43,8 @@ use introduction::Introduction;
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(60);
 const UNACKNOWLEDGED_MAX: usize = 8;
+/// How long what can wait waits for other news, to be one entry of the controllers' log with it.
+const TOGETHER_WITHIN: Duration = Duration::from_millis(100);
 /// Largest message a controller may send: a whole desired state with the user data of every guest on a host.
 pub const MAX_DESIRED_BYTES: usize = 64 << 20;
 const OUTGOING_MESSAGES: usize = 16;
@@ -89,6 +91,8 @@ struct Session {
     /// What this controller was told.
     told: Option<Arc<Observation>>,
     sequence: u64,
+    /// When it is told what has waited for more.
+    tell_at: Option<Instant>,
     /// Reports under way.
     unacknowledged: VecDeque<Underway>,
     /// A desired state on its way to the disk; the next one waits in the stream meanwhile.
@@ -128,9 +132,13 @@ impl Session {
                 news = observations.changed(), if may_report => match news {
                     Ok(()) => {
                         let now = observations.borrow_and_update().clone();
-                        self.tell(now).await
+                        self.tell_in_time(now).await
                     }
                     Err(_) => Err(End::Stopped),
+                },
+                () = at(self.tell_at), if may_report => {
+                    let now = observations.borrow_and_update().clone();
+                    self.tell(now).await
                 },
                 _ = heartbeats.tick() => self.beat().await,
             };
@@ -182,6 +190,17 @@ impl Session {
         }
     }
 
+    /// Tells `now`, or lets it wait for what is about to follow.
+    async fn tell_in_time(&mut self, now: Option<Arc<Observation>>) -> Result<(), End> {
+        if let (Some(told), Some(now)) = (&self.told, &now)
+            && report::can_wait(told, now)
+        {
+            self.tell_at.get_or_insert_with(|| Instant::now() + TOGETHER_WITHIN);
+            return Ok(());
+        }
+        self.tell(now).await
+    }
+
     async fn tell(&mut self, now: Option<Arc<Observation>>) -> Result<(), End> {
         let Some(now) = now else { return Ok(()) };
         if now.hypervisor.available && !self.introduced_hypervisor && self.can_introduce().await {
@@ -194,7 +213,7 @@ impl Session {
             self.unacknowledged.push_back(Underway { sequence: self.sequence, sent: Instant::now(), gone });
             self.send(wire::agent_message::Message::Observed(observed)).await?;
         }
-        self.told = Some(now);
+        (self.told, self.tell_at) = (Some(now), None);
         Ok(())
     }
 
@@ -228,6 +247,14 @@ impl End {
     fn not_leader(message: wire::NotLeader) -> Self {
         let address = message.leader_address;
         Self::NotLeader((!address.is_empty()).then_some(address))
+    }
+}
+
+/// Waits for a moment; for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

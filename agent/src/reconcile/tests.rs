@@ -310,6 +310,20 @@ async fn an_image_that_rotted_is_fetched_anew_for_the_next_volume() {
     agent.sees(|seen| volume_failure(seen).is_none()).await;
 }
 
+/// Time passes only where something waits for it.
+#[tokio::test(start_paused = true)]
+async fn what_rings_long_after_a_look_at_everything_is_not_kept_waiting() {
+    let host = TestHost::new();
+    let agent = host.agent("boot-1");
+    agent.sees(|_| true).await;
+    tokio::time::sleep(2 * GAP_AFTER_EVERYTHING).await;
+    let rang = tokio::time::Instant::now();
+    agent.want(|desired| (desired.whole, desired.instances) = (false, vec![]));
+    agent.sees(|seen| seen.volumes.contains_key(&VOLUME)).await;
+    assert_eq!(rang.elapsed(), Duration::ZERO);
+    agent.end().await;
+}
+
 /// Its steps wait for their turn, and nothing is there yet.
 #[tokio::test]
 async fn what_is_about_to_be_made_is_not_said_to_be_gone() {

@@ -204,6 +204,27 @@ fn only_what_changed_is_sent_and_never_too_much_at_once() {
 }
 
 #[test]
+fn only_a_new_volume_that_is_well_waits_for_more() {
+    let scene = scene();
+    let whole = scene.look(&Observation::default());
+    let without = |change: &dyn Fn(&mut Observation)| {
+        let mut known = whole.clone();
+        change(&mut known);
+        known
+    };
+    let volume_alone = without(&|known| _ = known.volumes.remove(&VOLUME));
+    assert!(can_wait(&volume_alone, &whole));
+    assert!(!can_wait(&without(&|known| known.volumes.clear()), &without(&|known| known.instances.clear())));
+    assert!(!can_wait(&without(&|known| _ = known.instances.remove(&INSTANCE)), &whole));
+    assert!(!can_wait(&without(&|known| known.hypervisor.available = false), &whole));
+    let before = without(&|known| Arc::make_mut(known.volumes.get_mut(&VOLUME).unwrap()).generation += 1);
+    assert!(!can_wait(&before, &whole), "it was told of before: somebody waits for what was changed");
+    let mut fails = whole.clone();
+    Arc::make_mut(fails.volumes.get_mut(&VOLUME).unwrap()).failure = Some(wire::Failure::default());
+    assert!(!can_wait(&volume_alone, &fails));
+}
+
+#[test]
 fn what_the_door_refused_is_said_with_its_own_generation() {
     let mut scene = scene();
     let object = Object::Instance(INSTANCE);

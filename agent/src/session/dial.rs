@@ -154,6 +154,7 @@ async fn open(
         outgoing,
         told: None,
         sequence: 0,
+        tell_at: None,
         unacknowledged: VecDeque::new(),
         accepting: None,
         introduced_hypervisor,

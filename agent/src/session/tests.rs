@@ -69,6 +69,20 @@ async fn desired_becomes_real_and_is_reported() {
 }
 
 #[tokio::test]
+async fn a_volume_alone_is_told_of_all_the_same() {
+    let (host, mut controller) = (TestHost::new(), Controller::start(None).await);
+    let agent = host.agent("boot-1");
+    let _session = dial(&host, &agent, &[&controller.address]);
+    controller.hello().await;
+    // Otherwise it might be part of the first report, which waits for nothing.
+    controller.reported(|observed| observed.hypervisor.is_some()).await;
+    let mut alone = desired(1, true);
+    alone.instances.clear();
+    controller.push(alone);
+    controller.reported(|observed| observed.volumes.iter().any(|v| v.uid == VOLUME.to_string())).await;
+}
+
+#[tokio::test]
 async fn a_controller_that_comes_back_is_told_everything_again() {
     let (host, mut controller) = (TestHost::new(), Controller::start(None).await);
     controller.push(desired(1, true));

@@ -177,21 +177,18 @@ async fn answer(
     let trace = call.is_write().then(|| traceparent(offered, id));
     let request = Request { id, trace, caller, call, alias };
     let put = head.method == Method::PUT;
-    let of_disks = matches!(request.call, Call::Orphans { .. });
     if may_be_stale && !request.call.is_write() {
-        let (index, mut reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
-        if of_disks {
-            reply = orphans::with_blobs(settings, reply, true).await?;
-        }
-        let (Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text)) = reply else {
-            return Err(Failure::internal());
+        let (index, reply) = settings.service.read_stale(&request).await.map_err(Failure::Service)?;
+        let answer = match reply {
+            Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text) => {
+                json(text).into_response()
+            }
+            Reply::Orphans(of_hosts) => orphans::with_blobs(settings, *of_hosts, true).await,
+            Reply::Accepted => return Err(Failure::internal()),
         };
-        return Ok(([(APPLIED_INDEX, index.to_string())], json(text)).into_response());
+        return Ok(([(APPLIED_INDEX, index.to_string())], answer).into_response());
     }
-    let mut reply = settings.service.call(request).await.map_err(Failure::Service)?;
-    if of_disks {
-        reply = orphans::with_blobs(settings, reply, false).await?;
-    }
+    let reply = settings.service.call(request).await.map_err(Failure::Service)?;
     Ok(match reply {
         Reply::Resource { created, view } if put && created => {
             let location = format!("{}{}", settings.public_url, head.uri.path().trim_end_matches('/'));
@@ -200,6 +197,7 @@ async fn answer(
         Reply::Resource { view: text, .. } | Reply::List(text) | Reply::Document(text) => {
             json(text).into_response()
         }
+        Reply::Orphans(of_hosts) => orphans::with_blobs(settings, *of_hosts, false).await,
         Reply::Accepted => StatusCode::ACCEPTED.into_response(),
     })
 }

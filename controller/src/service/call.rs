@@ -1,6 +1,6 @@
 //! A call as the service sees it: authenticated, parsed, and free of HTTP. Also what a follower passes to the leader.
 
-use rempart_api::fleet::Repair;
+use rempart_api::fleet::{Orphans, Repair};
 use rempart_api::storage::BlobSpec;
 use rempart_api::workspace::WorkspaceSpec;
 use rempart_api::{StringMap, Urn};
@@ -235,6 +235,8 @@ pub enum Reply {
     List(Json),
     /// Anything else: its type is the call's.
     Document(Json),
+    /// What State knows of orphans; who answers adds what controllers have.
+    Orphans(Box<Orphans>),
     /// Accepted, nothing to show.
     Accepted,
 }

@@ -286,7 +286,7 @@ impl Service {
             Call::Explain { urn } => {
                 told::standing(state, urn, operator, self.inner.settings.deadline_percent)
             }
-            Call::Orphans { .. } => told::orphans(state),
+            Call::Orphans { .. } => Ok(Reply::Orphans(Box::new(rempart_model::orphans(state)))),
             Call::List { from, page } => {
                 let show = || self.presentation("GET", operator);
                 let lists = &self.inner.lists;

@@ -41,7 +41,7 @@ impl Json {
     ///
     /// # Errors
     /// A fault of ours: it cannot be written as JSON.
-    pub fn of(value: &impl Serialize) -> Result<Json, ServiceError> {
+    pub(super) fn of(value: &impl Serialize) -> Result<Json, ServiceError> {
         let text = serde_json::to_vec(value);
         Ok(Json(text.map_err(|error| ServiceError::Fault(Fault::Internal(error.to_string())))?.into()))
     }

@@ -1,4 +1,4 @@
-//! What is told about resources besides themselves: where one stands, and what is an orphan; and what is ordered about those.
+//! What is told about resources besides themselves: where one stands; and what is ordered about orphans.
 
 use rempart_api::Urn;
 use rempart_api::fleet::Repair;
@@ -19,11 +19,6 @@ pub(super) fn standing(
     let object = state.get_visible(urn).ok_or_else(|| ServiceError::not_found(urn))?;
     let audience = Audience { operator, deadline_percent };
     Ok(Reply::Document(Json::of(&rempart_model::standing(state, object, urn, audience))?))
-}
-
-/// What exists without a row, and the reverse.
-pub(super) fn orphans(state: &State) -> Result<Reply, ServiceError> {
-    Ok(Reply::Document(Json::of(&rempart_model::orphans(state))?))
 }
 
 /// A repair of one of those.

@@ -69,12 +69,17 @@ struct Arguments {
     /// Hosts that join at the same time.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     joins: u32,
-    /// Threads for what blocks (steps, ledgers), for all agents together.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
+    /// Threads for what blocks (steps, ledgers), for all agents together. More than two for each processor only wake each other.
+    #[arg(long, default_value_t = two_for_each_processor(), value_parser = clap::value_parser!(u32).range(1..=512))]
     blocking_threads: u32,
     /// The log.
     #[command(flatten)]
     log: LogSettings,
+}
+
+fn two_for_each_processor() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    u32::try_from(2 * processors).unwrap_or(512).min(512)
 }
 
 fn main() -> ExitCode {

@@ -17,12 +17,16 @@ pub(crate) async fn figures(plane: &Plane, rounds: usize, table: &mut Table) {
         let prefix = format!("s{round}");
         work::all(plane, PUT_VOLUMES, &prefix, count, clients).await;
         let idle = plane.idle().await;
+        let before = plane.applied_index().await;
         let (done, taken) = measured(plane, CREATE, &prefix, count, clients).await;
+        let entries = plane.applied_index().await - before;
         let (_, of_gets) = measured(plane, GET, &prefix, count, clients).await;
         let get_us = idle.each_us(&of_gets, count);
-        creates.push(round_of(&done, &taken, &idle, count, get_us[0]));
+        creates.push(round_of(&done, &taken, &idle, (count, entries), get_us[0]));
+        let before = plane.applied_index().await;
         let (done, taken) = measured(plane, DELETE, &prefix, count, clients).await;
-        deletes.push(round_of(&done, &taken, &idle, count, get_us[0]));
+        let entries = plane.applied_index().await - before;
+        deletes.push(round_of(&done, &taken, &idle, (count, entries), get_us[0]));
         work::all(plane, DELETE_VOLUMES, &prefix, count, clients).await;
     }
     let size = format!("{}, {clients} clients, {count} instances", plane.size());
@@ -44,12 +48,13 @@ pub(crate) async fn measured(
     (done, clock.stop())
 }
 
-fn round_of(done: &Done, taken: &Taken, idle: &Idle, count: usize, get_us: f64) -> Round {
+fn round_of(done: &Done, taken: &Taken, idle: &Idle, (count, entries): (usize, u64), get_us: f64) -> Round {
     let [controllers, postgres, fleet] = idle.each_us(taken, count);
     let looks_each = done.looks as f64 / count as f64;
     let figures: Vec<Figure> = vec![
         ("/s", count as f64 / done.lasted.as_secs_f64()),
         ("GETs each", looks_each),
+        ("entries each", entries as f64 / count as f64),
         ("CPU us each: controllers", controllers),
         ("without the GETs", (controllers - looks_each * get_us).max(0.0)),
         ("Postgres", postgres),

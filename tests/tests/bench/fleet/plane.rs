@@ -94,6 +94,13 @@ impl Plane {
         format!("{} replicas, {} hosts", self.replicas(), self.hosts())
     }
 
+    /// How far the first replica is in the log.
+    pub(crate) async fn applied_index(&self) -> u64 {
+        let list = self.operators[0].replicas().await.expect("a list of replicas");
+        let first = list.items.iter().find(|replica| replica.id == 1).expect("the first");
+        first.status.own.as_ref().and_then(|own| own.applied_index).expect("it says how far it is")
+    }
+
     /// Lets hosts join until there are so many; returns how long that took.
     pub(crate) async fn grow_to(&mut self, hosts: usize) -> Duration {
         let leader = self.cluster.leader(&self.operators).await;
