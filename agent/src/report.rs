@@ -310,11 +310,16 @@ pub fn can_wait(known: &Observation, now: &Observation) -> bool {
             && volume.failure.is_none()
             && volume.capture_failure.is_none()
     };
-    let rest = Observation { volumes: known.volumes.clone(), ..now.clone() };
-    rest == *known
+    // All of them are named: what is added has to be thought of here.
+    let Observation { volumes, instances, hypervisor, unexpected, leftovers, everything } = now;
+    *instances == known.instances
+        && *hypervisor == known.hypervisor
+        && *unexpected == known.unexpected
+        && *leftovers == known.leftovers
+        && *everything == known.everything
         && known
             .volumes
-            .diff(&now.volumes)
+            .diff(volumes)
             .all(|item| matches!(item, DiffItem::Add(_, volume) if was_made(volume)))
 }
 

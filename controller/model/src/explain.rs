@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::apply::resumed;
 use crate::kinds::Spec;
-use crate::object::{Detail, ImageDetail, InstanceDetail, Object, OffCause};
+use crate::object::{Detail, Failure, ImageDetail, InstanceDetail, Object, OffCause};
 use crate::placement::Verdicts;
 use crate::restored::VOLUME_LOST;
 use crate::state::State;
@@ -99,11 +99,7 @@ fn explain_instance(
         return Some(trouble);
     }
     if let Some(failure) = &instance.realised.failure {
-        return Some(Explanation::new(
-            &failure.reason,
-            format!("{}. It is tried again by itself.", failure.message.trim_end_matches('.')),
-            format!("on host {}: {} {}", placement.host, failure.message, failure.detail),
-        ));
+        return Some(failing(&placement.host, failure, TRIED_AGAIN));
     }
     let step = |reason, words: &str| {
         Some(Explanation::new(
@@ -157,12 +153,8 @@ fn explain_volume(
 ) -> Option<Explanation> {
     let placement = volume.placement.as_ref()?;
     if let Some(failure) = &volume.realised.failure {
-        let what_next = if volume.gone { "" } else { " It is tried again by itself." };
-        return Some(Explanation::new(
-            &failure.reason,
-            format!("{}.{what_next}", failure.message.trim_end_matches('.')),
-            format!("on host {}: {} {}", placement.host, failure.message, failure.detail),
-        ));
+        let what_next = if volume.gone { "" } else { TRIED_AGAIN };
+        return Some(failing(&placement.host, failure, what_next));
     }
     if !object.is_deleting() {
         let from = volume.realised_size_gb?;
@@ -196,17 +188,25 @@ fn explain_image(state: &State, uid: Uuid, image: &ImageDetail) -> Option<Explan
         return Some(trouble);
     }
     if let Some(failure) = &capture.failure {
-        return Some(Explanation::new(
-            &failure.reason,
-            format!("{}. It is tried again by itself.", failure.message.trim_end_matches('.')),
-            format!("on host {host}: {} {}", failure.message, failure.detail),
-        ));
+        return Some(failing(host, failure, TRIED_AGAIN));
     }
     let words = match state.referrers(&volume.urn).find(|user| is_on(user)) {
         Some(user) => format!("{} is copied once {} is off.", volume.urn, user.urn),
         None => format!("{} is being copied.", volume.urn),
     };
     Some(Explanation::new("Copying", words.clone(), format!("{words} On host {host}.")))
+}
+
+/// What follows for what a host failed to do.
+const TRIED_AGAIN: &str = " It is tried again by itself.";
+
+/// What a host says of what it failed to do.
+fn failing(host: &str, failure: &Failure, what_next: &str) -> Explanation {
+    Explanation::new(
+        &failure.reason,
+        format!("{}.{what_next}", failure.message.trim_end_matches('.')),
+        format!("on host {host}: {} {}", failure.message, failure.detail),
+    )
 }
 
 /// Whether it is an instance that executes, or should.

@@ -17,16 +17,12 @@ pub(crate) async fn figures(plane: &Plane, rounds: usize, table: &mut Table) {
         let prefix = format!("s{round}");
         work::all(plane, PUT_VOLUMES, &prefix, count, clients).await;
         let idle = plane.idle().await;
-        let before = plane.applied_index().await;
-        let (done, taken) = measured(plane, CREATE, &prefix, count, clients).await;
-        let entries = plane.applied_index().await - before;
+        let (create, entries) = counted(plane, CREATE, &prefix, count, clients).await;
         let (_, of_gets) = measured(plane, GET, &prefix, count, clients).await;
         let get_us = idle.each_us(&of_gets, count);
-        creates.push(round_of(&done, &taken, &idle, (count, entries), get_us[0]));
-        let before = plane.applied_index().await;
-        let (done, taken) = measured(plane, DELETE, &prefix, count, clients).await;
-        let entries = plane.applied_index().await - before;
-        deletes.push(round_of(&done, &taken, &idle, (count, entries), get_us[0]));
+        creates.push(round_of(&create, &idle, (count, entries), get_us[0]));
+        let (delete, entries) = counted(plane, DELETE, &prefix, count, clients).await;
+        deletes.push(round_of(&delete, &idle, (count, entries), get_us[0]));
         work::all(plane, DELETE_VOLUMES, &prefix, count, clients).await;
     }
     let size = format!("{}, {clients} clients, {count} instances", plane.size());
@@ -48,7 +44,25 @@ pub(crate) async fn measured(
     (done, clock.stop())
 }
 
-fn round_of(done: &Done, taken: &Taken, idle: &Idle, (count, entries): (usize, u64), get_us: f64) -> Round {
+/// The same, and how many entries of the log it took.
+async fn counted(
+    plane: &Plane,
+    job: Job,
+    prefix: &str,
+    count: usize,
+    clients: usize,
+) -> ((Done, Taken), u64) {
+    let before = plane.applied_index().await;
+    let measured = measured(plane, job, prefix, count, clients).await;
+    (measured, plane.applied_index().await - before)
+}
+
+fn round_of(
+    (done, taken): &(Done, Taken),
+    idle: &Idle,
+    (count, entries): (usize, u64),
+    get_us: f64,
+) -> Round {
     let [controllers, postgres, fleet] = idle.each_us(taken, count);
     let looks_each = done.looks as f64 / count as f64;
     let figures: Vec<Figure> = vec![
