@@ -95,8 +95,9 @@ async fn leader(cluster: &Cluster) -> usize {
         for id in &ids {
             let channel =
                 connection(&credentials, Expect::AnyController, &address(cluster, *id)).expect("an address");
-            let asked =
-                LeaderClient::new(channel).read_index(rempart_proto::raft::v1::ReadIndexRequest {}).await;
+            let asked = LeaderClient::new(channel)
+                .read_index(rempart_proto::raft::v1::ReadIndexRequest::default())
+                .await;
             if asked.is_ok() {
                 return Ok(*id);
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    engine::{LogId, Raft},
+    engine::{LogId, Raft, StoredMembership},
     machine::Members,
     record,
 };
@@ -22,8 +22,37 @@ pub struct Leadership {
     /// Whether that is this replica. It may already have been replaced without knowing; only a commit, or
     /// [`Node::read_index`](super::Node::read_index), tells.
     pub is_me: bool,
-    /// On a leader that is the only voter: the index of the entry that made it so.
-    pub alone_since: Option<u64>,
+    /// On a leader, if any one other voter is a majority with it.
+    pub partners: Option<Partners>,
+}
+
+/// The other voters of a leader that has two of them at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Partners {
+    /// The index of the entry that made them so.
+    pub since: u64,
+    /// They. Without any it leads alone.
+    pub ids: [Option<u64>; 2],
+}
+
+/// What a replica voted last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ballot {
+    /// In which term.
+    pub term: u64,
+    /// For whom.
+    pub candidate: u64,
+}
+
+impl Partners {
+    fn of(me: u64, known: &StoredMembership) -> Option<Partners> {
+        let [voters] = known.membership().get_joint_config().as_slice() else { return None };
+        let mut others = voters.iter().copied().filter(|id| *id != me);
+        let ids = [others.next(), others.next()];
+        let few = voters.contains(&me) && others.next().is_none();
+        let since = known.log_id().as_ref()?.index;
+        few.then_some(Partners { since, ids })
+    }
 }
 
 /// The part a replica plays.
@@ -133,12 +162,11 @@ pub(super) async fn follow(
             let report = reports.borrow_watched();
             let is_me = report.state == ServerState::Leader && report.current_leader == Some(report.id);
             let known = &report.membership_config;
-            let alone = is_me && known.voter_ids().eq([report.id]);
             let now_members = record::members(*known.log_id(), known.membership());
             members
                 .send_if_modified(|members| std::mem::replace(members, now_members.clone()) != now_members);
-            let alone_since = known.log_id().filter(|_| alone).map(|id| id.index);
-            Leadership { term: report.vote.leader_id.term, leader: report.current_leader, is_me, alone_since }
+            let partners = Partners::of(report.id, known).filter(|_| is_me);
+            Leadership { term: report.vote.leader_id.term, leader: report.current_leader, is_me, partners }
         };
         leadership.send_if_modified(|known| std::mem::replace(known, now) != now);
         if reports.changed().await.is_err() {
@@ -146,7 +174,7 @@ pub(super) async fn follow(
         }
     }
     leadership
-        .send_modify(|known| *known = Leadership { leader: None, is_me: false, alone_since: None, ..*known });
+        .send_modify(|known| *known = Leadership { leader: None, is_me: false, partners: None, ..*known });
     match raft.metrics().borrow_watched().running_state.clone() {
         Ok(()) => "consensus stopped".to_owned(),
         Err(fatal) => fatal.to_string(),

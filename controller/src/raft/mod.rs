@@ -42,6 +42,7 @@ mod machine;
 mod membership;
 mod network;
 mod node;
+mod reading;
 mod record;
 mod restore;
 mod server;
@@ -57,7 +58,7 @@ mod workers;
 mod tests;
 
 pub use error::{ChangeError, ProposeError, SeeError, StartError, TransferError, WaitError};
-pub use leadership::{Leadership, Role, Status};
+pub use leadership::{Ballot, Leadership, Partners, Role, Status};
 pub use machine::{Committed, Frozen, Machine, Members, Payload, Position, Proposal, Response};
 pub use node::Node;
 pub use restore::{begin_with, position_of_one};

@@ -15,7 +15,10 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -144,6 +147,7 @@ pub(super) struct Network {
     pool: Pool,
     lines: Arc<Mutex<HashMap<(u64, String), Lines>>>,
     snapshots: Arc<SnapshotDir>,
+    told_committed: Arc<AtomicU64>,
 }
 
 impl Network {
@@ -160,7 +164,13 @@ impl Network {
             window_bytes: Some(WINDOW_BYTES),
         };
         let pool = Pool::new(credentials, behaviour);
-        Self { replica_id, append_timeout, pool, lines: Arc::default(), snapshots }
+        let (lines, told_committed) = (Arc::default(), Arc::default());
+        Self { replica_id, append_timeout, pool, lines, snapshots, told_committed }
+    }
+
+    /// The newest entry that this process told another replica to be committed (0 if none): no replica has applied more by its word.
+    pub(super) fn told_committed(&self) -> u64 {
+        self.told_committed.load(Ordering::Acquire)
     }
 
     /// A client for one peer. Connects when first used.
@@ -174,6 +184,7 @@ impl Network {
             pool: self.pool.clone(),
             lines: lines.entry((target, address.to_owned())).or_default().clone(),
             snapshots: Arc::clone(&self.snapshots),
+            told_committed: Arc::clone(&self.told_committed),
         }
     }
 }
@@ -195,6 +206,7 @@ pub(super) struct Peer {
     pool: Pool,
     lines: Lines,
     snapshots: Arc<SnapshotDir>,
+    told_committed: Arc<AtomicU64>,
 }
 
 impl Peer {
@@ -315,6 +327,9 @@ impl RaftNetworkV2<Types> for Peer {
         let body = wire::encode_append(self.target, &request);
         let start = request.prev_log_id.map_or(0, |prev| prev.index + 1);
         let sent = Sent { vote: request.vote, start, end: start + request.entries.len() as u64 };
+        if let Some(committed) = request.leader_commit {
+            self.told_committed.fetch_max(committed.index, Ordering::AcqRel);
+        }
         let is_heartbeat = request.entries.is_empty();
         // openraft allows one heartbeat interval, which is for heartbeats. A batch has to cross the line and be
         // fsynced; to give up on it too early would be to send it again, for ever.

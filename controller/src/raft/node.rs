@@ -11,21 +11,20 @@ use std::{
 };
 
 use openraft::{
-    ReadPolicy,
     async_runtime::watch::WatchReceiver,
-    errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
+    errors::{ClientWriteError, ForwardToLeader},
 };
 use rempart_identity::Credentials;
-use rempart_model::{Outcome, planted};
+use rempart_model::Outcome;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     Leadership, MAX_PROPOSAL_BYTES, Machine, Members, Proposal, Response, Settings, Status, bootstrap,
     engine::{Raft, Reply, Types},
-    error::{ProposeError, SeeError, StartError, WaitError},
+    error::{ProposeError, StartError, WaitError},
     failure_detector::{self, Holders},
     gather::{self, Proposed, Written},
     leadership,
@@ -246,41 +245,6 @@ impl Node {
         asked.map(|()| answered).map_err(|_| ProposeError::Stopped)
     }
 
-    /// The index that a linearizable read must see applied: at least that of everything acknowledged before the call.
-    /// Asks a quorum whether this replica still leads; concurrent calls share the question.
-    ///
-    /// # Errors
-    ///
-    /// [`ProposeError::NotLeader`], [`ProposeError::Unknown`] (no quorum answered) and [`ProposeError::Stopped`].
-    pub async fn read_index(&self) -> Result<u64, ProposeError> {
-        if planted("read-index-without-a-quorum") {
-            return self.applied_index().ok_or(ProposeError::Unknown);
-        }
-        let ask = self.0.raft.get_read_linearizer(ReadPolicy::ReadIndex);
-        match timeout(self.0.settings.timing.propose_timeout, ask).await {
-            Ok(Ok(read)) => Ok(read.read_log_id().index()),
-            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
-                Err(not_leader(forward))
-            }
-            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
-                Err(ProposeError::Unknown)
-            }
-            Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
-        }
-    }
-
-    /// The term in which this replica leads and is the only one that votes, at this moment: then what it has published
-    /// contains all that was acknowledged in this term, and there is nobody to ask. Says nothing about earlier terms.
-    ///
-    /// openraft's reports come after the fact; what makes this exact is that the log has seen neither another vote nor
-    /// other members since (see [`LogTail::still`]).
-    #[must_use]
-    pub fn leads_alone(&self) -> Option<u64> {
-        let known = *self.0.leadership.borrow();
-        let since = known.alone_since.filter(|_| known.is_me)?;
-        self.0.log.still(self.replica_id(), known.term, since).then_some(known.term)
-    }
-
     /// Waits until the entry `index` is applied here and its state published.
     ///
     /// # Errors
@@ -298,17 +262,6 @@ impl Node {
             Ok(Err(_)) => Err(WaitError::Stopped),
             Err(_) => Err(WaitError::Late),
         }
-    }
-
-    /// Returns once a quorum has said that this replica leads, and everything acknowledged before is in its published
-    /// state.
-    ///
-    /// # Errors
-    ///
-    /// [`SeeError`].
-    pub async fn see_everything(&self, deadline: Instant) -> Result<(), SeeError> {
-        let index = self.read_index().await.map_err(SeeError::Leads)?;
-        self.wait_applied(index, deadline).await.map_err(|_| SeeError::Late)
     }
 
     /// What proposals under way take of the queue, in bytes.
@@ -408,12 +361,6 @@ impl Node {
         self.shut_down().await;
     }
 
-    /// What it last voted, as its disk has it: a term, and for whom.
-    #[cfg(test)]
-    pub(crate) fn voted(&self) -> Option<(u64, u64)> {
-        self.0.log.vote().map(|vote| (vote.leader_id.term, vote.leader_id.node_id))
-    }
-
     async fn shut_down(&self) {
         self.0.left.store(true, Ordering::Relaxed);
         if let Err(error) = self.0.raft.shutdown().await {
@@ -450,6 +397,14 @@ impl Node {
     /// The first of the entries before `end` that take at most `bytes` together, counted from the last.
     pub(super) fn first_of_last_log_bytes(&self, bytes: u64, end: u64) -> u64 {
         self.0.log.first_of_last(bytes, end)
+    }
+
+    pub(super) fn log(&self) -> &LogTail {
+        &self.0.log
+    }
+
+    pub(super) fn propose_timeout(&self) -> Duration {
+        self.0.settings.timing.propose_timeout
     }
 
     pub(super) fn network(&self) -> &Network {
@@ -495,6 +450,6 @@ async fn join((writer, machine): (Worker, Worker)) {
     }
 }
 
-fn not_leader(forward: ForwardToLeader<Types>) -> ProposeError {
+pub(super) fn not_leader(forward: ForwardToLeader<Types>) -> ProposeError {
     ProposeError::NotLeader { leader: forward.leader_id.zip(forward.leader_node.map(|node| node.addr)) }
 }

@@ -3,6 +3,7 @@
 
 use rempart_api::cluster::ReplicaReport;
 use rempart_identity::pool::was_refused;
+use rempart_identity::require_controller;
 use rempart_proto::raft::v1::leader_client::LeaderClient;
 use rempart_proto::raft::v1::leader_server::{Leader, LeaderServer};
 use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse, ReportRequest};
@@ -15,6 +16,7 @@ use super::call::{Reply, Request};
 use super::cluster::{ClusterReply, ClusterRequest};
 use super::error::{Fault, ServiceError};
 use crate::pki::Peers;
+use crate::raft::Ballot;
 
 /// A body of 1 MiB, escaped and wrapped, stays well below this.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -76,10 +78,20 @@ impl Forwarder {
         serde_json::from_slice(&answer.into_inner().bytes).ok()
     }
 
-    /// Asks the leader at `address` what a read has to wait for.
-    pub(super) async fn read_index(&self, leader: u64, address: &str) -> Result<u64, ServiceError> {
+    /// Asks the leader at `address` what a read has to wait for. `voted` is what this replica voted last, looked at after the
+    /// read was asked.
+    pub(super) async fn read_index(
+        &self,
+        leader: u64,
+        address: &str,
+        voted: Option<Ballot>,
+    ) -> Result<u64, ServiceError> {
         let mut client = self.client(leader, address)?;
-        let answer = client.read_index(ReadIndexRequest {}).await.map_err(|status| fault_of(&status))?;
+        let request = voted.map_or_else(ReadIndexRequest::default, |voted| ReadIndexRequest {
+            term: voted.term,
+            candidate: voted.candidate,
+        });
+        let answer = client.read_index(request).await.map_err(|status| fault_of(&status))?;
         Ok(answer.into_inner().index)
     }
 }
@@ -140,9 +152,11 @@ impl Leader for LeaderService {
 
     async fn read_index(
         &self,
-        _request: tonic::Request<ReadIndexRequest>,
+        request: tonic::Request<ReadIndexRequest>,
     ) -> Result<tonic::Response<ReadIndexResponse>, Status> {
-        match self.service.read_index_as_leader().await {
+        let asker = require_controller(&request)?;
+        let ReadIndexRequest { term, candidate } = request.into_inner();
+        match self.service.read_index_for(asker, Ballot { term, candidate }).await {
             Ok(index) => Ok(tonic::Response::new(ReadIndexResponse { index })),
             Err(error) => Err(Status::failed_precondition(error.to_string())),
         }

@@ -91,6 +91,10 @@ impl Service {
         let Some((leader, address)) = self.inner.node.leader() else {
             return Err(ServiceError::Fault(Fault::NoLeader));
         };
-        self.while_it_leads(leader, self.inner.forwarder.read_index(leader, &address)).await
+        self.while_it_leads(
+            leader,
+            self.inner.forwarder.read_index(leader, &address, self.inner.node.voted()),
+        )
+        .await
     }
 }

@@ -19,11 +19,12 @@ pub(super) const QUICK: [&str; 13] = [
 ];
 
 /// These take some seeds.
-pub(super) const SLOW: [&str; 15] = [
+pub(super) const SLOW: [&str; 16] = [
     "log-answers-before-the-fsync",
     "durable-when-written",
     "truncation-skipped",
     "read-index-without-a-quorum",
+    "old-ballot",
     "purge-takes-one-more",
     "snapshot-without-answers",
     "repeated-request-done-again",

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::auth::Proof;
-use crate::raft::{Node, ProposeError};
+use crate::raft::{Ballot, Node, ProposeError};
 use crate::replica::{Replica, propose_as_system};
 use crate::service::{Body, Call, Caller, Request, Service, ServiceError};
 
@@ -23,8 +23,12 @@ use super::network::{Content, Network, Packet, Place};
 pub(super) enum Question {
     /// A write, passed on to who leads.
     Execute(Box<Request>),
-    /// How far a read has to look.
-    Read,
+    /// How far a read has to look; for another replica that had voted so, or for the asked one.
+    Read { partner: Option<(u64, Ballot)> },
+    /// What it voted last.
+    Ballot,
+    /// What it reads once it is that far.
+    See { index: u64 },
     /// A command of the control plane or its operator.
     Propose(Box<Command>),
     /// What a host observed.
@@ -47,8 +51,12 @@ pub(super) enum Reply {
     Done(Option<u64>),
     /// Refused.
     Refused(String),
-    /// The index of the State that a read would see.
+    /// How far a read has to look.
+    Index(u64),
+    /// The index of the State that a read saw.
     Read(u64),
+    /// What it voted last.
+    Ballot(Ballot),
     /// See [`Desired`].
     Desired(Desired),
 }
@@ -69,13 +77,22 @@ pub(super) async fn answer(
             Err(ServiceError::Fault(_)) => Reply::NotLeader,
             Err(refused) => Reply::Refused(refused.to_string()),
         },
-        Question::Read => {
-            let Ok(index) = service.read_index_as_leader().await else { return Reply::NotLeader };
-            match node.wait_applied(index, Instant::now() + Duration::from_secs(5)).await {
-                Ok(()) => Reply::Read(replica.state().applied_index()),
-                Err(_) => Reply::Doubt,
+        Question::Ballot => node.voted().map_or(Reply::NotLeader, Reply::Ballot),
+        Question::Read { partner: Some((partner, voted)) } => {
+            let asked_others = node.leads_with(partner, voted).is_none();
+            match service.read_index_for(partner, voted).await {
+                Ok(index) => {
+                    ledger.count(if asked_others { "read for another" } else { "read with a partner" });
+                    Reply::Index(index)
+                }
+                Err(_) => Reply::NotLeader,
             }
         }
+        Question::Read { partner: None } => {
+            let Ok(index) = service.read_index_as_leader().await else { return Reply::NotLeader };
+            see((node, replica), index).await
+        }
+        Question::See { index } => see((node, replica), index).await,
         Question::Propose(command) => propose(node, *command).await,
         Question::Report(report) => {
             if !node.is_leader() {
@@ -95,6 +112,13 @@ pub(super) async fn answer(
             let desired = state.on_host(&host).filter_map(|object| state.desired(object)).collect();
             Reply::Desired((stamp, desired))
         }
+    }
+}
+
+async fn see((node, replica): (&Node, &Replica), index: u64) -> Reply {
+    match node.wait_applied(index, Instant::now() + Duration::from_secs(5)).await {
+        Ok(()) => Reply::Read(replica.state().applied_index()),
+        Err(_) => Reply::Doubt,
     }
 }
 
@@ -127,7 +151,30 @@ struct Wish {
     call: u64,
     /// When it began everybody had been told of entries up to here.
     acknowledged: u64,
-    reads: bool,
+    reads: Option<Reading>,
+}
+
+impl Wish {
+    /// A read looks at what everybody had been told of when it began.
+    fn check(&self, what: &str, replica: u64, index: u64, ledger: &Ledger) {
+        let told = self.acknowledged;
+        ledger.check(index >= told, || {
+            format!("replica {replica} {what} the state of {index}; of {told} somebody had been told before")
+        });
+    }
+}
+
+/// How far a read is.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// It is asked of who leads, and seen there.
+    AtLeader,
+    /// It goes through a replica that does not lead, as the service's reads do there: what that has voted comes first,
+    Through,
+    /// then the index, from who leads,
+    Index(u64, Ballot),
+    /// and then it is seen at the replica.
+    See(u64),
 }
 
 /// One client. It wants one thing after the other.
@@ -138,6 +185,8 @@ pub(super) struct Client {
     next_ms: u64,
     calls: u64,
     guess: u64,
+    /// It does nothing but read, at replicas that need not lead.
+    only_reads: bool,
     /// What it does first, in order.
     script: Vec<(Urn, Value, bool)>,
     versions: BTreeMap<Urn, u64>,
@@ -147,7 +196,23 @@ impl Client {
     pub(super) fn new(place: Place, seed: u64, script: Vec<(Urn, Value, bool)>) -> Client {
         let lots = Lots::of(seed, ("client", place));
         let script = script.into_iter().rev().collect();
-        Client { place, lots, wish: None, next_ms: 0, calls: 0, guess: 1, script, versions: BTreeMap::new() }
+        let versions = BTreeMap::new();
+        Client {
+            place,
+            lots,
+            wish: None,
+            next_ms: 0,
+            calls: 0,
+            guess: 1,
+            only_reads: false,
+            script,
+            versions,
+        }
+    }
+
+    /// One that does nothing but read, at replicas that need not lead.
+    pub(super) fn reader(place: Place, seed: u64) -> Client {
+        Client { only_reads: true, ..Client::new(place, seed, Vec::new()) }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -169,7 +234,7 @@ impl Client {
     ) {
         for packet in network.arrived(self.place) {
             if let Content::Told { call, reply } = packet.content {
-                self.hear(now_ms, packet.from, call, reply, ledger);
+                self.hear(now_ms, (packet.from, members), (call, reply), network, ledger);
             }
         }
         if let Some(wish) = &self.wish
@@ -182,12 +247,17 @@ impl Client {
         match self.wish.as_ref().map(|wish| now_ms >= wish.asked_ms + ATTEMPT_MS) {
             Some(true) => {
                 ledger.count("asked again");
+                if let Some(Wish { reads: Some(reads @ (Reading::Index(..) | Reading::See(..))), .. }) =
+                    &mut self.wish
+                {
+                    *reads = Reading::Through;
+                }
                 self.guess = self.lots.pick(members).copied().unwrap_or(1);
                 self.ask(now_ms, network);
             }
             None if now_ms >= self.next_ms && (wants || !self.script.is_empty()) => {
                 self.wish(now_ms, ledger);
-                if self.wish.as_ref().is_some_and(|wish| wish.reads) {
+                if self.wish.as_ref().is_some_and(|wish| wish.reads.is_some()) {
                     // Whoever does not lead has to say so.
                     self.guess = self.lots.pick(members).copied().unwrap_or(1);
                 }
@@ -197,13 +267,39 @@ impl Client {
         }
     }
 
-    fn hear(&mut self, now_ms: u64, from: u64, call: u64, reply: Reply, ledger: &Ledger) {
+    fn hear(
+        &mut self,
+        now_ms: u64,
+        (from, members): (u64, &[u64]),
+        (call, reply): (u64, Reply),
+        network: &Network,
+        ledger: &Ledger,
+    ) {
         let Some(wish) = self.wish.as_mut().filter(|wish| wish.call == call) else { return };
         let id = wish.request.id;
         match reply {
             Reply::NotLeader | Reply::Doubt | Reply::Desired(_) => {
                 // Tried again with the next, soon.
                 wish.asked_ms = now_ms.saturating_sub(ATTEMPT_MS - 100);
+                return;
+            }
+            Reply::Ballot(voted) => {
+                wish.reads = Some(Reading::Index(from, voted));
+                // It may not know yet that who led does not any more.
+                let others: Vec<_> =
+                    members.iter().copied().filter(|id| ![from, voted.candidate].contains(id)).collect();
+                let another = self.lots.pick(&others).copied().filter(|_| self.lots.permille(500));
+                self.guess = another.unwrap_or(voted.candidate);
+                self.ask(now_ms, network);
+                return;
+            }
+            Reply::Index(index) => {
+                wish.check("says to look at", from, index, ledger);
+                if let Some(Reading::Index(partner, _)) = wish.reads {
+                    wish.reads = Some(Reading::See(index));
+                    self.guess = partner;
+                    self.ask(now_ms, network);
+                }
                 return;
             }
             Reply::Done(version) => {
@@ -217,12 +313,10 @@ impl Client {
             }
             Reply::Read(index) => {
                 ledger.count("read");
-                let told = wish.acknowledged;
-                ledger.check(index >= told, || {
-                    format!(
-                        "replica {from} read the state of {index}; of {told} somebody had been told before"
-                    )
-                });
+                wish.check("saw", from, index, ledger);
+                // Who reads after this must not see less.
+                let mut pages = ledger.pages();
+                pages.acknowledged = pages.acknowledged.max(index);
             }
             Reply::Refused(why) => {
                 ledger.count("refused");
@@ -233,15 +327,20 @@ impl Client {
         }
         self.guess = from;
         self.wish = None;
-        self.next_ms = now_ms + self.lots.between(0, 150);
+        self.next_ms = now_ms + self.lots.between(0, if self.only_reads { 20 } else { 150 });
     }
 
     fn ask(&mut self, now_ms: u64, network: &Network) {
         self.calls += 1;
         let Some(wish) = &mut self.wish else { return };
         (wish.call, wish.asked_ms) = (self.calls, now_ms);
-        let question =
-            if wish.reads { Question::Read } else { Question::Execute(Box::new(wish.request.clone())) };
+        let question = match wish.reads {
+            None => Question::Execute(Box::new(wish.request.clone())),
+            Some(Reading::AtLeader) => Question::Read { partner: None },
+            Some(Reading::Through) => Question::Ballot,
+            Some(Reading::Index(partner, voted)) => Question::Read { partner: Some((partner, voted)) },
+            Some(Reading::See(index)) => Question::See { index },
+        };
         let content = Content::Ask { call: wish.call, question };
         network.send(Packet { from: self.place, to: self.guess, content });
     }
@@ -259,6 +358,9 @@ impl Client {
         let caller = Caller { subject: subject.to_owned(), proof: Proof::default(), operates };
         let request = Request { id, trace: None, caller, call, alias: None };
         let acknowledged = ledger.pages().acknowledged;
+        let reads = reads.then(|| {
+            if self.only_reads || self.lots.permille(500) { Reading::Through } else { Reading::AtLeader }
+        });
         self.wish = Some(Wish { request, since_ms: now_ms, asked_ms: now_ms, call: 0, acknowledged, reads });
     }
 
@@ -267,7 +369,7 @@ impl Client {
         let urn = Urn::workspace(kind, "t1", "w1", &name);
         let version = self.versions.get(&urn).copied().filter(|_| self.lots.permille(300));
         let if_unmodified_since = version.map(|version| version - version.min(self.lots.below(8) / 7));
-        let call = match self.lots.below(100) {
+        let call = match if self.only_reads { 0 } else { self.lots.below(100) } {
             0..12 => return (Call::Get { urn }, true),
             12..34 => Call::Delete { urn, if_unmodified_since: if_unmodified_since.filter(|at| at % 2 == 0) },
             34..54 => {

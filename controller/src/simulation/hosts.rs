@@ -150,7 +150,7 @@ impl Host {
                 ledger.count("host heard");
                 (self.guess, self.waits_until_ms) = (from, None);
             }
-            Reply::Refused(_) | Reply::Read(_) | Reply::Desired(_) => {
+            Reply::Refused(_) | Reply::Index(_) | Reply::Read(_) | Reply::Ballot(_) | Reply::Desired(_) => {
                 (self.guess, self.waits_until_ms) = (from, None);
             }
         }

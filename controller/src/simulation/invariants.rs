@@ -8,7 +8,7 @@ use rempart_api::{Kind, Phase};
 use rempart_model::{Detail, Object, Spec, State};
 use uuid::Uuid;
 
-use crate::raft::Status;
+use crate::raft::{Ballot, Status};
 use crate::store::simulated::Memory;
 
 use super::controller::Controller;
@@ -25,7 +25,7 @@ pub(super) struct Memories {
     /// The newest epoch of each placement.
     epochs: BTreeMap<Uuid, u64>,
     /// What each replica last voted, over all lives.
-    votes: BTreeMap<u64, (u64, u64)>,
+    votes: BTreeMap<u64, Ballot>,
     /// The newest entry that anybody reported to be committed.
     committed: Option<u64>,
     /// What each replica said to be durable on its disk: one after the last index.
@@ -88,7 +88,7 @@ impl Memories {
     /// What a replica said to have on its disk is there after a crash.
     fn look_at_promises(&mut self, controller: &mut Controller, status: &Status, ledger: &Ledger) {
         let id = controller.id;
-        let term = self.votes.get(&id).map_or(0, |vote| vote.0);
+        let term = self.votes.get(&id).map_or(0, |vote| vote.term);
         // Under a newer leader it may have been told to give up some of it.
         if self.acknowledged.get(&id).is_some_and(|known| known.0 < term) {
             self.acknowledged.remove(&id);
@@ -107,7 +107,7 @@ impl Memories {
         }
         self.durable.insert(id, status.durable_end);
         for (follower, matched) in &status.matched_index {
-            let follows = self.votes.get(follower).is_some_and(|vote| vote.0 == status.term);
+            let follows = self.votes.get(follower).is_some_and(|vote| vote.term == status.term);
             if let Some(matched) = matched.filter(|_| follows && *follower != id) {
                 self.acknowledged.insert(*follower, (status.term, matched + 1));
             }

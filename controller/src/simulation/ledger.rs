@@ -26,7 +26,7 @@ pub(super) struct Pages {
     effects: BTreeMap<Uuid, u64>,
     /// Where each replica's machine stands, in this life.
     pub(super) machines: BTreeMap<u64, u64>,
-    /// The newest entry that a client was told of.
+    /// The newest entry that a client was told of, or has read.
     pub(super) acknowledged: u64,
     /// What happened, and how often.
     counts: BTreeMap<&'static str, u64>,

@@ -170,7 +170,7 @@ impl World {
             scripts[0].push((host, json!({"zone": "a", "overcommit": overcommit}), true));
         }
         let clients = scripts.into_iter().zip(OUTSIDE..).map(|(script, at)| Client::new(at, seed, script));
-        let clients = clients.collect();
+        let clients = clients.chain([Client::reader(OUTSIDE + CLIENTS, seed)]).collect();
         let hosts = (1..=HOSTS).map(|at| Host::new(OUTSIDE + 50 + at, seed, format!("h{at}"))).collect();
         Ok(World {
             ledger: ledger.clone(),

@@ -169,7 +169,7 @@ impl Bench {
         until_some("a leader", Duration::from_secs(20), || async {
             for id in &running {
                 let mut client = LeaderClient::new(channel(&self.cluster.layout, *id));
-                let request = ReadIndexRequest {};
+                let request = ReadIndexRequest::default();
                 if tokio::time::timeout(Duration::from_secs(2), client.read_index(request))
                     .await
                     .is_ok_and(|answer| answer.is_ok())

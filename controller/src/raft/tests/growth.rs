@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::cluster::{Cluster, eventually};
-use crate::raft::Role;
+use super::cluster::{Cluster, eventually, proposal};
+use crate::raft::{Ballot, Role};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_replica_is_a_cluster() {
@@ -29,6 +29,65 @@ async fn who_leads_alone_knows_and_nobody_does_among_others() {
     for id in 1..=3 {
         assert_eq!(cluster.node(id).leads_alone(), None, "replica {id}");
     }
+}
+
+/// A read at one of three asks the leader alone, who asks nobody: so it has to know what cannot have happened meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_and_one_that_voted_for_it_are_a_majority_of_three() {
+    let cluster = Cluster::founded(3).await;
+    cluster.write("together").await;
+    let leader = cluster.leader().await;
+    let (one, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    let voted = cluster.node(one).voted().unwrap();
+    let term = eventually("it knows", || cluster.node(leader).leads_with(one, voted)).await;
+    assert_eq!(voted, Ballot { term, candidate: leader });
+    assert_eq!(cluster.node(leader).leads_with(4, voted), None, "no voter");
+    assert_eq!(cluster.node(one).leads_with(other, voted), None, "it does not lead");
+    for candidate in [one, other] {
+        assert_eq!(cluster.node(leader).leads_with(one, Ballot { term, candidate }), None);
+        assert_eq!(cluster.node(leader).leads_with(one, Ballot { term: term + 1, candidate }), None);
+    }
+
+    // It hears of nothing, and leads as far as it knows.
+    cluster.cut_off(leader, true);
+    let next = cluster.leader_but(leader).await;
+    for id in [one, other] {
+        let now = eventually("it has voted again", || {
+            cluster.node(id).voted().filter(|voted| voted.candidate == next)
+        })
+        .await;
+        assert_eq!(cluster.node(leader).leads_with(id, now), None, "replica {id} may know of more");
+        let partner = if next == id { other } else { one };
+        assert_eq!(cluster.node(next).leads_with(partner, voted), None, "what it voted before");
+    }
+
+    let five = Cluster::founded(5).await;
+    let leader = five.leader().await;
+    let one = leader % 5 + 1;
+    assert_eq!(five.node(leader).leads_with(one, five.node(one).voted().unwrap()), None);
+}
+
+/// A follower may be quicker to apply what its leader has committed. Who read it there must not see less at the third, which asks
+/// the leader alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_counts_what_its_followers_may_have_shown() {
+    let cluster = Cluster::founded(3).await;
+    cluster.write("before").await;
+    let leader = cluster.leader().await;
+    let node = cluster.node(leader).clone();
+    let held = cluster.journal(leader).hold();
+    let proposing = tokio::spawn({
+        let node = node.clone();
+        async move { node.propose(proposal("slow")).await }
+    });
+    let follower = cluster.node(leader % 3 + 1);
+    let shown = eventually("a follower is ahead", || {
+        follower.applied_index().filter(|index| Some(*index) > node.applied_index())
+    })
+    .await;
+    assert!(node.shown_index() >= Some(shown));
+    drop(held);
+    proposing.await.unwrap().unwrap();
 }
 
 /// The founder waits for all of them, so that none of them can already be part of something.
