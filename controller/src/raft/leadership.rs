@@ -35,7 +35,7 @@ pub struct Partners {
     pub ids: [Option<u64>; 2],
 }
 
-/// What a replica voted last.
+/// The newest vote of a replica, given to a candidate or learned of a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ballot {
     /// In which term.

@@ -139,7 +139,7 @@ impl LogTail {
     /// Whether the last vote is for `me` in `term`, and nothing after the entry `members` changed who takes part.
     ///
     /// openraft tells the store of both before anybody else can hear of them: a vote before it is given, an entry before
-    /// it is sent.
+    /// it is sent. After members that were cut off with the log it is false for longer than it need be.
     pub(super) fn still(&self, me: u64, term: u64, members: u64) -> bool {
         let memory = self.read();
         let voted = |vote: &Vote| vote.leader_id == LeaderId { term, node_id: me };

@@ -168,7 +168,7 @@ impl Network {
         Self { replica_id, append_timeout, pool, lines, snapshots, told_committed }
     }
 
-    /// The newest entry that this process told another replica to be committed (0 if none): no replica has applied more by its word.
+    /// See [`Node::told_committed`](super::Node::told_committed).
     pub(super) fn told_committed(&self) -> u64 {
         self.told_committed.load(Ordering::Acquire)
     }

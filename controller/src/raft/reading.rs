@@ -1,6 +1,6 @@
 //! What a read has to see, and how a leader knows that it still is one.
 //!
-//! openraft asks a majority for every round of reads. A leader that is one by itself, or with the replica that asks, need not: what
+//! openraft asks a majority for every round of reads. A leader that is a majority by itself, or with the replica that asks, need not: what
 //! that has voted, looked at after the read began, says that nobody else had been elected by then (`docs/design/0014`).
 
 use openraft::{
@@ -63,7 +63,7 @@ impl Node {
     }
 
     fn still_leads(&self, known: Leadership, partners: Partners) -> Option<u64> {
-        let still = known.is_me && self.log().still(self.replica_id(), known.term, partners.since);
+        let still = self.log().still(self.replica_id(), known.term, partners.since);
         still.then_some(known.term)
     }
 
@@ -85,11 +85,10 @@ impl Node {
         self.wait_applied(index, deadline).await.map_err(|_| SeeError::Late)
     }
 
-    /// The index up to which the published state of this replica, or of one that follows it, may contain the log. Ahead of
-    /// [`Node::applied_index`] where another was quicker to apply what this one had committed.
+    /// The newest entry that this process told another replica to be committed, 0 if none. What it commits is applied, and shown, by no
+    /// other beyond that, though maybe sooner than here.
     #[must_use]
-    pub fn shown_index(&self) -> Option<u64> {
-        let applied = self.applied_index()?;
-        Some(applied.max(self.network().told_committed()))
+    pub fn told_committed(&self) -> u64 {
+        self.network().told_committed()
     }
 }

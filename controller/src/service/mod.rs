@@ -233,14 +233,19 @@ impl Service {
     }
 
     /// The same, for another replica that had `voted` when it asked. The leader and one other of three are a majority: where that
-    /// one voted for this leader and for nobody since, there is nobody else to ask. What the third has shown already counts:
-    /// who read it there must not see less here.
+    /// one voted for this leader and for nobody since, there is nobody else to ask. What this replica or the third may have shown
+    /// counts, though it were on its way still: who saw it there must not see less at the one that asks.
     pub(crate) async fn read_index_for(&self, asker: u64, voted: Ballot) -> Result<u64, ServiceError> {
-        let Some(term) = self.inner.node.leads_with(asker, voted) else {
-            return self.read_index_as_leader().await;
-        };
-        self.see_everything_of_before(term).await?;
-        self.inner.node.shown_index().ok_or(ServiceError::Fault(Fault::NoLeader))
+        let Inner { node, replica, caught_up_term, .. } = &*self.inner;
+        let Some(term) = node.leads_with(asker, voted) else { return self.read_index_as_leader().await };
+        if caught_up_term.load(Ordering::Acquire) == term {
+            return Ok(replica.state().applied_index().max(node.told_committed()));
+        }
+        let index = self.read_index_as_leader().await?;
+        if node.applied_index() >= Some(index) {
+            caught_up_term.store(term, Ordering::Release);
+        }
+        Ok(index)
     }
 
     /// What `leader` answers, unless another one takes over first: a machine that lost its power does not even hang up.
@@ -259,20 +264,14 @@ impl Service {
         }
     }
 
-    /// What leaders before `term` acknowledged is in this replica's State.
-    async fn see_everything_of_before(&self, term: u64) -> Result<(), ServiceError> {
-        if self.inner.caught_up_term.load(Ordering::Acquire) != term {
-            self.see_everything().await?;
-            self.inner.caught_up_term.store(term, Ordering::Release);
-        }
-        Ok(())
-    }
-
     /// A new leader may not have applied all that earlier ones acknowledged. What it has not seen it must not refuse for:
     /// once a term, it waits until it has. After that its own State is ahead of every answer.
     async fn catch_up_as_leader(&self) -> Result<(), ServiceError> {
         let term = self.inner.node.leadership().borrow().term;
-        self.see_everything_of_before(term).await?;
+        if self.inner.caught_up_term.load(Ordering::Acquire) != term {
+            self.see_everything().await?;
+            self.inner.caught_up_term.store(term, Ordering::Release);
+        }
         if self.inner.replica.state().core().cluster_id.is_none() {
             return Err(ServiceError::Fault(Fault::NotFounded));
         }

@@ -47,13 +47,24 @@ impl Service {
     pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
         let alone = self.inner.node.leads_alone();
         if alone.is_some_and(|term| self.inner.caught_up_term.load(Ordering::Acquire) == term) {
-            return Ok(());
+            return self.catch_up_with_learners(deadline).await;
         }
         self.ask_and_catch_up(deadline).await?;
         if let Some(term) = alone {
             self.inner.caught_up_term.store(term, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// A replica that does not vote (any more) may be quicker to apply what this one commits alone. Who read it there must not
+    /// see less here.
+    async fn catch_up_with_learners(&self, deadline: Instant) -> Result<(), ServiceError> {
+        let told = self.inner.node.told_committed();
+        if told == 0 || self.inner.node.applied_index() >= Some(told) {
+            return Ok(());
+        }
+        let caught_up = self.inner.node.wait_applied(told, deadline).await;
+        caught_up.map_err(|_| ServiceError::Fault(Fault::Behind))
     }
 
     async fn ask_and_catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {

@@ -30,12 +30,12 @@ struct Pages {
 pub(super) const POISON: &str = "poison";
 
 impl Journal {
-    /// The proposals that readers see, with their indices.
     /// Nothing is applied while it is held.
     pub(super) fn hold(&self) -> impl Sized {
         self.0.lock().unwrap()
     }
 
+    /// The proposals that readers see, with their indices.
     pub(super) fn published(&self) -> Vec<(u64, Bytes)> {
         let pages = self.0.lock().unwrap();
         let seen = &pages.entries[..pages.published];
