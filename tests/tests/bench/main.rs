@@ -90,15 +90,17 @@ async fn figures() {
             (cpu_ms(&plane) - cpu) as f64 / times.len() as f64,
         );
     }
-
-    starts_of_a_guest(&lab).await;
 }
 
 /// How often a guest is started in each way, in turn.
 const STARTS: usize = 15;
 
 /// From the request to the guest's first line, and from `virsh create` of the same domain to the same.
-async fn starts_of_a_guest(lab: &Lab) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "figures, not a test: make bench"]
+async fn starts_of_a_guest() {
+    let _alone = ALONE.lock().await;
+    let lab = Lab::open(3).await;
     let before = lab.domains();
     let urn = lab.create("timed", json!({})).await;
     lab.active(&urn).await;
@@ -117,7 +119,7 @@ async fn starts_of_a_guest(lab: &Lab) {
         lab.alice.act(&urn, "start").await.expect("accepted");
         first_line(heard, known).await;
         through.push(begin.elapsed());
-        stop(lab, &urn).await;
+        stop(&lab, &urn).await;
 
         let (known, begin) = (heard(), Instant::now());
         lab.hypervisor.virsh(&["create", file.to_str().expect("a path")]).expect("it starts");
