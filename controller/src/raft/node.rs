@@ -399,6 +399,11 @@ impl Node {
         self.0.log.first_of_last(bytes, end)
     }
 
+    /// What it knows now of who leads; [`Node::leadership`] follows it.
+    pub(super) fn known_leadership(&self) -> Leadership {
+        *self.0.leadership.borrow()
+    }
+
     pub(super) fn log(&self) -> &LogTail {
         &self.0.log
     }

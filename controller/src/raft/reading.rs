@@ -11,7 +11,7 @@ use rempart_model::planted;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Ballot, Leadership, Node, Partners,
+    Ballot, Node, Partners,
     error::{ProposeError, SeeError},
     node::not_leader,
 };
@@ -47,24 +47,23 @@ impl Node {
     /// other members since (see [`LogTail::still`]).
     #[must_use]
     pub fn leads_alone(&self) -> Option<u64> {
-        let known = *self.leadership().borrow();
-        let partners = known.partners.filter(|partners| partners.ids == [None, None])?;
-        self.still_leads(known, partners)
+        self.leads_as(|partners| partners.ids == [None, None])
     }
 
     /// The term in which this replica leads, and led when `partner`, which is a majority with it, asked: that had voted for it
     /// and for nobody since, so nobody else can have been elected by then. As [`Node::leads_alone`], without asking anybody.
     #[must_use]
     pub fn leads_with(&self, partner: u64, voted: Ballot) -> Option<u64> {
-        let known = *self.leadership().borrow();
-        let partners = known.partners.filter(|partners| partners.ids.contains(&Some(partner)))?;
-        let for_me = voted == Ballot { term: known.term, candidate: self.replica_id() };
-        self.still_leads(known, partners).filter(|_| for_me || planted("old-ballot"))
+        let term = self.leads_as(|partners| partners.ids.contains(&Some(partner)))?;
+        let for_me = voted == Ballot { term, candidate: self.replica_id() };
+        (for_me || planted("old-ballot")).then_some(term)
     }
 
-    fn still_leads(&self, known: Leadership, partners: Partners) -> Option<u64> {
-        let still = self.log().still(self.replica_id(), known.term, partners.since);
-        still.then_some(known.term)
+    /// The term in which this replica leads, at this moment, with partners as wanted.
+    fn leads_as(&self, wanted: impl FnOnce(&Partners) -> bool) -> Option<u64> {
+        let known = self.known_leadership();
+        let partners = known.partners.filter(wanted)?;
+        self.log().still(self.replica_id(), known.term, partners.since).then_some(known.term)
     }
 
     /// What it voted last, as its disk has it.
@@ -85,8 +84,8 @@ impl Node {
         self.wait_applied(index, deadline).await.map_err(|_| SeeError::Late)
     }
 
-    /// The newest entry that this process told another replica to be committed, 0 if none. What it commits is applied, and shown, by no
-    /// other beyond that, though maybe sooner than here.
+    /// The newest entry that this process told another replica to be committed, 0 if none. By its word no other has applied, or shown,
+    /// anything beyond; up to there it may have done so sooner than this one.
     #[must_use]
     pub fn told_committed(&self) -> u64 {
         self.network().told_committed()

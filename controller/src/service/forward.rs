@@ -2,8 +2,7 @@
 //! cluster, at most one version apart.
 
 use rempart_api::cluster::ReplicaReport;
-use rempart_identity::pool::was_refused;
-use rempart_identity::require_controller;
+use rempart_identity::{pool::was_refused, require_controller};
 use rempart_proto::raft::v1::leader_client::LeaderClient;
 use rempart_proto::raft::v1::leader_server::{Leader, LeaderServer};
 use rempart_proto::raft::v1::{Payload, ReadIndexRequest, ReadIndexResponse, ReportRequest};

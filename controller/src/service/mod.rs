@@ -45,7 +45,7 @@ pub use trace::traceparent;
 pub use upload::UploadTarget;
 
 use crate::pki::{Peers, Sealer};
-use crate::raft::{Ballot, Node, Proposal, ProposeError, SeeError};
+use crate::raft::{Node, Proposal, ProposeError, SeeError};
 use crate::replica::{Pressure, Replica, mint, now};
 use forward::Forwarder;
 use rounds::Rounds;
@@ -225,27 +225,6 @@ impl Service {
             return Err(ServiceError::Fault(Fault::NoLeader));
         }
         self.write(request).await
-    }
-
-    /// The index a linearizable read has to wait for; only the leader knows.
-    pub(crate) async fn read_index_as_leader(&self) -> Result<u64, ServiceError> {
-        Ok(self.inner.node.read_index().await?)
-    }
-
-    /// The same, for another replica that had `voted` when it asked. The leader and one other of three are a majority: where that
-    /// one voted for this leader and for nobody since, there is nobody else to ask. What this replica or the third may have shown
-    /// counts, though it were on its way still: who saw it there must not see less at the one that asks.
-    pub(crate) async fn read_index_for(&self, asker: u64, voted: Ballot) -> Result<u64, ServiceError> {
-        let Inner { node, replica, caught_up_term, .. } = &*self.inner;
-        let Some(term) = node.leads_with(asker, voted) else { return self.read_index_as_leader().await };
-        if caught_up_term.load(Ordering::Acquire) == term {
-            return Ok(replica.state().applied_index().max(node.told_committed()));
-        }
-        let index = self.read_index_as_leader().await?;
-        if node.applied_index() >= Some(index) {
-            caught_up_term.store(term, Ordering::Release);
-        }
-        Ok(index)
     }
 
     /// What `leader` answers, unless another one takes over first: a machine that lost its power does not even hang up.

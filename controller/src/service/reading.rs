@@ -11,7 +11,8 @@ use super::accounts::check_proof;
 use super::authorise::Caller;
 use super::call::{Reply, Request};
 use super::error::{Fault, ServiceError};
-use super::{PATIENCE, Service};
+use super::{Inner, PATIENCE, Service};
+use crate::raft::Ballot;
 
 /// A read that may be old is no older than this.
 const STALE_AT_MOST: Duration = Duration::from_secs(60);
@@ -60,11 +61,15 @@ impl Service {
     /// see less here.
     async fn catch_up_with_learners(&self, deadline: Instant) -> Result<(), ServiceError> {
         let told = self.inner.node.told_committed();
-        if told == 0 || self.inner.node.applied_index() >= Some(told) {
+        if self.inner.node.applied_index() >= Some(told) {
             return Ok(());
         }
-        let caught_up = self.inner.node.wait_applied(told, deadline).await;
-        caught_up.map_err(|_| ServiceError::Fault(Fault::Behind))
+        self.wait_applied(told, deadline).await
+    }
+
+    async fn wait_applied(&self, index: u64, deadline: Instant) -> Result<(), ServiceError> {
+        let applied = self.inner.node.wait_applied(index, deadline).await;
+        applied.map_err(|_| ServiceError::Fault(Fault::Behind))
     }
 
     async fn ask_and_catch_up(&self, deadline: Instant) -> Result<(), ServiceError> {
@@ -76,8 +81,7 @@ impl Service {
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(ServiceError::Fault(Fault::NoLeader)),
                 Ok(Ok(index)) => {
-                    let caught_up = self.inner.node.wait_applied(index, deadline).await;
-                    caught_up.map_err(|_| ServiceError::Fault(Fault::Behind))?;
+                    self.wait_applied(index, deadline).await?;
                     let mut at = self.inner.caught_up_at.lock().unwrap_or_else(PoisonError::into_inner);
                     *at = Some(Instant::now());
                     return Ok(());
@@ -107,5 +111,26 @@ impl Service {
             self.inner.forwarder.read_index(leader, &address, self.inner.node.voted()),
         )
         .await
+    }
+
+    /// The index a linearizable read has to wait for; only the leader knows.
+    pub(crate) async fn read_index_as_leader(&self) -> Result<u64, ServiceError> {
+        Ok(self.inner.node.read_index().await?)
+    }
+
+    /// The same, for another replica that had `voted` when it asked. The leader and one other of three are a majority: where that
+    /// one voted for this leader and for nobody since, there is nobody else to ask. What this replica or the third may have shown
+    /// counts, though it were on its way still: who saw it there must not see less at the one that asks.
+    pub(crate) async fn read_index_for(&self, asker: u64, voted: Ballot) -> Result<u64, ServiceError> {
+        let Inner { node, replica, caught_up_term, .. } = &*self.inner;
+        let Some(term) = node.leads_with(asker, voted) else { return self.read_index_as_leader().await };
+        if caught_up_term.load(Ordering::Acquire) == term {
+            return Ok(replica.state().applied_index().max(node.told_committed()));
+        }
+        let index = self.read_index_as_leader().await?;
+        if node.applied_index() >= Some(index) {
+            caught_up_term.store(term, Ordering::Release);
+        }
+        Ok(index)
     }
 }

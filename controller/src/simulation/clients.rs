@@ -177,6 +177,16 @@ enum Reading {
     See(u64),
 }
 
+impl Reading {
+    /// Where it begins again.
+    fn again(self) -> Reading {
+        match self {
+            Reading::AtLeader => Reading::AtLeader,
+            Reading::Through | Reading::Index(..) | Reading::See(..) => Reading::Through,
+        }
+    }
+}
+
 /// One client. It wants one thing after the other.
 pub(super) struct Client {
     place: Place,
@@ -247,10 +257,8 @@ impl Client {
         match self.wish.as_ref().map(|wish| now_ms >= wish.asked_ms + ATTEMPT_MS) {
             Some(true) => {
                 ledger.count("asked again");
-                if let Some(Wish { reads: Some(reads @ (Reading::Index(..) | Reading::See(..))), .. }) =
-                    &mut self.wish
-                {
-                    *reads = Reading::Through;
+                if let Some(wish) = &mut self.wish {
+                    wish.reads = wish.reads.map(Reading::again);
                 }
                 self.guess = self.lots.pick(members).copied().unwrap_or(1);
                 self.ask(now_ms, network);
@@ -369,7 +377,10 @@ impl Client {
         let urn = Urn::workspace(kind, "t1", "w1", &name);
         let version = self.versions.get(&urn).copied().filter(|_| self.lots.permille(300));
         let if_unmodified_since = version.map(|version| version - version.min(self.lots.below(8) / 7));
-        let call = match if self.only_reads { 0 } else { self.lots.below(100) } {
+        if self.only_reads {
+            return (Call::Get { urn }, true);
+        }
+        let call = match self.lots.below(100) {
             0..12 => return (Call::Get { urn }, true),
             12..34 => Call::Delete { urn, if_unmodified_since: if_unmodified_since.filter(|at| at % 2 == 0) },
             34..54 => {

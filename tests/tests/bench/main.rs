@@ -107,7 +107,7 @@ async fn starts_of_a_guest() {
     let uid = lab.new_domain(&before).await;
     // The same domain, under another name and id: its disk is free while Rempart's own is off.
     let xml = lab.hypervisor.virsh(&["dumpxml", &uid]).expect("it is defined");
-    let own = uuid::Uuid::nil().to_string().replace("0000-000000000000", "0000-00000000b001");
+    let own = uuid::Uuid::from_u128(0xb001);
     let file = lab.agent.data_dir.with_file_name("bare.xml");
     let xml = xml.replace(&format!("<uuid>{uid}"), &format!("<uuid>{own}"));
     fs::write(&file, xml.replace(&format!("<name>rempart-{uid}"), "<name>bare")).expect("it is written");
