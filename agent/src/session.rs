@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Nothing is remembered between sessions but the ledger's stamp: each begins with the whole observation and
-//! expects the whole desired state. A vanished controller is noticed by HTTP/2 keepalive within
-//! `identity::KEEPALIVE_INTERVAL` + `identity::KEEPALIVE_TIMEOUT`; one that answers but no longer acknowledges reports, after
-//! [`ACKNOWLEDGE_WITHIN`].
+//! expects the whole desired state. A controller whose machine vanished is noticed by the kernel within
+//! `rempart_identity::VANISHED_WITHIN`; one that hangs, by HTTP/2 keepalive within `identity::KEEPALIVE_INTERVAL` +
+//! `identity::KEEPALIVE_TIMEOUT`; one that answers but no longer acknowledges reports, after [`ACKNOWLEDGE_WITHIN`].
 //!
 //! What never happens: a session's end stops a guest; controllers are dialled in a tight loop; more than
 //! [`UNACKNOWLEDGED_MAX`] reports are under way (they wait, and the newest of each object replaces older ones).
@@ -182,6 +182,8 @@ impl Session {
                 self.context.consoles.open(asked);
                 Ok(())
             }
+            // That it came is what it says: a connection that is heard is not asked.
+            Some(Message::Heartbeat(_)) => Ok(()),
             Some(Message::Welcome(_)) => Err(End::Lost("a second Welcome".into())),
             None => {
                 tracing::debug!("a message of a kind this agent does not know; ignored");

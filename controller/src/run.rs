@@ -375,8 +375,6 @@ async fn serve_internal(
     };
     let leader: LeaderServer<_> = service.leader_server();
     tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(2)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(4)))
         .layer(InterceptorLayer::new(known))
         .add_service(InterceptedService::new(raft::services(node), check))
         .add_service(InterceptedService::new(leader, check))

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use crate::tcp::tend;
 use crate::{Certificate, Credentials, IdentityError};
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -77,7 +78,10 @@ pub fn accept(
             let Ok(permit) = room.clone().acquire_owned().await else { return };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             tokio::spawn(async move {
-                let _ = tcp.set_nodelay(true);
+                if let Err(error) = tend(&tcp) {
+                    tracing::debug!(%from, %error, "a connection was gone at once");
+                    return;
+                }
                 let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(tcp)).await;
                 drop(permit);
                 match handshake {

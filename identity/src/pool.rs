@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::tcp::tend;
 use crate::{Credentials, credentials};
 
 /// Who has to be at the other end.
@@ -55,6 +56,8 @@ pub struct Behaviour {
     pub keepalive_interval: Duration,
     /// One that does not answer within this time is dropped.
     pub keepalive_timeout: Duration,
+    /// Ask connections, too, over which no call is under way: who calls next finds one that works.
+    pub keepalive_while_idle: bool,
     /// How much of a stream may be under way unacknowledged; HTTP/2's own measure if none.
     pub window_bytes: Option<u32>,
 }
@@ -147,6 +150,7 @@ pub async fn connect_to_join(address: &str, ca_sha256: &str, within: Duration) -
         connect_timeout: within,
         keepalive_interval: within,
         keepalive_timeout: within,
+        keepalive_while_idle: true,
         window_bytes: None,
     };
     let met_stranger = Arc::new(AtomicBool::new(false));
@@ -169,7 +173,7 @@ fn endpoint(address: &str, config: ClientConfig, behaviour: &Behaviour) -> io::R
         .connect_timeout(behaviour.connect_timeout)
         .http2_keep_alive_interval(behaviour.keepalive_interval)
         .keep_alive_timeout(behaviour.keepalive_timeout)
-        .keep_alive_while_idle(true);
+        .keep_alive_while_idle(behaviour.keepalive_while_idle);
     if let Some(bytes) = behaviour.window_bytes {
         endpoint = endpoint.initial_stream_window_size(bytes).initial_connection_window_size(bytes);
     }
@@ -201,7 +205,7 @@ impl tower::Service<Uri> for Connector {
         let (address, tls, standing) = (self.address.clone(), self.tls.clone(), self.standing.clone());
         Box::pin(async move {
             let tcp = reach(&address).await?;
-            tcp.set_nodelay(true)?;
+            tend(&tcp)?;
             // Who is there is in the certificate, not in a DNS name.
             let name = ServerName::try_from("controller.rempart").map_err(io::Error::other)?;
             let stream = tls.connect(name, tcp).await?;

@@ -44,6 +44,7 @@ pub fn connection(credentials: &Credentials, expect: Expect, address: &str) -> a
         connect_timeout: second,
         keepalive_interval: second,
         keepalive_timeout: 2 * second,
+        keepalive_while_idle: true,
         window_bytes: None,
     };
     Ok(Pool::new(credentials.clone(), behaviour).lazy(expect, address, Lane::Calls)?)

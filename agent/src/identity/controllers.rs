@@ -32,10 +32,11 @@ struct Inner {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection on which nothing is heard for this long is asked.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// A connection on which nothing is heard for this long is asked. Longer than the pause between two heartbeats, each of
+/// which a controller answers: a session that is well is never asked.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(6);
 /// One that does not answer within this time is dead.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Controllers {
     /// Those at `addresses` (`host:port` of their internal listeners), to whom this host shows `credentials`.
@@ -45,6 +46,8 @@ impl Controllers {
             connect_timeout: CONNECT_TIMEOUT,
             keepalive_interval: KEEPALIVE_INTERVAL,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
+            // A session is a call. Connections to controllers that do not lead are seldom used, and the kernel watches them.
+            keepalive_while_idle: false,
             window_bytes: None,
         };
         Controllers(Arc::new(Inner { addresses, leader, pool: Pool::new(credentials, behaviour) }))

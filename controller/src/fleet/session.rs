@@ -11,8 +11,8 @@ use rempart_model::{Command, CompareCommand, DesiredObject, Detail, HostSeen, Ob
 use rempart_proto::agent::v1::agent_message::Message as AgentSays;
 use rempart_proto::agent::v1::controller_message::Message as ControllerSays;
 use rempart_proto::agent::v1::{
-    Acknowledged, AgentMessage, ControllerMessage, Desired, Everything, Hello, LeftoverOrders, NotLeader,
-    Observed, Stamp, Welcome,
+    Acknowledged, AgentMessage, ControllerMessage, Desired, Everything, Heartbeat, Hello, LeftoverOrders,
+    NotLeader, Observed, Stamp, Welcome,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -134,7 +134,8 @@ async fn serve(
                     Some(AgentSays::Observed(observed)) => {
                         take(fleet, &hello, shown, &mut known, &mut under_way, observed, outgoing).await?;
                     }
-                    Some(AgentSays::Heartbeat(_)) | None => {}
+                    Some(AgentSays::Heartbeat(_)) => answer_beat(outgoing),
+                    None => {}
                     Some(AgentSays::Hello(_)) => {
                         // What it said before counts.
                         while !under_way.is_empty() {
@@ -206,6 +207,13 @@ async fn send(outgoing: &Outgoing, message: ControllerSays) -> Result<(), Status
         Ok(Err(_)) => Err(Status::cancelled("the agent closed the session")),
         Err(_) => Err(Status::deadline_exceeded("the agent does not read")),
     }
+}
+
+/// Says that this replica is there. An agent that has other messages to read, so many that there is no room, hears it by those.
+fn answer_beat(outgoing: &Outgoing) {
+    let unix_ms = crate::replica::now().unix_ms();
+    let _ = outgoing
+        .try_send(Ok(ControllerMessage { message: Some(ControllerSays::Heartbeat(Heartbeat { unix_ms })) }));
 }
 
 fn is_reachable(state: &State, host: &str) -> bool {

@@ -41,6 +41,7 @@ impl Peers {
             connect_timeout: Duration::from_secs(1),
             keepalive_interval: Duration::from_secs(1),
             keepalive_timeout: Duration::from_secs(2),
+            keepalive_while_idle: true,
             window_bytes: None,
         };
         let members = RwLock::new(members);

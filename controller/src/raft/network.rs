@@ -161,6 +161,7 @@ impl Network {
             connect_timeout: CONNECT_TIMEOUT,
             keepalive_interval: KEEPALIVE,
             keepalive_timeout: KEEPALIVE,
+            keepalive_while_idle: true,
             window_bytes: Some(WINDOW_BYTES),
         };
         let pool = Pool::new(credentials, behaviour);
