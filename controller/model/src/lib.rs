@@ -62,7 +62,7 @@ pub use refusal::{Fault, Refusal, RefusalClass};
 pub use restored::{Awaited, Compared, Conflict, Restored, Stranger};
 pub use rights::{Seen, VerbSet, system_roles};
 pub use standing::{Audience, scaled, standing};
-pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant};
+pub use state::{Core, Redeemed, Replicas, SHARED_TENANT, State, canonical_tenant, is_shared};
 pub use transition::{Overdue, Owner, STEPS, Stand, Step, StepInfo, Then, limit_seconds, overdue, stand};
 pub use version::ClusterVersion;
 pub use view::{Circumstances, Presentation, circumstances, view, view_in};

@@ -27,6 +27,12 @@ mod index;
 /// Tenant whose SKUs and images everyone may use. SECA's prose also calls it `seca`.
 pub const SHARED_TENANT: &str = "public";
 
+/// Whether what the shared tenant has of this kind is everybody's: its SKUs and images. All else is as closed as that of any
+/// other tenant.
+pub fn is_shared(kind: Kind) -> bool {
+    kind.info().catalogue || kind == Kind::Image
+}
+
 /// The one spelling of a tenant's name: the shared tenant has two.
 pub fn canonical_tenant(tenant: &str) -> &str {
     if tenant == "seca" { SHARED_TENANT } else { tenant }

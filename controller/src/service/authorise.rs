@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use rempart_api::{Kind, Urn, Verbs};
-use rempart_model::{Refusal, RefusalClass, SHARED_TENANT, Seen, State};
+use rempart_model::{Refusal, RefusalClass, SHARED_TENANT, Seen, State, is_shared};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::check_proof;
@@ -42,7 +42,7 @@ pub(super) fn authorise(state: &State, caller: &Caller, call: &Call) -> Result<b
         Kind::Region => operator || !call.is_write(),
         Kind::Tenant => operator || (matches!(call, Call::Get { .. } | Call::Explain { .. }) && may()),
         Kind::Host | Kind::TokenRevocation | Kind::AddressPool => operator,
-        _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_catalogue(urn)),
+        _ if urn.tenant == SHARED_TENANT => operator || (!call.is_write() && is_shared(urn.kind)),
         // Naming a digest would give access to bytes that others uploaded.
         _ if matches!(call, Call::Fill { uploaded: false, .. }) => false,
         // Whom a tenant knows sees under its path what is everybody's under the shared tenant's.
@@ -78,10 +78,6 @@ pub(super) fn seen(state: &State, caller: &Caller, from: &Urn) -> Seen {
         }
         _ => Seen::All,
     }
-}
-
-fn is_catalogue(urn: &Urn) -> bool {
-    urn.kind.info().catalogue || urn.kind == Kind::Image
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use super::{Link, Strength};
 use crate::apply::identity;
 use crate::command::PutCommand;
 use crate::refusal::{Fault, Refusal};
-use crate::state::{SHARED_TENANT, State, canonical_tenant};
+use crate::state::{SHARED_TENANT, State, canonical_tenant, is_shared};
 
 /// Refuses references beyond SECA's bounds, that contradict themselves, or that name what cannot be: another region,
-/// another tenant than one's own and the shared one, a name that nothing can have.
+/// another tenant than one's own but for SKUs and images of the shared one, a name that nothing can have.
 ///
 /// # Errors
 /// Names every field at fault.
@@ -73,8 +73,8 @@ fn check_link(link: &Link<'_>, from: &Urn, region: &str) -> Result<(), String> {
         ));
     }
     let tenant = canonical_tenant(&target.tenant);
-    // Nothing of the shared tenant is anywhere in a tenant's networks.
-    let shared = tenant == SHARED_TENANT && link.strength != Strength::Weak;
+    // A weak link is to something in a tenant's own networks.
+    let shared = tenant == SHARED_TENANT && is_shared(link.kind) && link.strength != Strength::Weak;
     if tenant != from.tenant && !shared {
         return Err(format!(
             "it names something of tenant {:?}; what another tenant has cannot be referred to",

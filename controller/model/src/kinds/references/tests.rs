@@ -140,6 +140,51 @@ fn a_sku_is_ones_own_or_shared() {
     }
 }
 
+/// Copying a volume is reading it, and whether there is one to be copied is not everybody's either.
+#[test]
+fn what_the_shared_tenant_has_beside_skus_and_images_is_its_own() {
+    let mut world = World::with_subnet();
+    let bytes = Urn::workspace(Kind::BlockStorage, "public", "pw", "bytes");
+    world.created(&Urn::tenant(Kind::Workspace, "public", "pw"), json!({}));
+    world.created(&bytes, json!({"sizeGB": 1, "skuRef": "skus/rd100"}));
+    let image = Urn::tenant(Kind::Image, "t1", "copy");
+    let mut said = Vec::new();
+    for (tenant, name) in [("public", "bytes"), ("public", "nothing"), ("seca", "bytes"), ("seca", "nothing")]
+    {
+        let volume = json!(format!("tenants/{tenant}/workspaces/pw/block-storages/{name}"));
+        let spec = json!({"blockStorageRef": volume, "cpuArchitecture": "amd64"});
+        refused(&mut world, &image, spec.clone(), "/spec/blockStorageRef", "another tenant");
+        said.push(faults(&mut world, &image, spec).1.replace("seca", "public"));
+    }
+    said.dedup();
+    assert_eq!(said.len(), 1, "one answer, whether it exists or not: {said:?}");
+    let elsewhere = |what: &str| json!(format!("tenants/public/workspaces/pw/{what}"));
+    let gateway = routes(elsewhere("internet-gateways/pg"));
+    refused(
+        &mut world,
+        &in_net(Kind::RouteTable, "rt2"),
+        gateway,
+        "/spec/routes/0/targetRef",
+        "another tenant",
+    );
+    let group = Urn::workspace(Kind::SecurityGroup, "t1", "w1", "g");
+    let rules = json!({"ruleRefs": [elsewhere("security-group-rules/r")]});
+    refused(&mut world, &group, rules, "/spec/ruleRefs/0", "another tenant");
+    let rule = Urn::workspace(Kind::SecurityGroupRule, "t1", "w1", "r");
+    let from = json!({"direction": "ingress", "sourceRef": [elsewhere("security-groups/g")]});
+    refused(&mut world, &rule, from, "/spec/sourceRef/0", "another tenant");
+    let boot = json!({"skuRef": "skus/DXS", "zone": "a", "bootVolume": {"deviceRef": elsewhere("block-storages/bytes")}});
+    refused(
+        &mut world,
+        &Urn::workspace(Kind::Instance, "t1", "w1", "i"),
+        boot,
+        "/spec/bootVolume/deviceRef",
+        "another tenant",
+    );
+    let disk = json!({"sizeGB": 1, "skuRef": "skus/rd100", "sourceImageRef": "tenants/public/images/debian"});
+    taken(&mut world, &volume("v"), disk);
+}
+
 /// What was accepted before stays readable, means what it meant, and may be sent again.
 #[test]
 fn what_a_resource_says_already_it_may_go_on_saying() {
