@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::compute::PowerState;
 use crate::{Condition, Phase, Timestamp};
 
+/// Its provider.
+pub const PROVIDER: &str = "rempart.explain";
+
 /// Where a resource stands, why, and what happens next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -90,7 +90,9 @@ impl State {
         assert!(times.is_sorted_by(|newer, older| newer >= older), "{urn}: times run back");
         assert_eq!(object.is_deleting(), status.state == Phase::Deleting, "{urn}");
         assert!(object.resource_version >= 1 && object.changed_index <= self.applied_index, "{urn}");
-        assert!(object.created_at <= object.modified_at && object.modified_at <= self.core.clock, "{urn}");
+        let ahead = object.modified_at.unix_ms() - self.core.clock.unix_ms();
+        assert!(ahead < object.resource_version as i64, "{urn}: {ahead} ms ahead of the clock");
+        assert!(object.created_at <= object.modified_at, "{urn}");
         assert_eq!(urn.kind, object.spec.kind(), "{urn}");
         self.check_step(object);
         if let Some(placement) = object.placement() {

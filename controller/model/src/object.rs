@@ -94,6 +94,16 @@ impl Object {
         }
     }
 
+    /// Counts a request that was accepted at `now`. SECA: `lastModifiedAt` changes with each of them; where several come within
+    /// one millisecond, it runs ahead.
+    pub(crate) fn count_request(&mut self, now: Timestamp) {
+        if self.resource_version > 0 {
+            let next = Timestamp::from_unix_ms(self.modified_at.unix_ms() + 1);
+            self.modified_at = now.max(next);
+        }
+        self.resource_version += 1;
+    }
+
     /// Deletion was requested.
     pub fn is_deleting(&self) -> bool {
         self.deleted_at.is_some()

@@ -45,12 +45,21 @@ impl Refusal {
         Refusal::new(RefusalClass::Conflict, detail)
     }
 
+    /// The present state forbids what the field at `pointer` asks for.
+    pub(crate) fn conflict_at(pointer: impl Into<String>, why: impl Into<String>) -> Refusal {
+        Refusal::of(RefusalClass::Conflict, vec![Fault::new(pointer, why)])
+    }
+
     pub(crate) fn forbidden(detail: impl Into<String>) -> Refusal {
         Refusal::new(RefusalClass::Forbidden, detail)
     }
 
+    pub(crate) fn invalid(faults: Vec<Fault>) -> Refusal {
+        Refusal::of(RefusalClass::Invalid, faults)
+    }
+
     /// One refusal from the faults found in a body. It is kept for retries, so a body full of faults is not told all.
-    pub(crate) fn invalid(mut faults: Vec<Fault>) -> Refusal {
+    pub(crate) fn of(class: RefusalClass, mut faults: Vec<Fault>) -> Refusal {
         let untold = faults.len().saturating_sub(MAX_FAULTS);
         faults.truncate(MAX_FAULTS);
         let mut detail = faults
@@ -75,11 +84,11 @@ impl Refusal {
                 pointer: fault.pointer,
             })
             .collect();
-        Refusal { class: RefusalClass::Invalid, detail, sources }
+        Refusal { class, detail, sources }
     }
 }
 
-/// A field that breaks a rule.
+/// A field that breaks a rule, or asks for what cannot be now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// JSON Pointer into the request body.

@@ -19,7 +19,7 @@ pub struct Presentation<'a> {
     /// Outside base URL of this installation, without a trailing slash.
     pub public_url: &'a str,
     /// Providers to advertise in the region.
-    pub providers: &'a [rempart_api::Provider],
+    pub providers: &'a [&'a str],
     /// HTTP method of the request, for `metadata.verb`.
     pub verb: &'a str,
     /// Show what only operators may see.
@@ -115,9 +115,9 @@ fn spec(object: &Object, show: Presentation<'_>) -> Value {
                 .providers
                 .iter()
                 .map(|provider| rempart_api::region::RegionProvider {
-                    name: provider.name().to_owned(),
+                    name: (*provider).to_owned(),
                     version: "v1".to_owned(),
-                    url: format!("{}/providers/{}", show.public_url, provider.name()),
+                    url: format!("{}/providers/{provider}", show.public_url),
                 })
                 .collect();
             Spec::Region(region).to_json()

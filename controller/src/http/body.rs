@@ -18,9 +18,25 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
     let Value::Object(json) = json else {
         return Err(Failure::BadRequest("the body must be a JSON object".to_owned()));
     };
-    if let Some(metadata) = json.get("metadata") {
-        check_metadata(urn, region, metadata)?;
+    let metadata = json.get("metadata").map_or(Ok(()), |metadata| check_metadata(urn, region, metadata));
+    let (labels, annotations) = (labels(&json), map(&json, "annotations"));
+    match (metadata, parse_spec(urn, &json), labels, annotations, map(&json, "extensions")) {
+        (Ok(()), Ok(spec), Ok(labels), Ok(annotations), Ok(extensions)) => {
+            Ok(Body { labels, annotations, extensions, spec })
+        }
+        (metadata, spec, labels, annotations, extensions) => {
+            let failures = [metadata.err(), spec.err(), labels.err(), annotations.err(), extensions.err()];
+            // What cannot be read comes before what is not allowed.
+            let first = failures
+                .into_iter()
+                .flatten()
+                .min_by_key(|failure| !matches!(failure, Failure::Malformed(..)));
+            Err(first.unwrap_or_else(|| unreachable!("one of them failed")))
+        }
     }
+}
+
+fn parse_spec(urn: &Urn, json: &serde_json::Map<String, Value>) -> Result<Spec, Failure> {
     let spec = match json.get("spec") {
         None | Some(Value::Null) if matches!(urn.kind, Kind::Workspace | Kind::InternetGateway) => {
             Value::Object(serde_json::Map::new())
@@ -36,13 +52,7 @@ pub(super) fn parse_put(urn: &Urn, region: &str, bytes: &[u8]) -> Result<Body, F
         }
         spec => spec,
     };
-    let spec = Spec::parse(urn.kind, &spec).map_err(malformed)?;
-    Ok(Body {
-        labels: labels(&json)?,
-        annotations: map(&json, "annotations")?,
-        extensions: map(&json, "extensions")?,
-        spec,
-    })
+    Spec::parse(urn.kind, &spec).map_err(malformed)
 }
 
 /// Stands for a content that could not be read, where only the right to give one is asked about.

@@ -52,16 +52,19 @@ use rounds::Rounds;
 use shown::{Shown, opened};
 
 /// Providers advertised in the region document.
-const ADVERTISED: [Provider; 9] = [
-    Provider::Region,
-    Provider::Authorization,
-    Provider::Workspace,
-    Provider::Compute,
-    Provider::Storage,
-    Provider::Network,
-    Provider::Tenancy,
-    Provider::Fleet,
-    Provider::Identity,
+const ADVERTISED: [&str; 12] = [
+    Provider::Region.name(),
+    Provider::Authorization.name(),
+    Provider::Workspace.name(),
+    Provider::Compute.name(),
+    Provider::Storage.name(),
+    Provider::Network.name(),
+    Provider::Tenancy.name(),
+    Provider::Fleet.name(),
+    Provider::Identity.name(),
+    Provider::Catalogue.name(),
+    rempart_api::console::PROVIDER,
+    rempart_api::standing::PROVIDER,
 ];
 
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.

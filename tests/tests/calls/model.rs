@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rempart_api::{Kind, ProblemType, Provider, StringMap, Timestamp, Urn, Verbs};
+use rempart_api::{Kind, ProblemType, StringMap, Timestamp, Urn, Verbs};
 use rempart_model::{
     Answer, Command, DeleteCommand, ENVELOPE_FORMAT, Envelope, Founding, HostAction, HostCommand, Object,
     Outcome, PowerAction, PowerCommand, Presentation, PutCommand, Refusal, RefusalClass, Seen, Spec, State,
@@ -18,16 +18,19 @@ use crate::people::{KEY, OPERATOR, ROBOT, Token};
 use crate::plan::{Call, Deed};
 
 /// Providers of the region document.
-const ADVERTISED: [Provider; 9] = [
-    Provider::Region,
-    Provider::Authorization,
-    Provider::Workspace,
-    Provider::Compute,
-    Provider::Storage,
-    Provider::Network,
-    Provider::Tenancy,
-    Provider::Fleet,
-    Provider::Identity,
+const ADVERTISED: [&str; 12] = [
+    "seca.region",
+    "seca.authorization",
+    "seca.workspace",
+    "seca.compute",
+    "seca.storage",
+    "seca.network",
+    "rempart.tenancy",
+    "rempart.fleet",
+    "rempart.identity",
+    "rempart.catalogue",
+    "rempart.console",
+    "rempart.explain",
 ];
 
 /// What is to be answered.

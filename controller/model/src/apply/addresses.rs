@@ -77,7 +77,7 @@ impl Tx {
             }
             match self.state.claims.holder(&space, number, number) {
                 Some(holder) if **holder != *object.urn => {
-                    return Err(Refusal::conflict(format!("{pointer}: {asked} is in use by {holder}")));
+                    return Err(Refusal::conflict_at(pointer, format!("{asked} is in use by {holder}")));
                 }
                 _ => given.push(*asked),
             }
@@ -137,7 +137,7 @@ impl Tx {
             (None, Some(held)) => held,
             (Some(asked), Some(held)) if asked == held => held,
             (Some(_), Some(_)) if self.state.referrers(&object.urn).next().is_some() => {
-                return Err(Refusal::invalid(vec![Fault::new("/spec/address", IMMUTABLE_WHILE_ATTACHED)]));
+                return Err(Refusal::conflict_at("/spec/address", IMMUTABLE_WHILE_ATTACHED));
             }
             (Some(asked), _) => self.check_public(asked)?,
             (None, None) => self.free_public(new)?,
@@ -156,7 +156,7 @@ impl Tx {
         }
         match self.state.claims.holder(&Space::Public(version), number, number) {
             // Whose it is may be another tenant's business.
-            Some(_) => Err(Refusal::conflict(format!("/spec/address: {asked} is in use"))),
+            Some(_) => Err(Refusal::conflict_at("/spec/address", format!("{asked} is in use"))),
             None => Ok(asked),
         }
     }

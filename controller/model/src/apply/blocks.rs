@@ -7,7 +7,8 @@ use super::Tx;
 use crate::block::{Block, address_of};
 use crate::claims::Space;
 use crate::kinds::{
-    PRIVATE, Spec, UNIQUE_LOCAL, VERSIONS, block_of, blocks_of_spec, pointer_of, pool_blocks,
+    PRIVATE, Spec, Target, UNIQUE_LOCAL, VERSIONS, block_of, blocks_of_spec, pointer_of, pool_blocks,
+    target_of,
 };
 use crate::object::{BlocksDetail, Detail, Object};
 use crate::refusal::{Fault, Refusal};
@@ -60,6 +61,9 @@ impl Tx {
             return Err(Refusal::invalid(vec![Fault::new("/spec/additionalCidrs", why)]));
         }
         self.check_left_blocks(object, before.as_ref(), &blocks)?;
+        if let Some(before) = &before {
+            self.check_routed(object, before, &blocks)?;
+        }
         let plain = blocks_of_spec(&new.cidr, new.additional_cidrs.as_deref());
         object.detail = keep(blocks, &plain);
         Ok(())
@@ -87,6 +91,42 @@ impl Tx {
                     "{block} cannot be taken from {}: {user} is in it; delete that first",
                     network.urn
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    /// No route table is left with what a PUT of it could not say: a route to a block of the network, or to an address that none
+    /// of its blocks has.
+    fn check_routed(&self, network: &Object, old: &BlocksDetail, new: &BlocksDetail) -> Result<(), Refusal> {
+        let (old, new): (Vec<Block>, Vec<Block>) = (all_blocks(old).collect(), all_blocks(new).collect());
+        if old == new {
+            return Ok(());
+        }
+        let holds = |blocks: &[Block], address| blocks.iter().any(|block| block.holds(address));
+        let Urn { tenant, workspace, name, .. } = &*network.urn;
+        for table in self.state.collection(&Urn::network(Kind::RouteTable, tenant, workspace, name, "")) {
+            let Spec::RouteTable(spec) = &table.spec else { continue };
+            for route in &spec.routes {
+                if let Ok(destination) = Block::parse_any(&route.destination_cidr_block)
+                    && new.contains(&destination)
+                    && !old.contains(&destination)
+                {
+                    let why = format!(
+                        "{destination} is where a route of {} leads, and would be a block of the network; take the route out first",
+                        table.urn
+                    );
+                    return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
+                }
+                if let Ok(Target::Address(address)) = target_of(route)
+                    && holds(&old, address)
+                    && !holds(&new, address)
+                {
+                    return Err(Refusal::conflict(format!(
+                        "the block of {address} cannot be taken from {}: a route of {} leads there; change that first",
+                        network.urn, table.urn
+                    )));
+                }
             }
         }
         Ok(())
@@ -130,13 +170,14 @@ impl Tx {
                     )));
                 }
                 larger().find_map(|block| self.free_block(&space, *block, asked.length)).ok_or_else(|| {
-                    Refusal::conflict(format!(
-                        "{pointer}: no /{} is free in {}: its subnets have taken {}; delete a subnet, ask for a smaller \
-                         block, or give the network another one",
+                    let why = format!(
+                        "no /{} is free in {}: its subnets have taken {}; delete a subnet, ask for a smaller block, or give \
+                         the network another one",
                         asked.length,
                         network.urn,
                         shown(&here, &network.urn)
-                    ))
+                    );
+                    Refusal::conflict_at(pointer.clone(), why)
                 })?
             } else {
                 if !larger().any(|block| block.contains(&asked)) {
@@ -145,7 +186,7 @@ impl Tx {
                     return Err(invalid(why));
                 }
                 if let Some(other) = self.state.claims.holder(&space, asked.first, asked.last()) {
-                    return Err(Refusal::conflict(format!("{pointer}: {asked} overlaps with {other}")));
+                    return Err(Refusal::conflict_at(pointer, format!("{asked} overlaps with {other}")));
                 }
                 asked
             };
@@ -182,9 +223,8 @@ impl Tx {
             let space = Space::Pools(block.version);
             let mut others = self.state.claims.within(&space, block.first, block.last());
             if let Some((_, _, other)) = others.find(|(_, _, owner)| **owner != object.urn) {
-                return Err(Refusal::conflict(format!(
-                    "/spec/blocks/{position}: {block} overlaps with {other}"
-                )));
+                let why = format!("{block} overlaps with {other}");
+                return Err(Refusal::conflict_at(format!("/spec/blocks/{position}"), why));
             }
         }
         let old = old.map(blocks_of_pool).unwrap_or_default();

@@ -37,7 +37,8 @@ impl Tx {
 
     /// Everything about the body that can be wrong, in one answer.
     pub(super) fn check_body(&self, put: &PutCommand, old: Option<&Object>) -> Result<(), Refusal> {
-        let mut faults = Vec::new();
+        // What no state would take, and what this one does not.
+        let (mut faults, mut conflicts) = (Vec::new(), Vec::new());
         let urn = &put.urn;
         if put.spec.kind() != urn.kind {
             return Err(Refusal::invalid(vec![Fault::new(
@@ -90,17 +91,24 @@ impl Tx {
         put.spec.check(&self.state, &mut faults);
         if let Some(old) = old {
             put.spec.check_change(&old.spec, &old.detail, &mut faults);
-            self.check_fixed_links(put, old, &mut faults);
+            self.check_fixed_links(put, old, &mut faults, &mut conflicts);
         }
-        let conflict = self.check_links(put, old, &mut faults);
-        if !faults.is_empty() {
-            return Err(Refusal::invalid(faults));
+        self.check_links(put, old, &mut faults, &mut conflicts);
+        match (faults.is_empty(), conflicts.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Refusal::of(RefusalClass::Conflict, conflicts)),
+            (false, _) => Err(Refusal::invalid(faults)),
         }
-        conflict.map_or(Ok(()), |refusal| Err(*refusal))
     }
 
     /// Immutable references: another spelling of the same target is no change.
-    fn check_fixed_links(&self, put: &PutCommand, old: &Object, faults: &mut Vec<Fault>) {
+    fn check_fixed_links(
+        &self,
+        put: &PutCommand,
+        old: &Object,
+        faults: &mut Vec<Fault>,
+        conflicts: &mut Vec<Fault>,
+    ) {
         let off = matches!(&old.detail, Detail::Instance(instance)
             if instance.power_state == PowerState::Off && !instance.power.on);
         let once_set: BTreeSet<String> = old.spec.links().into_iter().map(|link| link.pointer).collect();
@@ -131,7 +139,10 @@ impl Tx {
             match (before.get(pointer), after.get(pointer)) {
                 (Some((old, old_target, _)), Some((new, new_target, _)))
                     if old == new || old_target.is_some() && old_target == new_target => {}
-                (Some((.., why)), _) | (None, Some((.., why))) => faults.push(Fault::new(pointer, *why)),
+                (Some((.., why)), _) | (None, Some((.., why))) => match *why {
+                    IMMUTABLE_WHILE_ON => conflicts.push(Fault::new(pointer, *why)),
+                    _ => faults.push(Fault::new(pointer, *why)),
+                },
                 (None, None) => {}
             }
         }
@@ -144,8 +155,8 @@ impl Tx {
         put: &PutCommand,
         old: Option<&Object>,
         faults: &mut Vec<Fault>,
-    ) -> Option<Box<Refusal>> {
-        let mut conflict = None;
+        conflicts: &mut Vec<Fault>,
+    ) {
         let mut strong = BTreeSet::new();
         let in_force: BTreeSet<_> = old.iter().flat_map(|old| old.spec.links()).map(identity).collect();
         let targets: BTreeSet<Urn> = old.map_or_else(BTreeSet::new, |old| {
@@ -189,17 +200,14 @@ impl Tx {
                 }
                 let mut users = self.state.referrers(&target).filter(|user| *user.urn != put.urn);
                 if let Some(user) = users.next().filter(|_| link.alone) {
-                    conflict = Some(Box::new(Refusal::conflict(format!(
-                        "{}: {target} is attached to {}; detach it there first",
-                        link.pointer, user.urn
-                    ))));
+                    let why = format!("{target} is attached to {}; detach it there first", user.urn);
+                    conflicts.push(Fault::new(link.pointer.clone(), why));
                 }
                 if !strong.insert(target.clone()) {
                     faults.push(Fault::new(link.pointer, format!("{target} is named twice")));
                 }
             }
         }
-        conflict
     }
 }
 

@@ -58,8 +58,7 @@ impl Tx {
         }
         let mut object = (*old).clone();
         object.deleted_at = Some(self.now);
-        object.modified_at = self.now;
-        object.resource_version += 1;
+        object.count_request(self.now);
         match &mut object.detail {
             Detail::Instance(instance) => {
                 instance.host_generation = object.resource_version;

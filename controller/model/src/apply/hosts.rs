@@ -211,8 +211,7 @@ impl Tx {
                 }
             }
         }
-        object.resource_version += 1;
-        object.modified_at = self.now;
+        object.count_request(self.now);
         if !open {
             object.status.enter(resumed(&object.status), self.now);
         }

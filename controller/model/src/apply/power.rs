@@ -43,6 +43,10 @@ impl Tx {
 
     /// Asks an instance's host to turn it on or off, whatever it is doing.
     pub(super) fn switch(&mut self, mut object: Object, on: bool, restart: bool) {
+        if !matches!(object.detail, Detail::Instance(_)) {
+            return;
+        }
+        object.count_request(self.now);
         let Detail::Instance(instance) = &mut object.detail else { return };
         instance.power.on = on;
         instance.power.restart = restart;
@@ -53,9 +57,7 @@ impl Tx {
             placement.epoch = placement.epoch.saturating_sub(1);
         }
         instance.off_cause = None;
-        object.resource_version += 1;
         instance.host_generation = object.resource_version;
-        object.modified_at = self.now;
         if matches!(object.status.state, Phase::Active | Phase::Error) {
             object.status.enter(resumed(&object.status), self.now);
         }

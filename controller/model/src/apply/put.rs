@@ -67,8 +67,7 @@ impl Tx {
         object.annotations.clone_from(&put.annotations);
         object.extensions.clone_from(&put.extensions);
         object.spec = put.spec.clone();
-        object.resource_version += 1;
-        object.modified_at = self.now;
+        object.count_request(self.now);
         self.settle(object, old_spec.as_ref(), put.host.as_deref())
             .map(|object| Answer::Put { created, object })
     }
@@ -249,8 +248,8 @@ impl Tx {
             )));
         }
         detail.content = Some(content.clone());
-        object.resource_version += 1;
-        object.modified_at = self.now;
+        object.count_request(self.now);
+        let Detail::Volume(detail) = &mut object.detail else { return Ok(Answer::Accepted) };
         detail.raise_generation(object.resource_version);
         object.status.enter(Phase::Updating, self.now);
         object.status.enter(Phase::Active, self.now);

@@ -1,7 +1,7 @@
 //! What statuses of network kinds show on top of what all have.
 
 use rempart_api::network::{RouteTableSpec, SecurityGroupSpec};
-use rempart_api::{Kind, Phase, Reference, Status, Urn};
+use rempart_api::{Kind, Phase, Reference, Status, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::apply::given;
@@ -62,10 +62,19 @@ pub(super) fn add_around(state: &State, object: &Object, members: &mut Map<Strin
     }
 }
 
-/// The state of a part of `object`, since the object's own last change.
+/// The state of a part of `object`, which is kept nowhere: since the object's own last change, so far as is known.
 fn part(object: &Object, state: Phase, why: Option<(&str, String)>) -> Value {
+    part_since(object.modified_at, state, why)
+}
+
+/// The state of a part of `object` that is well while `target` is there: it cannot have been before that came.
+fn held(object: &Object, target: &Object) -> Value {
+    part_since(object.modified_at.max(target.created_at), Phase::Active, None)
+}
+
+fn part_since(at: Timestamp, state: Phase, why: Option<(&str, String)>) -> Value {
     let mut status = Status::default();
-    status.enter(state, object.modified_at);
+    status.enter(state, at);
     status.explain(why);
     json!(status)
 }
@@ -73,17 +82,19 @@ fn part(object: &Object, state: Phase, why: Option<(&str, String)>) -> Value {
 fn routes(state: &State, object: &Object, table: &RouteTableSpec) -> Value {
     let network = object.urn.parent().and_then(|network| state.get(&network));
     let blocks = network.map(|network| network.blocks()).unwrap_or_default();
-    let lost = |target: &Urn| state.get(target).is_none();
     let each = table.routes.iter().map(|route| match target_of(route) {
         Ok(Target::Resource(kind)) => match state.resolve(&route.target_ref, kind, &object.urn) {
-            Ok(target) if !lost(&target) => part(object, Phase::Active, None),
-            // An instance may come later; a gateway was there, and has gone.
-            Ok(target) if kind == Kind::Instance => {
-                part(object, Phase::Pending, Some(("TargetMissing", format!("{target} does not exist."))))
-            }
-            Ok(target) => {
-                part(object, Phase::Error, Some(("TargetLost", format!("{target} does not exist any more."))))
-            }
+            Ok(target) => match state.get(&target) {
+                Some(target) => held(object, target),
+                // An instance may come later; a gateway was there, and has gone.
+                None if kind == Kind::Instance => {
+                    part(object, Phase::Pending, Some(("TargetMissing", format!("{target} does not exist."))))
+                }
+                None => {
+                    let why = format!("{target} does not exist any more.");
+                    part(object, Phase::Error, Some(("TargetLost", why)))
+                }
+            },
             Err(error) => part(object, Phase::Error, Some(("TargetLost", error.to_string()))),
         },
         Ok(Target::Address(address)) if !blocks.iter().any(|block| block.holds(address)) => {
@@ -100,10 +111,13 @@ fn rules(state: &State, object: &Object, group: &SecurityGroupSpec) -> Value {
     let own = group.rules.iter().flatten().map(|_| part(object, Phase::Active, None));
     let named = group.rule_refs.iter().flatten().map(|rule| {
         match state.resolve(rule, Kind::SecurityGroupRule, &object.urn) {
-            Ok(rule) if state.get(&rule).is_some() => part(object, Phase::Active, None),
-            Ok(rule) => {
-                part(object, Phase::Error, Some(("RuleLost", format!("{rule} does not exist any more."))))
-            }
+            Ok(rule) => match state.get(&rule) {
+                Some(rule) => held(object, rule),
+                None => {
+                    let why = format!("{rule} does not exist any more.");
+                    part(object, Phase::Error, Some(("RuleLost", why)))
+                }
+            },
             Err(error) => part(object, Phase::Error, Some(("RuleLost", error.to_string()))),
         }
     });

@@ -8,12 +8,11 @@ use rempart_api::workspace::WorkspaceStatus;
 
 use super::*;
 use crate::fixture::*;
-use rempart_api::Provider;
 use serde_json::json;
 
 const SHOW: Presentation<'_> = Presentation {
     public_url: "https://cloud.example.eu",
-    providers: &[Provider::Compute, Provider::Fleet],
+    providers: &["seca.compute", "rempart.fleet"],
     verb: "GET",
     operator: false,
     verdicts: None,

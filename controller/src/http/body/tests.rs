@@ -147,3 +147,22 @@ fn a_number_that_is_none_or_does_not_fit_is_refused_by_the_name_of_its_field() {
         assert!(matches!(refused, Err(Failure::BadRequest(_))), "{text}");
     }
 }
+
+/// The contract's order: what cannot be decoded, then what is not valid.
+#[test]
+fn what_cannot_be_read_comes_before_what_is_not_allowed() {
+    let gateway = Urn::workspace(Kind::InternetGateway, "acme", "w", "g");
+    let rule = Urn::workspace(Kind::SecurityGroupRule, "acme", "w", "r");
+    let named_otherwise = json!({ "name": "zz" });
+    for (urn, body, pointer) in [
+        (&rule, json!({ "labels": [] }), "/labels"),
+        (&rule, json!({ "annotations": { "a": 1 } }), "/annotations"),
+        (&gateway, json!({ "metadata": named_otherwise, "spec": { "egressOnly": "x" } }), "/spec/egressOnly"),
+        (&gateway, json!({ "metadata": named_otherwise, "extensions": 5 }), "/extensions"),
+    ] {
+        match parse_put(urn, "eu-1", body.to_string().as_bytes()) {
+            Err(Failure::Malformed(sources, _)) => assert_eq!(sources[0].pointer, pointer, "{body}"),
+            _ => panic!("{body}: it is not refused as malformed"),
+        }
+    }
+}

@@ -177,7 +177,7 @@ fn a_public_address_that_was_asked_for_is_that_or_none() {
     let spec = json!({"subnetRef": "subnets/s", "publicIpRefs": ["a"]});
     world.created(&here(NIC, "n"), spec);
     let moved = world.put(&here(PUBLIC, "a"), asked("203.0.113.4"));
-    assert_eq!(refused(moved, RefusalClass::Invalid, "while no NIC uses it"), "/spec/address");
+    assert_eq!(refused(moved, RefusalClass::Conflict, "while no NIC uses it"), "/spec/address");
     let other = world.put(&here(PUBLIC, "a"), json!({"version": "IPv6"}));
     assert_eq!(refused(other, RefusalClass::Invalid, "cannot be changed"), "/spec/version");
 }

@@ -46,6 +46,23 @@ fn ten_equal_puts_make_one_incarnation_at_version_ten() {
     );
 }
 
+/// Entries of one millisecond: whoever keeps a copy sees by `lastModifiedAt` that it is not the newest.
+#[test]
+fn the_time_of_the_last_modification_changes_with_each() {
+    let mut world = World::new();
+    let mut last = None;
+    for version in 1..=5 {
+        world.clock -= 1000;
+        let _ = world.put(&workspace("w2"), json!({}));
+        let object = world.get(&workspace("w2"));
+        assert_eq!(object.resource_version, version);
+        assert!(last < Some(object.modified_at), "version {version}: {last:?}");
+        last = Some(object.modified_at);
+    }
+    world.clock -= 1000;
+    world.deleted(&workspace("w2"));
+}
+
 #[test]
 fn an_equal_put_asks_nothing_of_the_host() {
     let mut world = World::with_active_instance();

@@ -102,6 +102,32 @@ fn a_block_with_a_subnet_in_it_stays() {
     world.updated(&network("net"), with(&[]));
 }
 
+/// The route table could not be written again as it stands.
+#[test]
+fn a_network_takes_no_route_its_ground() {
+    let mut world = World::with_subnet();
+    let net = |more: Value| json!({"cidr": {"ipv4": "10.0.0.0/16", "ipv6": "fd00::/56"}, "additionalCidrs": more, "skuRef": "n1k"});
+    world.updated(&network("net"), net(json!([{"ipv4": "172.16.0.0/24"}])));
+    let routes = json!({"routes": [
+        {"destinationCidrBlock": "192.168.0.0/16", "targetRef": "172.16.0.9"},
+        {"destinationCidrBlock": "fd01::/64", "targetRef": "instances/later"},
+    ]});
+    let table = in_net(Kind::RouteTable, "rt2");
+    world.created(&table, routes.clone());
+    let words = "the block of 172.16.0.9 cannot be taken from";
+    refused(world.put(&network("net"), net(json!([]))), RefusalClass::Conflict, words);
+    for (block, family) in [("192.168.0.0/16", "ipv4"), ("fd01::/64", "ipv6")] {
+        let over = world.put(&network("net"), net(json!([{"ipv4": "172.16.0.0/24"}, {family: block}])));
+        let pointer = refused(over, RefusalClass::Conflict, "take the route out first");
+        assert_eq!(pointer, "/spec/additionalCidrs");
+    }
+    // A part of it, or more than it, is another destination; a larger block has the address as well.
+    world.updated(&network("net"), net(json!([{"ipv4": "172.16.0.0/12"}, {"ipv4": "192.168.0.0/24"}])));
+    world.updated(&table, routes);
+    world.updated(&table, routes_to("instances/later"));
+    world.updated(&network("net"), net(json!([{"ipv4": "192.168.0.0/16"}])));
+}
+
 #[test]
 fn a_route_table_is_of_the_subnets_network_and_says_what_it_has_lost() {
     let mut world = World::with_subnet();

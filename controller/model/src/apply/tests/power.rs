@@ -199,7 +199,7 @@ fn a_guest_turned_on_behind_our_back_can_be_changed_and_stopped() {
 fn the_boot_volume_changes_only_while_off() {
     let mut world = World::with_running_instance();
     world.created(&volume("boot2"), volume_spec(1));
-    let pointer = refused(world.put(&VM(), instance_spec("boot2")), RefusalClass::Invalid, "stop it first");
+    let pointer = refused(world.put(&VM(), instance_spec("boot2")), RefusalClass::Conflict, "stop it first");
     assert_eq!(pointer, "/spec/bootVolume/deviceRef");
     world.stop(&VM()).unwrap();
     world.report("h1");
