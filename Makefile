@@ -43,6 +43,22 @@ schemathesis: setup build ## Let schemathesis generate requests against a live s
 	SCHEMATHESIS=$(abspath $(TARGET)/schemathesis/bin/schemathesis) SCHEMATHESIS_SECONDS=$(SCHEMATHESIS_SECONDS) \
 	    $(CARGO) test --locked -p rempart-tests --test schemathesis -- --ignored --nocapture
 
+# Not part of `make test`: Debian 12 has no Go that is new enough, and the client is fetched as Go modules are.
+GO ?= $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),go)
+GO_MINIMUM = $(shell sed -n 's/^go //p' tests/go-client/go.mod)
+.PHONY: go-client
+go-client: as-root setup build ## Let the released Go client of the Sovereign European Cloud API use a live server (needs Go; fetches the client once)
+	@version=$$(GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null) || { \
+	    echo "Go is not installed (asked for: $(GO)). Install Go $(GO_MINIMUM) or newer, or say where it is: make go-client GO=/path/to/go" >&2; \
+	    exit 1; }; \
+	printf '%s\n' "$(GO_MINIMUM)" "$${version#go}" | sort --check=quiet --version-sort || { \
+	    echo "$(GO) is $$version, which is too old for the client. Install Go $(GO_MINIMUM) or newer, or say where it is: make go-client GO=/path/to/go" >&2; \
+	    exit 1; }
+	@cd tests/go-client && export GOTOOLCHAIN=local && $(GO) vet ./... && \
+	    unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && [[ -z $$unformatted ]] || { \
+	    echo "tests/go-client: not as go vet or gofmt wants it: $$unformatted" >&2; exit 1; }
+	GO=$(GO) GOTOOLCHAIN=local $(CARGO) test --locked -p rempart-tests --test go_client -- --ignored --nocapture --test-threads=1
+
 # The demo and the end-to-end tests run the binaries of this profile.
 .PHONY: build
 build: setup ## Build everything
