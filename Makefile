@@ -47,17 +47,19 @@ schemathesis: setup build ## Let schemathesis generate requests against a live s
 GO ?= $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),go)
 GO_MINIMUM = $(shell sed -n 's/^go //p' tests/go-client/go.mod)
 .PHONY: go-client
-go-client: as-root setup build ## Let the released Go client of the Sovereign European Cloud API use a live server (needs Go; fetches the client once)
-	@version=$$(GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null) || { \
-	    echo "Go is not installed (asked for: $(GO)). Install Go $(GO_MINIMUM) or newer, or say where it is: make go-client GO=/path/to/go" >&2; \
-	    exit 1; }; \
-	printf '%s\n' "$(GO_MINIMUM)" "$${version#go}" | sort --check=quiet --version-sort || { \
-	    echo "$(GO) is $$version, which is too old for the client. Install Go $(GO_MINIMUM) or newer, or say where it is: make go-client GO=/path/to/go" >&2; \
-	    exit 1; }
-	@cd tests/go-client && export GOTOOLCHAIN=local && $(GO) vet ./... && \
-	    unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && [[ -z $$unformatted ]] || { \
-	    echo "tests/go-client: not as go vet or gofmt wants it: $$unformatted" >&2; exit 1; }
+go-client: new-enough-go as-root setup build ## Let the released Go client of SECA use a live server with a guest (needs Go; fetches the client once)
+	cd tests/go-client && GOTOOLCHAIN=local $(GO) vet ./...
+	@cd tests/go-client && others=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && [[ -z $$others ]] || { \
+	    echo "tests/go-client: gofmt would write these otherwise:" $$others >&2; exit 1; }
 	GO=$(GO) GOTOOLCHAIN=local $(CARGO) test --locked -p rempart-tests --test go_client -- --ignored --nocapture --test-threads=1
+
+.PHONY: new-enough-go
+new-enough-go:
+	@install="Install Go $(GO_MINIMUM) or newer, or say where it is: make go-client GO=/path/to/go"; \
+	version=$$(GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null) || { \
+	    echo "Go is not installed ($(GO) does not run). $$install" >&2; exit 1; }; \
+	printf '%s\n' "$(GO_MINIMUM)" "$${version#go}" | sort --check=quiet --version-sort || { \
+	    echo "$(GO) is $$version, too old for the client. $$install" >&2; exit 1; }
 
 # The demo and the end-to-end tests run the binaries of this profile.
 .PHONY: build

@@ -42,6 +42,7 @@ func TestStack(t *testing.T) {
 	}
 	t.Run("attached", func(t *testing.T) { attached(t, s) })
 	t.Run("power", func(t *testing.T) { power(t, s) })
+	t.Run("as they were made", func(t *testing.T) { asTheyWereMade(t, s) })
 	t.Run("parents stay", func(t *testing.T) { parentsStay(t, s) })
 	for _, step := range slices.Backward(steps) {
 		t.Run("end "+step.title(), step.end)
@@ -145,6 +146,31 @@ func power(t *testing.T, s session) {
 func ofInUse(ctx context.Context, s session) error {
 	_, err := s.regional.StorageV1.CreateOrUpdateImage(ctx, newImage("torn", "workspaces/stack/block-storages/boot"))
 	return err
+}
+
+// asTheyWereMade changes what cannot change, of what has a place on a host; refusals_test.go has the rest.
+func asTheyWereMade(t *testing.T, s session) {
+	ctx := within(t)
+	write := func(what string, change func(*schema.Instance)) {
+		found, err := s.regional.ComputeV1.GetInstance(ctx, named("stack", "web"))
+		must(t, "the instance", err)
+		change(found)
+		_, err = s.regional.ComputeV1.CreateOrUpdateInstance(ctx, found)
+		expect(t, what, err, secapi.ErrRequestPreconditionFailed)
+	}
+	write("another zone", func(i *schema.Instance) { i.Spec.Zone = "b" })
+	write("another size", func(i *schema.Instance) { i.Spec.SkuRef = to("skus/DL") })
+	write("another region", func(i *schema.Instance) { i.Metadata.Region = "elsewhere" })
+	_, err := s.regional.StorageV1.CreateOrUpdateImage(ctx, newImage("stack", "workspaces/stack/block-storages/copy"))
+	expect(t, "another source of an image", err, secapi.ErrRequestPreconditionFailed)
+	_, err = s.regional.StorageV1.CreateOrUpdateBlockStorage(ctx, newVolume("stack", "copy", publicImage, 3))
+	expect(t, "another image of a volume", err, secapi.ErrRequestPreconditionFailed)
+	_, err = s.regional.NetworkV1.CreateOrUpdateNic(ctx, newNic("stack", "nic", "networks/net/subnets/none"))
+	expect(t, "another subnet of a NIC", err, secapi.ErrRequestPreconditionFailed)
+	// What was sent and refused has changed nothing.
+	found, err := s.regional.ComputeV1.GetInstance(ctx, named("stack", "web"))
+	must(t, "the instance", err)
+	equal(t, "its zone and size", found.Spec.Zone+" "+found.Spec.SkuRef.Resource, "a "+instanceSku)
 }
 
 // parentsStay says that nothing goes that something else is in, or is made of.
