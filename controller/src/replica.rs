@@ -26,7 +26,7 @@ mod read;
 mod row;
 pub(crate) mod whole;
 
-pub use changes::HostChanges;
+pub use changes::{HostChanges, HostWatch};
 pub use digest::{Digest, Noted};
 pub use quarantine::Quarantine;
 pub use read::{LoadError, Part, read};
@@ -61,8 +61,8 @@ impl Replica {
     }
 
     /// Rings when a host itself has changed: what it is, may and should do. Far rarer than changes of State.
-    pub fn watch_hosts(&self) -> watch::Receiver<u64> {
-        self.changes.told.subscribe()
+    pub fn watch_host(&self, host: &str) -> HostWatch {
+        self.changes.watch(host)
     }
 
     /// Which objects of a host have changed since they were last asked for.

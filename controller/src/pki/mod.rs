@@ -76,15 +76,13 @@ pub fn while_admitted(accepted: Accepted, replica: &Replica) -> Accepted {
     let Some(shown) = accepted.certificate() else { return accepted };
     let Identity::Host(host) = shown.identity.clone() else { return accepted };
     // Listen before reading State, so that no change falls between.
-    let (mut changes, replica) = (replica.watch_hosts(), replica.clone());
+    let (watch, replica) = (replica.watch_host(&host), replica.clone());
     if judge(&replica.state(), &shown).is_err() {
         return accepted;
     }
     accepted.until(async move {
         let refused = loop {
-            if changes.changed().await.is_err() {
-                return;
-            }
+            watch.changed().await;
             if let Err(why) = judge(&replica.state(), &shown) {
                 break why;
             }

@@ -1,12 +1,11 @@
-//! Who is told of changes: sessions of hosts, each of its own objects, and whoever watches hosts themselves.
+//! Who is told of changes: sessions of hosts, each of its own objects, and whoever watches a host itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rempart_api::{Kind, Urn};
 use rempart_model::{Object, State};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +13,7 @@ mod tests;
 /// Changed objects per host, for the hosts whose sessions listen here.
 ///
 /// ```text
-///   applied ──> noted ──> State published ──> pending, bell
+///   applied ──> noted ──> State published ──> pending, bell; watched
 /// ```
 ///
 /// What never happens: a session takes a change before the State is published that has it. It would look it up in an older one,
@@ -24,9 +23,8 @@ pub(super) struct Changes {
     pending: Mutex<BTreeMap<String, Pending>>,
     /// Per host, what was applied since State was published last.
     noted: Mutex<BTreeMap<String, BTreeSet<Arc<Urn>>>>,
-    /// Changes of hosts themselves, counted as entries are applied; told once their State is published.
-    of_hosts: AtomicU64,
-    pub(super) told: watch::Sender<u64>,
+    /// Per host, who is told when it has itself changed. There are as many as connections: each hears of its own host alone.
+    watched: Mutex<BTreeMap<String, Vec<Arc<Notify>>>>,
 }
 
 struct Pending {
@@ -42,6 +40,17 @@ impl Changes {
         HostChanges { host: host.to_owned(), bell, changes: self.clone() }
     }
 
+    /// What a connection of a host watches that with.
+    pub(super) fn watch(self: &Arc<Self>, host: &str) -> HostWatch {
+        let bell = Arc::new(Notify::new());
+        self.watched().entry(host.to_owned()).or_default().push(bell.clone());
+        HostWatch { host: host.to_owned(), bell, changes: self.clone() }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<Notify>>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,7 +61,6 @@ impl Changes {
 
     pub(super) fn note(&self, object: &Object) {
         if object.urn.kind == Kind::Host {
-            self.of_hosts.fetch_add(1, Ordering::Relaxed);
             // What it may do at all may have changed.
             self.note_for(&object.urn.name, object);
         }
@@ -76,20 +84,21 @@ impl Changes {
             pending.objects.insert(Arc::new(Urn::global(Kind::Host, host)));
             pending.bell.notify_one();
         }
-        self.of_hosts.fetch_add(1, Ordering::Relaxed);
+        self.watched().values().flatten().for_each(|bell| bell.notify_one());
         self.ring();
     }
 
     /// The State that has what was noted is published.
     pub(super) fn ring(&self) {
-        let of_hosts = self.of_hosts.load(Ordering::Relaxed);
-        self.told.send_if_modified(|told| std::mem::replace(told, of_hosts) != of_hosts);
         let noted = std::mem::take(&mut *self.noted());
         if noted.is_empty() {
             return;
         }
-        let mut hosts = self.hosts();
+        let (mut hosts, watched) = (self.hosts(), self.watched());
         for (host, mut objects) in noted {
+            if objects.iter().any(|urn| urn.kind == Kind::Host) {
+                watched.get(&host).into_iter().flatten().for_each(|bell| bell.notify_one());
+            }
             if let Some(pending) = hosts.get_mut(&host) {
                 pending.objects.append(&mut objects);
                 pending.bell.notify_one();
@@ -117,6 +126,32 @@ impl HostChanges {
         match hosts.get_mut(&self.host) {
             Some(pending) if Arc::ptr_eq(&pending.bell, &self.bell) => std::mem::take(&mut pending.objects),
             _ => BTreeSet::new(),
+        }
+    }
+}
+
+/// One watcher of one host; see [`Replica::watch_host`].
+pub struct HostWatch {
+    host: String,
+    bell: Arc<Notify>,
+    changes: Arc<Changes>,
+}
+
+impl HostWatch {
+    /// Waits until the host itself may have changed since the last call, or since this watch began.
+    pub async fn changed(&self) {
+        self.bell.notified().await;
+    }
+}
+
+impl Drop for HostWatch {
+    fn drop(&mut self) {
+        let mut watched = self.changes.watched();
+        if let Some(bells) = watched.get_mut(&self.host) {
+            bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
+            if bells.is_empty() {
+                watched.remove(&self.host);
+            }
         }
     }
 }

@@ -45,3 +45,27 @@ fn a_second_session_takes_over() {
     changes.ring();
     assert_eq!(second.take(), [object.urn.clone()].into(), "the end of the first is not that of the second");
 }
+
+#[test]
+fn a_host_that_changed_is_told_to_those_who_watch_it_and_to_nobody_else() {
+    use futures::FutureExt as _;
+    let changes = Arc::new(Changes::default());
+    let object = host_object();
+    let watches =
+        [changes.watch(&object.urn.name), changes.watch(&object.urn.name), changes.watch("another")];
+    let told = || watches.iter().map(|watch| watch.changed().now_or_never().is_some()).collect::<Vec<_>>();
+    changes.note(&object);
+    assert_eq!(told(), [false, false, false], "no State is published that has it");
+    changes.ring();
+    assert_eq!(told(), [true, true, false]);
+    assert_eq!(told(), [false, false, false], "once");
+    changes.all(&State::default());
+    assert_eq!(told(), [true, true, true]);
+    let [first, second, another] = watches;
+    drop((first, another));
+    changes.note(&object);
+    changes.ring();
+    assert!(second.changed().now_or_never().is_some(), "the end of the first is not that of the second");
+    drop(second);
+    assert!(changes.watched().is_empty(), "nothing is kept of what has ended");
+}
