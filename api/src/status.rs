@@ -61,6 +61,8 @@ impl Status {
         // Clocks of successive leaders differ; the list must not show time running back.
         let at = self.conditions.first().map_or(at, |newest| at.max(newest.last_transition_at));
         self.state = state;
+        // Most objects never have more than those they are made with: a list that doubles would keep room for one more.
+        self.conditions.reserve_exact(1);
         self.conditions.insert(0, Condition { state, last_transition_at: at, reason: None, message: None });
         self.conditions.truncate(MAX_CONDITIONS);
     }

@@ -44,7 +44,7 @@ pub struct BlockStorageSpec {
     pub sku_ref: Reference,
     /// Image to start from, immutable; absent = blank.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub source_image_ref: Option<Reference>,
+    pub source_image_ref: Option<Box<Reference>>,
 }
 
 /// A volume as it is.

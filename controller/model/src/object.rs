@@ -150,9 +150,9 @@ pub enum Detail {
     /// An instance's.
     Instance(Box<InstanceDetail>),
     /// A block storage's.
-    Volume(VolumeDetail),
+    Volume(Box<VolumeDetail>),
     /// An image's.
-    Image(ImageDetail),
+    Image(Box<ImageDetail>),
     /// A host's.
     Host(Box<HostDetail>),
     /// A network's or a subnet's, where the server chose a block.
@@ -187,7 +187,7 @@ pub struct Realised {
     pub generation: u64,
     /// Why it has not realised the current one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
 }
 
 /// Why a host could not do what is desired. It keeps trying.

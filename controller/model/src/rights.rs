@@ -354,7 +354,7 @@ impl State {
         let first = (key.0.clone(), key.1.clone(), Arc::new(Urn::global(Kind::Region, "")));
         let all = self.assigned.range(first..).take_while(move |(of, who, _)| *of == key.0 && *who == key.1);
         all.filter_map(|(.., urn)| match &self.objects.get(urn)?.spec {
-            Spec::RoleAssignment(assignment) => Some(assignment),
+            Spec::RoleAssignment(assignment) => Some(&**assignment),
             _ => None,
         })
     }

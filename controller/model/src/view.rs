@@ -110,7 +110,7 @@ fn metadata(state: &State, object: &Object, asked: &Urn, verb: &str) -> Metadata
 fn spec(object: &Object, show: Presentation<'_>) -> Value {
     match &object.spec {
         Spec::Region(region) => {
-            let mut region = region.clone();
+            let mut region = (**region).clone();
             region.providers = show
                 .providers
                 .iter()
@@ -120,7 +120,7 @@ fn spec(object: &Object, show: Presentation<'_>) -> Value {
                     url: format!("{}/providers/{provider}", show.public_url),
                 })
                 .collect();
-            Spec::Region(region).to_json()
+            Spec::from(region).to_json()
         }
         other => other.to_json(),
     }

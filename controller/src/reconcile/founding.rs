@@ -77,7 +77,7 @@ fn catalogue() -> Vec<PutCommand> {
     let owners = vec!["system".to_owned()];
     let owner = TenantSpec { owners, subjects: None, suspended: false, quota: Quota::new() };
     let shared = Urn::global(Kind::Tenant, SHARED_TENANT);
-    let mut entries = vec![put(shared, StringMap::new(), Spec::Tenant(owner))];
+    let mut entries = vec![put(shared, StringMap::new(), owner.into())];
     let labels = |tier: &str, more: &[(&str, &str)]| {
         let own = [("Provider", "seca"), ("provider", "seca"), ("Tier", tier), ("tier", tier)];
         own.iter()
@@ -95,13 +95,13 @@ fn catalogue() -> Vec<PutCommand> {
     ] {
         let architecture = [("Architecture", "amd64"), ("architecture", "amd64")];
         let urn = Urn::tenant(Kind::InstanceSku, SHARED_TENANT, name);
-        entries.push(put(urn, labels(tier, &architecture), Spec::InstanceSku(InstanceSkuSpec { vcpu, ram })));
+        entries.push(put(urn, labels(tier, &architecture), Spec::from(InstanceSkuSpec { vcpu, ram })));
     }
     // Local disks without redundancy: the honest class is the ephemeral one.
     for (name, tier, iops) in [("seca.le500", "LE500", 500), ("seca.le5k", "LE5K", 5000)] {
         let spec = StorageSkuSpec { iops, min_volume_size: 1, class: StorageClass::LocalEphemeral };
         let urn = Urn::tenant(Kind::StorageSku, SHARED_TENANT, name);
-        entries.push(put(urn, labels(tier, &[]), Spec::StorageSku(spec)));
+        entries.push(put(urn, labels(tier, &[]), spec.into()));
     }
     for (name, tier, bandwidth, packets) in [
         ("seca.n1k", "N1K", 1000, 10_000),
@@ -109,7 +109,7 @@ fn catalogue() -> Vec<PutCommand> {
         ("seca.n10k", "N10K", 10_000, 80_000),
     ] {
         let urn = Urn::tenant(Kind::NetworkSku, SHARED_TENANT, name);
-        entries.push(put(urn, labels(tier, &[]), Spec::NetworkSku(NetworkSkuSpec { bandwidth, packets })));
+        entries.push(put(urn, labels(tier, &[]), Spec::from(NetworkSkuSpec { bandwidth, packets })));
     }
     entries
 }

@@ -173,7 +173,7 @@ impl Body {
             labels: StringMap::new(),
             annotations: StringMap::new(),
             extensions: StringMap::new(),
-            spec: Spec::Workspace(WorkspaceSpec::default()),
+            spec: Spec::from(WorkspaceSpec::default()),
         }
     }
 }

@@ -220,13 +220,13 @@ impl Tx {
                     volume.raise_generation(object.resource_version);
                     self.lose_copy(capture.image);
                 }
-                volume.realised.failure = Some(Failure {
+                volume.realised.failure = Some(Box::new(Failure {
                     reason: VOLUME_LOST.to_owned(),
                     message: "Its bytes were not there any more when the installation was restored from a backup: it was \
                               deleted after that, or lost. It is not made anew; delete it."
                         .to_owned(),
                     detail: String::new(),
-                });
+                }));
                 self.end_growth(&mut changed);
             }
             Detail::Instance(instance) if instance.realised.generation > 0 => {

@@ -47,7 +47,7 @@ impl Tx {
         if let Err(error) = rempart_api::check_short_name(&founding.region) {
             faults.push(Fault::new("/region", error.to_string()));
         }
-        let spec = Spec::Region(region);
+        let spec = Spec::from(region);
         spec.check(&self.state, &mut faults);
         if !faults.is_empty() {
             return Err(Refusal::invalid(faults));
@@ -110,7 +110,7 @@ impl Tx {
             None => {
                 self.check_fresh(seen.uid)?;
                 let spec = HostSpec { zone: seen.zone.clone(), ..HostSpec::default() };
-                self.new_object(urn, seen.uid, Spec::Host(spec), &MADE)
+                self.new_object(urn, seen.uid, spec.into(), &MADE)
             }
         };
         let (Spec::Host(spec), Detail::Host(host)) = (&mut object.spec, &mut object.detail) else {
@@ -125,7 +125,9 @@ impl Tx {
                 seen.host, seen.zone, spec.zone
             )));
         }
-        spec.zone.clone_from(&seen.zone);
+        if spec.zone != seen.zone {
+            Arc::make_mut(spec).zone.clone_from(&seen.zone);
+        }
         if !host.reachable {
             host.since = Some(self.now);
         }
@@ -194,7 +196,7 @@ impl Tx {
                 if spec.cordoned == cordon {
                     return Ok(Answer::Accepted);
                 }
-                spec.cordoned = cordon;
+                Arc::make_mut(spec).cordoned = cordon;
             }
             HostAction::Revoke => {
                 let Some(identity) = &mut detail.identity else {

@@ -92,7 +92,7 @@ impl Tx {
         match (&mut object.spec, old) {
             (Spec::Host(spec), _) => {
                 // What is not said is the default from here on, whatever held before.
-                spec.overcommit.get_or_insert_default();
+                Arc::make_mut(spec).overcommit.get_or_insert_default();
                 return Ok(self.settle_host(object));
             }
             (Spec::Network(new), old) => {
@@ -118,7 +118,7 @@ impl Tx {
                 self.check_left_zones(&object.urn, old, new)?;
                 self.state.core.zones.clone_from(&new.available_zones);
                 // The view says which providers there are.
-                new.providers.clear();
+                Arc::make_mut(new).providers.clear();
             }
             (Spec::Instance(_), None) => return self.settle_new_instance(object, host),
             (Spec::Instance(new), Some(Spec::Instance(old))) => {

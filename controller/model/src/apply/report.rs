@@ -48,7 +48,8 @@ impl Tx {
         if !current {
             return;
         }
-        let realised = Realised { generation: volume.host_generation, failure: report.failure.clone() };
+        let realised =
+            Realised { generation: volume.host_generation, failure: report.failure.clone().map(Box::new) };
         let absent = !report.present && report.failure.is_none();
         if absent && !may_go {
             return;
@@ -103,7 +104,7 @@ impl Tx {
             return;
         }
         instance.realised =
-            Realised { generation: instance.host_generation, failure: report.failure.clone() };
+            Realised { generation: instance.host_generation, failure: report.failure.clone().map(Box::new) };
         self.observe_power(instance, report);
         if !deleting {
             self.transition(&mut object);

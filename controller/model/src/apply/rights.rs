@@ -94,9 +94,8 @@ impl Tx {
     /// Where the operator has said whom a tenant's roles may be given to, nobody else is given any.
     fn check_subjects(&self, tenant: &str, assignment: &RoleAssignmentSpec) -> Result<(), Refusal> {
         let of = self.state.get(&Urn::global(Kind::Tenant, tenant)).map(|of| &of.spec);
-        let Some(Spec::Tenant(TenantSpec { owners, subjects: Some(subjects), .. })) = of else {
-            return Ok(());
-        };
+        let Some(Spec::Tenant(tenants)) = of else { return Ok(()) };
+        let TenantSpec { owners, subjects: Some(subjects), .. } = &**tenants else { return Ok(()) };
         let known: BTreeSet<&String> = owners.iter().chain(subjects).collect();
         let mut faults = Vec::new();
         for (position, subject) in assignment.subs.iter().enumerate() {
@@ -134,7 +133,7 @@ impl Tx {
         let uid = Uuid::from_u128(workspace.uid.as_u128() ^ 1);
         let urn = creators_assignment(workspace);
         if self.state.by_uid(uid).is_none() && self.state.get(&urn).is_none() {
-            let object = self.new_object(urn, uid, Spec::RoleAssignment(spec), &MADE);
+            let object = self.new_object(urn, uid, spec.into(), &MADE);
             self.write(object);
         }
     }

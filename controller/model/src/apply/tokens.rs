@@ -48,7 +48,7 @@ impl Tx {
                 self.check_fresh(enrol.uid)?;
                 let zone = enrol.zone.clone().unwrap_or_default();
                 let spec = HostSpec { zone, cordoned: false, overcommit: Some(Overcommit::default()) };
-                self.new_object(urn.clone(), enrol.uid, Spec::Host(spec), &[Phase::Pending, Phase::Creating])
+                self.new_object(urn.clone(), enrol.uid, spec.into(), &[Phase::Pending, Phase::Creating])
             }
         };
         let (Spec::Host(spec), Detail::Host(detail)) = (&mut object.spec, &mut object.detail) else {
@@ -64,7 +64,7 @@ impl Tx {
                     spec.zone
                 )));
             }
-            spec.zone.clone_from(zone);
+            Arc::make_mut(spec).zone.clone_from(zone);
         }
         detail.identity =
             Some(Identity { key_sha256: enrol.key_sha256.clone(), enrolled_at: self.now, revoked_at: None });

@@ -4,7 +4,7 @@ use rempart_api::Kind;
 use rempart_api::storage::ImageSpec;
 
 use super::{Link, Rules, Strength};
-use crate::object::{Detail, ImageDetail};
+use crate::object::Detail;
 use crate::refusal::Fault;
 use crate::state::State;
 
@@ -17,6 +17,6 @@ impl Rules for ImageSpec {
     }
 
     fn new_detail(&self) -> Detail {
-        Detail::Image(ImageDetail::default())
+        Detail::Image(Box::default())
     }
 }

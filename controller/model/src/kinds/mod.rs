@@ -31,6 +31,8 @@ pub use references::check_references;
 pub use secret::SEALED_PREFIX;
 pub use shape::{SpecError, Wrong, read_shape};
 
+use std::sync::Arc;
+
 use rempart_api::authorization::{RoleAssignmentSpec, RoleSpec};
 use rempart_api::catalogue::AddressPoolSpec;
 use rempart_api::compute::{InstanceSkuSpec, InstanceSpec};
@@ -158,14 +160,19 @@ pub enum Strength {
 /// Declares the specs the core stores: one line per kind.
 macro_rules! specs {
     ($($kind:ident($spec:ty)),+ $(,)?) => {
-        /// Desired state of a resource of any kind.
+        /// Desired state of a resource of any kind. An object's next status has the same spec: it is shared, not copied.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", content = "spec", rename_all = "kebab-case")]
         #[allow(missing_docs)] // each is its own type's
-        #[allow(clippy::large_enum_variant)] // one per object, which lies behind an Arc
         pub enum Spec {
-            $($kind($spec)),+
+            $($kind(Arc<$spec>)),+
         }
+
+        $(impl From<$spec> for Spec {
+            fn from(spec: $spec) -> Spec {
+                Spec::$kind(Arc::new(spec))
+            }
+        })+
 
         impl Spec {
             /// The kind it is a spec of.
@@ -176,7 +183,7 @@ macro_rules! specs {
             /// Reads a client's `spec` for `kind`. The error points at the field.
             pub fn parse(kind: Kind, json: &serde_json::Value) -> Result<Spec, SpecError> {
                 match kind {
-                    $(Kind::$kind => shape::read_spec(kind, json).map(Spec::$kind),)+
+                    $(Kind::$kind => shape::read_spec::<$spec>(kind, json).map(Spec::from),)+
                 }
             }
 
@@ -187,14 +194,14 @@ macro_rules! specs {
 
             /// The spec as a client sees it.
             pub fn to_json(&self) -> serde_json::Value {
-                let json = match self { $(Spec::$kind(spec) => serde_json::to_value(spec)),+ };
+                let json = match self { $(Spec::$kind(spec) => serde_json::to_value(&**spec)),+ };
                 json.unwrap_or_else(|error| unreachable!("specs are plain data: {error}"))
             }
 
             /// Fields to be sealed before the spec is proposed, and unsealed before it is shown or sent to a host, by
             /// name below `/spec`. Only those that are set.
             pub fn secrets_mut(&mut self) -> Vec<(&'static str, &mut String)> {
-                match self { $(Spec::$kind(spec) => spec.secrets()),+ }
+                match self { $(Spec::$kind(spec) => Arc::make_mut(spec).secrets()),+ }
             }
 
             pub(crate) fn check(&self, state: &State, faults: &mut Vec<Fault>) {

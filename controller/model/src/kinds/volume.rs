@@ -34,6 +34,6 @@ impl Rules for BlockStorageSpec {
     }
 
     fn new_detail(&self) -> Detail {
-        Detail::Volume(VolumeDetail { host_generation: 1, ..VolumeDetail::default() })
+        Detail::Volume(Box::new(VolumeDetail { host_generation: 1, ..VolumeDetail::default() }))
     }
 }

@@ -9,7 +9,6 @@ use rempart_api::{Kind, Phase, Status, StringMap, Timestamp, Urn};
 use uuid::Uuid;
 
 use super::Rights;
-use crate::kinds::Spec;
 use crate::object::{Detail, OBJECT_SCHEMA, Object};
 use crate::state::SHARED_TENANT;
 
@@ -83,7 +82,7 @@ fn system_role(name: &str, spec: RoleSpec) -> SystemRole {
         deleted_at: None,
         resource_version: 1,
         changed_index: 0,
-        spec: Spec::Role(spec),
+        spec: spec.into(),
         status,
         detail: Detail::None,
         overdue: None,

@@ -145,7 +145,7 @@ fn volumes_of<'a>(
     disks.filter_map(|disk| {
         let object = state.by_uid(disk.volume)?;
         match &object.detail {
-            Detail::Volume(volume) => Some((&**object, volume)),
+            Detail::Volume(volume) => Some((&**object, &**volume)),
             _ => None,
         }
     })

@@ -147,7 +147,7 @@ fn samples() -> Vec<Envelope> {
         }),
         Command::Put(Box::new(put(
             Urn::global(Kind::Region, "eu-1"),
-            Spec::Region(RegionSpec { available_zones: vec!["a".into(), "b".into()], providers: Vec::new() }),
+            Spec::from(RegionSpec { available_zones: vec!["a".into(), "b".into()], providers: Vec::new() }),
         ))),
         Command::Delete(DeleteCommand { urn: vm.clone(), if_unmodified_since }),
         Command::Fill(FillCommand {
@@ -369,7 +369,7 @@ pub(crate) fn untidy_report() -> HostReport {
 }
 
 fn tenant() -> Spec {
-    Spec::Tenant(TenantSpec {
+    Spec::from(TenantSpec {
         owners: vec!["alice@example.eu".into()],
         subjects: None,
         suspended: false,
@@ -388,9 +388,9 @@ pub(crate) fn specs() -> Vec<Spec> {
     };
     let disk = |name: &str| VolumeReference { device_ref: reference(name), bus: Some(VolumeBus::Virtio) };
     let cidr = || Cidr { ipv4: Some("10.0.0.0/16".into()), ipv6: Some("fd00:1::/56".into()) };
-    let storage_sku = |class| Spec::StorageSku(StorageSkuSpec { iops: 500, min_volume_size: 50, class });
+    let storage_sku = |class| Spec::from(StorageSkuSpec { iops: 500, min_volume_size: 50, class });
     let image = |cpu_architecture, boot, initializer| {
-        Spec::Image(ImageSpec {
+        Spec::from(ImageSpec {
             block_storage_ref: reference("workspaces/w1/block-storages/v"),
             cpu_architecture,
             boot: Some(boot),
@@ -398,7 +398,7 @@ pub(crate) fn specs() -> Vec<Spec> {
         })
     };
     vec![
-        Spec::Region(RegionSpec {
+        Spec::from(RegionSpec {
             available_zones: vec!["a".into()],
             providers: vec![RegionProvider {
                 name: "seca.compute".into(),
@@ -406,11 +406,11 @@ pub(crate) fn specs() -> Vec<Spec> {
                 url: "https://x".into(),
             }],
         }),
-        Spec::Workspace(WorkspaceSpec(
+        Spec::from(WorkspaceSpec(
             json!({"a": [1, -1, 0.5, null, true, {"b": "c"}]}).as_object().unwrap().clone(),
         )),
-        Spec::InstanceSku(InstanceSkuSpec { vcpu: 4, ram: 16 }),
-        Spec::Instance(InstanceSpec {
+        Spec::from(InstanceSkuSpec { vcpu: 4, ram: 16 }),
+        Spec::from(InstanceSpec {
             sku_ref: full,
             zone: "a".into(),
             boot_volume: disk("boot"),
@@ -425,39 +425,39 @@ pub(crate) fn specs() -> Vec<Spec> {
         storage_sku(StorageClass::LocalEphemeral),
         storage_sku(StorageClass::LocalDurable),
         storage_sku(StorageClass::RemoteDurable),
-        Spec::BlockStorage(BlockStorageSpec {
+        Spec::from(BlockStorageSpec {
             size_gb: 10,
             sku_ref: reference("rd500"),
-            source_image_ref: Some(reference("tenants/public/images/debian")),
+            source_image_ref: Some(Box::new(reference("tenants/public/images/debian"))),
         }),
         image(CpuArchitecture::Amd64, BootMode::Uefi, Initializer::CloudInit22),
         image(CpuArchitecture::Arm64, BootMode::Bios, Initializer::None),
-        Spec::NetworkSku(NetworkSkuSpec { bandwidth: 1000, packets: 10_000 }),
-        Spec::Network(NetworkSpec {
+        Spec::from(NetworkSkuSpec { bandwidth: 1000, packets: 10_000 }),
+        Spec::from(NetworkSpec {
             cidr: cidr(),
             additional_cidrs: Some(vec![cidr()]),
             sku_ref: reference("n1k"),
         }),
-        Spec::Subnet(SubnetSpec {
+        Spec::from(SubnetSpec {
             cidr: cidr(),
             route_table_ref: reference("route-tables/rt"),
             zone: "a".into(),
             sku_ref: Some(reference("n5k")),
         }),
-        Spec::RouteTable(RouteTableSpec {
+        Spec::from(RouteTableSpec {
             routes: vec![Route {
                 destination_cidr_block: "0.0.0.0/0".into(),
                 target_ref: reference("internet-gateways/g"),
             }],
         }),
-        Spec::InternetGateway(InternetGatewaySpec { egress_only: Some(true) }),
+        Spec::from(InternetGatewaySpec { egress_only: Some(true) }),
         tenant(),
-        Spec::Host(HostSpec {
+        Spec::from(HostSpec {
             zone: "a".into(),
             cordoned: true,
             overcommit: Some(Overcommit { vcpu_percent: 800, memory_percent: 90, disk_percent: 150 }),
         }),
-        Spec::ServiceAccount(ServiceAccountSpec {
+        Spec::from(ServiceAccountSpec {
             keys: vec![AccountKey {
                 kid: "2026-11".into(),
                 kty: "OKP".into(),
@@ -465,50 +465,50 @@ pub(crate) fn specs() -> Vec<Spec> {
                 x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
             }],
         }),
-        Spec::TokenRevocation(TokenRevocationSpec { subject: "alice@example.eu".into() }),
-        Spec::Nic(NicSpec {
+        Spec::from(TokenRevocationSpec { subject: "alice@example.eu".into() }),
+        Spec::from(NicSpec {
             addresses: Some(vec!["0.0.0.0".into(), "fd00:1::5".into()]),
             subnet_ref: reference("networks/n1/subnets/s"),
             public_ip_refs: Some(vec![reference("public-ips/p")]),
             security_group_refs: Some(vec![reference("security-groups/g")]),
             sku_ref: Some(reference("n5k")),
         }),
-        Spec::PublicIp(PublicIpSpec { version: IpVersion::V4, address: Some("203.0.113.7".into()) }),
-        Spec::PublicIp(PublicIpSpec { version: IpVersion::V6, address: None }),
-        Spec::SecurityGroup(SecurityGroupSpec {
+        Spec::from(PublicIpSpec { version: IpVersion::V4, address: Some("203.0.113.7".into()) }),
+        Spec::from(PublicIpSpec { version: IpVersion::V6, address: None }),
+        Spec::from(SecurityGroupSpec {
             rules: Some(vec![rule(Protocol::TcpAndUdp), rule(Protocol::Udp)]),
             rule_refs: Some(vec![reference("security-group-rules/r")]),
         }),
-        Spec::SecurityGroupRule(rule(Protocol::Tcp)),
-        Spec::SecurityGroupRule(SecurityGroupRuleSpec {
+        Spec::from(rule(Protocol::Tcp)),
+        Spec::from(SecurityGroupRuleSpec {
             direction: Direction::Egress,
             version: Some(IpVersion::V6),
             ports: None,
             icmp: Some(Icmp { kind: 8, code: 0 }),
             ..rule(Protocol::Icmp)
         }),
-        Spec::AddressPool(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
-        Spec::Tenant(TenantSpec {
+        Spec::from(AddressPoolSpec { blocks: vec!["203.0.113.0/24".into(), "2001:db8::/64".into()] }),
+        Spec::from(TenantSpec {
             owners: vec!["alice@example.eu".into()],
             subjects: None,
             suspended: true,
             quota: Countable::ALL.into_iter().zip(1..).collect(),
         }),
-        Spec::Tenant(TenantSpec {
+        Spec::from(TenantSpec {
             owners: vec!["alice@example.eu".into()],
             subjects: Some(vec!["bob@example.eu".into()]),
             suspended: false,
             quota: Quota::new(),
         }),
-        Spec::WorkspaceQuota(WorkspaceQuotaSpec { quota: [(Countable::Vcpu, 8)].into() }),
-        Spec::Role(RoleSpec {
+        Spec::from(WorkspaceQuotaSpec { quota: [(Countable::Vcpu, 8)].into() }),
+        Spec::from(RoleSpec {
             permissions: vec![Permission {
                 provider: "seca.compute/v1".into(),
                 resources: vec!["instances/*".into()],
                 verb: vec!["get".into(), "post.start".into()],
             }],
         }),
-        Spec::RoleAssignment(RoleAssignmentSpec {
+        Spec::from(RoleAssignmentSpec {
             roles: vec!["seca.workspace-viewer".into()],
             subs: vec!["*".into()],
             scopes: vec![

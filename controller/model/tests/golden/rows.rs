@@ -157,14 +157,14 @@ fn answers() -> Vec<Recorded> {
 
 fn objects() -> Vec<Object> {
     let placement = || Some(Placement { host: "h1".into(), epoch: 1 });
-    let realised = || Realised { generation: 6, failure: Some(failure()) };
+    let realised = || Realised { generation: 6, failure: Some(Box::new(failure())) };
     let mut objects: Vec<Object> = specs()
         .into_iter()
         .map(|spec| {
             let kind = spec.kind();
             let detail = match kind {
                 Kind::Instance => Detail::Instance(Box::new(instance(OffCause::Guest))),
-                Kind::BlockStorage => Detail::Volume(VolumeDetail {
+                Kind::BlockStorage => Detail::Volume(Box::new(VolumeDetail {
                     content: Some(blob(BlobFormat::Qcow2)),
                     boot: Some(BootMode::Bios),
                     placement: placement(),
@@ -174,12 +174,12 @@ fn objects() -> Vec<Object> {
                     realised_size_gb: None,
                     capture: None,
                     gone: false,
-                }),
-                Kind::Image => Detail::Image(ImageDetail {
+                })),
+                Kind::Image => Detail::Image(Box::new(ImageDetail {
                     content: Some(blob(BlobFormat::Raw)),
                     size_gb: 10,
                     source: None,
-                }),
+                })),
                 Kind::Host => Detail::Host(Box::new(HostDetail {
                     report: host_report(),
                     reachable: false,
@@ -271,7 +271,7 @@ fn instance(off_cause: OffCause) -> InstanceDetail {
         placement: Some(Placement { host: "h1".into(), epoch: 1 }),
         epoch: 1,
         host_generation: 7,
-        realised: Realised { generation: 6, failure: Some(failure()) },
+        realised: Realised { generation: 6, failure: Some(Box::new(failure())) },
         power: Power { on: true, generation: 3, restart: true },
         executed_power_generation: 2,
         power_state: PowerState::On,

@@ -3,7 +3,7 @@
 use rempart_api::compute::PowerState;
 use rempart_api::{Kind, Phase};
 use rempart_model::placement::{self, Rule};
-use rempart_model::{Detail, HostAction, ImageDetail, Object, Spec, State};
+use rempart_model::{Detail, HostAction, Object, Spec, State};
 
 use crate::world::World;
 
@@ -57,7 +57,11 @@ fn drive_all(world: &mut World, hosts: &[(String, String)]) {
 
 /// Of what is not an instance, when all is done.
 fn expected(state: &State, object: &Object) -> Phase {
-    let Detail::Image(ImageDetail { source: Some(source), .. }) = &object.detail else {
+    let source = match &object.detail {
+        Detail::Image(image) => image.source.as_ref(),
+        _ => None,
+    };
+    let Some(source) = source else {
         return Phase::Active;
     };
     match state.by_uid(*source).map(|volume| &volume.detail) {

@@ -28,15 +28,14 @@ fn some_state() -> State {
         zones: vec!["a".to_owned()],
         catalogue: Vec::new(),
     };
-    let tenant = Spec::Tenant(TenantSpec {
+    let tenant = Spec::from(TenantSpec {
         owners: vec!["alice".to_owned()],
         suspended: false,
         quota: [].into(),
         subjects: None,
     });
-    let workspace = |name: &str| {
-        put(Urn::tenant(Kind::Workspace, "acme", name), Spec::Workspace(WorkspaceSpec::default()))
-    };
+    let workspace =
+        |name: &str| put(Urn::tenant(Kind::Workspace, "acme", name), Spec::from(WorkspaceSpec::default()));
     let commands = [
         Command::Found(founding),
         put(Urn::global(Kind::Tenant, "acme"), tenant),

@@ -21,7 +21,7 @@ fn tenant(name: &str) -> Object {
         labels: StringMap::new(),
         annotations: StringMap::new(),
         extensions: StringMap::new(),
-        spec: Spec::Tenant(TenantSpec {
+        spec: Spec::from(TenantSpec {
             owners: vec!["alice".to_owned()],
             subjects: None,
             suspended: false,

@@ -17,7 +17,7 @@ fn founded() -> State {
         labels: rempart_api::StringMap::new(),
         annotations: rempart_api::StringMap::new(),
         extensions: rempart_api::StringMap::new(),
-        spec: Spec::Tenant(TenantSpec {
+        spec: Spec::from(TenantSpec {
             owners: vec!["alice".to_owned()],
             subjects: None,
             suspended: false,
@@ -59,7 +59,7 @@ fn put(state: &mut State, urn: &Urn, label: &str) {
             labels: [("l".to_owned(), label.to_owned())].into(),
             annotations: rempart_api::StringMap::new(),
             extensions: rempart_api::StringMap::new(),
-            spec: Spec::Workspace(rempart_api::workspace::WorkspaceSpec::default()),
+            spec: Spec::from(rempart_api::workspace::WorkspaceSpec::default()),
             uid: Uuid::now_v7(),
             host: None,
         })),
@@ -158,7 +158,7 @@ fn no_secret_is_kept_in_clear_and_nothing_long() {
         serde_json::from_value::<InstanceSpec>(json).unwrap()
     };
     let of = |user_data| {
-        let mut spec = Spec::Instance(spec(user_data));
+        let mut spec = Spec::from(spec(user_data));
         reader.sealer.seal(&urn, &mut spec);
         Object { urn: Arc::new(urn.clone()), uid: Uuid::now_v7(), spec, ..(**pattern).clone() }
     };
