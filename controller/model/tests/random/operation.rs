@@ -207,7 +207,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         2 => host().prop_map(|host| Operation::Mend { host }),
         6 => (host(), 0..2u8, any::<bool>())
             .prop_map(|(host, which, crashed)| Operation::EndGuest { host, which, crashed }),
-        3 => host().prop_map(|host| Operation::Reboot { host }),
+        6 => host().prop_map(|host| Operation::Reboot { host }),
         8 => (host(), any::<u8>(), any::<u16>(), -2..=2i8)
             .prop_map(|(host, which, bits, offset)| Operation::Forge { host, which, bits, offset }),
         3 => (0..10u8).prop_map(|back| Operation::Repeat { back }),
