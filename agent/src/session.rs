@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Nothing is remembered between sessions but the ledger's stamp: each begins with the whole observation and
-//! expects the whole desired state. A controller whose machine vanished is noticed by the kernel within
-//! `rempart_identity::VANISHED_WITHIN`; one that hangs, by HTTP/2 keepalive within `identity::KEEPALIVE_INTERVAL` +
-//! `identity::KEEPALIVE_TIMEOUT`; one that answers but no longer acknowledges reports, after [`ACKNOWLEDGE_WITHIN`].
+//! expects the whole desired state. A controller that vanished or hangs is noticed by HTTP/2 keepalive within
+//! `identity::KEEPALIVE_INTERVAL` + `identity::KEEPALIVE_TIMEOUT`, or by the kernel before that
+//! (`rempart_identity::VANISHED_WITHIN`); one that answers but no longer reads or acknowledges reports, after
+//! [`ACKNOWLEDGE_WITHIN`].
 //!
 //! What never happens: a session's end stops a guest; controllers are dialled in a tight loop; more than
 //! [`UNACKNOWLEDGED_MAX`] reports are under way (they wait, and the newest of each object replaces older ones).
@@ -240,8 +241,10 @@ impl Session {
 
     async fn send(&self, message: wire::agent_message::Message) -> Result<(), End> {
         let message = wire::AgentMessage { message: Some(message) };
-        // A stream nobody reads is ended by the keepalive, which drops the receiver.
-        self.outgoing.send(message).await.map_err(|_| End::Lost("the stream is closed".into()))
+        match tokio::time::timeout(ACKNOWLEDGE_WITHIN, self.outgoing.send(message)).await {
+            Ok(sent) => sent.map_err(|_| End::Lost("the stream is closed".into())),
+            Err(_) => Err(End::Lost("the controller does not read what it is told".into())),
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
+/// Its provider.
+pub const PROVIDER: &str = "rempart.cluster";
+
 /// Base path of the provider.
 pub const BASE: &str = "/providers/rempart.cluster/v1";
 

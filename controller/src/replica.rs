@@ -60,7 +60,7 @@ impl Replica {
         *self.noted.borrow()
     }
 
-    /// Rings when a host itself has changed: what it is, may and should do. Far rarer than changes of State.
+    /// Rings when this host itself has changed: what it is, may and should do. Far rarer than changes of State.
     pub fn watch_host(&self, host: &str) -> HostWatch {
         self.changes.watch(host)
     }

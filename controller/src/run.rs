@@ -375,6 +375,10 @@ async fn serve_internal(
     };
     let leader: LeaderServer<_> = service.leader_server();
     tonic::transport::Server::builder()
+        // Whose machine went, the kernel notices. These are for a process that hangs in the middle of a download or a console; a
+        // session, in which something is said each 5 s, is never asked.
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .layer(InterceptorLayer::new(known))
         .add_service(InterceptedService::new(raft::services(node), check))
         .add_service(InterceptedService::new(leader, check))

@@ -1,8 +1,8 @@
 //! What the kernel is asked to do for a connection between two machines, at both ends.
 //!
-//! It is the kernel that finds out whether a machine at the other end is still there: it costs neither process a wake-up, and
-//! ten thousand connections on which nothing is said are watched for nothing. It cannot tell whether a *process* still does
-//! anything: whoever has to know that asks it (HTTP/2 pings of the dialling side, agents' heartbeats at the controllers).
+//! It is the kernel that finds out whether a machine at the other end is still there: that wakes no process. It cannot tell
+//! whether a *process* still does anything: whoever has to know that asks it (HTTP/2 pings, agents' heartbeats). A process that
+//! reads nothing for so long that the line is full of what was sent to it counts as gone, too.
 
 use std::io;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// After how long a connection breaks whose other machine went without a word, whether something was under way or not.
+/// After how long a connection breaks whose other machine went without a word: counted from the last that was heard of it, or, by
+/// who sends it something before that, from the first that is not acknowledged; so twice as long at most.
 pub const VANISHED_WITHIN: Duration = Duration::from_secs(6);
-/// How long nothing has to be heard before the kernel asks. Under an agent's heartbeat, each of which would be asked about
-/// twice otherwise.
+/// How long nothing has to be heard before the kernel asks: more than half the pause between an agent's heartbeats, so that it
+/// asks once between two.
 const QUIET: Duration = Duration::from_secs(3);
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 

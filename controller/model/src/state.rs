@@ -203,16 +203,18 @@ impl State {
 
     /// A collection from `from` on (`from.name` may be empty), by name. `from` fixes kind and scope.
     pub fn collection<'a>(&'a self, from: &'a Urn) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
-        let same = |urn: &Urn| {
+        self.collection_from(from.clone())
+    }
+
+    pub(crate) fn collection_from(&self, from: Urn) -> impl Iterator<Item = &Arc<Object>> {
+        let first = Arc::new(from.clone());
+        let same = move |urn: &Urn| {
             urn.kind == from.kind
                 && urn.tenant == from.tenant
                 && urn.workspace == from.workspace
                 && urn.network == from.network
         };
-        self.objects
-            .range(Arc::new(from.clone())..)
-            .take_while(move |(urn, _)| same(urn))
-            .map(|(_, object)| object)
+        self.objects.range(first..).take_while(move |(urn, _)| same(urn)).map(|(_, object)| object)
     }
 
     /// All resources of a kind in a tenant.
@@ -313,11 +315,15 @@ impl State {
         Ok(urn)
     }
 
-    /// `subnets/s` outside a network means the subnet of this name in its workspace, if there is one and no more.
+    /// `subnets/s` outside a network means the subnet of this name in the referrer's workspace, if there is one and no more.
     fn only_subnet(&self, reference: &Reference, from: &Urn) -> Result<Urn, ReferenceError> {
         // Any network does to find out the rest.
         let inside = Urn { kind: Kind::Subnet, network: "any".to_owned(), ..from.clone() };
         let urn = reference.resolve(Kind::Subnet, &inside, &self.core.region)?;
+        // Looking elsewhere would tell what is there.
+        if (&urn.tenant, &urn.workspace) != (&from.tenant, &from.workspace) {
+            return Err(ReferenceError::NetworkMissing(reference.resource.clone(), "subnets"));
+        }
         let anywhere = Urn { network: String::new(), ..urn };
         let first = (anywhere.clone(), String::new());
         let mut networks = self.subnets.range(first..).take_while(|(subnet, _)| *subnet == anywhere);

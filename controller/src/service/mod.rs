@@ -52,7 +52,7 @@ use rounds::Rounds;
 use shown::{Shown, opened};
 
 /// Providers advertised in the region document.
-const ADVERTISED: [&str; 12] = [
+const ADVERTISED: [&str; 13] = [
     Provider::Region.name(),
     Provider::Authorization.name(),
     Provider::Workspace.name(),
@@ -63,6 +63,7 @@ const ADVERTISED: [&str; 12] = [
     Provider::Fleet.name(),
     Provider::Identity.name(),
     Provider::Catalogue.name(),
+    rempart_api::cluster::PROVIDER,
     rempart_api::console::PROVIDER,
     rempart_api::standing::PROVIDER,
 ];

@@ -58,7 +58,7 @@ async fn inside() {
     talking.write_all(b"under way").await.unwrap();
     let all = async { tokio::join!(breaks(silent), breaks(heard), breaks(talking), breaks(listening)) };
     // Two hours and a quarter of one are Linux's own measures.
-    tokio::time::timeout(10 * VANISHED_WITHIN, all).await.expect("all four ends break");
+    tokio::time::timeout(4 * VANISHED_WITHIN, all).await.expect("all four ends break");
     let mut byte = [0];
     let still = never_tended.try_read(&mut byte).unwrap_err();
     assert_eq!(

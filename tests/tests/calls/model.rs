@@ -18,7 +18,7 @@ use crate::people::{KEY, OPERATOR, ROBOT, Token};
 use crate::plan::{Call, Deed};
 
 /// Providers of the region document.
-const ADVERTISED: [&str; 12] = [
+const ADVERTISED: [&str; 13] = [
     "seca.region",
     "seca.authorization",
     "seca.workspace",
@@ -29,6 +29,7 @@ const ADVERTISED: [&str; 12] = [
     "rempart.fleet",
     "rempart.identity",
     "rempart.catalogue",
+    "rempart.cluster",
     "rempart.console",
     "rempart.explain",
 ];

@@ -175,17 +175,19 @@ impl Tx {
             }
         }
         if full.is_empty() {
-            return Err(Refusal::conflict(format!(
+            let why = format!(
                 "this installation has no pool of public {} addresses; its operator has to add one",
                 new.version
-            )));
+            );
+            return Err(Refusal::conflict_at("/spec/version", why));
         }
         full.truncate(5);
-        Err(Refusal::conflict(format!(
+        let why = format!(
             "no public {} address is free: all are in use of {}; release one, or have the operator add a pool",
             new.version,
             full.join(", ")
-        )))
+        );
+        Err(Refusal::conflict_at("/spec/version", why))
     }
 
     /// What a route table says about its network: no route is to a block that the network has anyway, and an address that

@@ -1,6 +1,6 @@
 //! Which blocks networks, subnets and pools have, and how they stand to each other.
 
-use rempart_api::network::{Cidr, IpVersion, NetworkSpec, SubnetSpec};
+use rempart_api::network::{Cidr, IpVersion, NetworkSpec, RouteTableSpec, SubnetSpec};
 use rempart_api::{Kind, Urn};
 
 use super::Tx;
@@ -40,7 +40,7 @@ impl Tx {
                         let same = |old: &Block| old.version == version && old.length == asked.length;
                         match kept.iter().position(same) {
                             Some(at) => kept.swap_remove(at),
-                            None => choose_private(object, asked, &taken, &kept)?,
+                            None => choose_private(object, asked, &taken, &kept, &self.destinations(object))?,
                         }
                     }
                 };
@@ -87,46 +87,60 @@ impl Tx {
                     })
                 });
             if let Some((_, _, user)) = lost {
-                return Err(Refusal::conflict(format!(
-                    "{block} cannot be taken from {}: {user} is in it; delete that first",
-                    network.urn
-                )));
+                let why =
+                    format!("{block} cannot be taken from the network: {user} is in it; delete that first");
+                return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
             }
         }
         Ok(())
+    }
+
+    /// Where routes of a network's tables lead.
+    fn destinations(&self, network: &Object) -> Vec<Block> {
+        let routes = self.route_tables(network).flat_map(|(_, table)| &table.routes);
+        routes.filter_map(|route| Block::parse_any(&route.destination_cidr_block).ok()).collect()
+    }
+
+    fn route_tables<'a>(&'a self, network: &Object) -> impl Iterator<Item = (&'a Urn, &'a RouteTableSpec)> {
+        let Urn { tenant, workspace, name, .. } = &*network.urn;
+        let first = Urn::network(Kind::RouteTable, tenant, workspace, name, "");
+        self.state.collection_from(first).filter_map(|table| match &table.spec {
+            Spec::RouteTable(spec) => Some((&*table.urn, &**spec)),
+            _ => None,
+        })
     }
 
     /// No route table is left with what a PUT of it could not say: a route to a block of the network, or to an address that none
     /// of its blocks has.
     fn check_routed(&self, network: &Object, old: &BlocksDetail, new: &BlocksDetail) -> Result<(), Refusal> {
         let (old, new): (Vec<Block>, Vec<Block>) = (all_blocks(old).collect(), all_blocks(new).collect());
-        if old == new {
+        let added: Vec<&Block> = new.iter().filter(|new| !old.contains(new)).collect();
+        let lost: Vec<&Block> = old.iter().filter(|old| !new.contains(old)).collect();
+        if added.is_empty() && lost.is_empty() {
             return Ok(());
         }
-        let holds = |blocks: &[Block], address| blocks.iter().any(|block| block.holds(address));
-        let Urn { tenant, workspace, name, .. } = &*network.urn;
-        for table in self.state.collection(&Urn::network(Kind::RouteTable, tenant, workspace, name, "")) {
-            let Spec::RouteTable(spec) = &table.spec else { continue };
-            for route in &spec.routes {
-                if let Ok(destination) = Block::parse_any(&route.destination_cidr_block)
-                    && new.contains(&destination)
-                    && !old.contains(&destination)
-                {
-                    let why = format!(
-                        "{destination} is where a route of {} leads, and would be a block of the network; take the route out first",
-                        table.urn
-                    );
-                    return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
-                }
-                if let Ok(Target::Address(address)) = target_of(route)
-                    && holds(&old, address)
-                    && !holds(&new, address)
-                {
-                    return Err(Refusal::conflict(format!(
-                        "the block of {address} cannot be taken from {}: a route of {} leads there; change that first",
-                        network.urn, table.urn
-                    )));
-                }
+        for (table, route) in self
+            .route_tables(network)
+            .flat_map(|(urn, table)| table.routes.iter().map(move |route| (urn, route)))
+        {
+            if !added.is_empty()
+                && let Ok(destination) = Block::parse_any(&route.destination_cidr_block)
+                && added.contains(&&destination)
+            {
+                let why = format!(
+                    "{destination} is where a route of {table} leads, and would be a block of the network; take the route out first"
+                );
+                return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
+            }
+            if !lost.is_empty()
+                && let Ok(Target::Address(address)) = target_of(route)
+                && let Some(block) = lost.iter().find(|block| block.holds(address))
+                && !new.iter().any(|block| block.holds(address))
+            {
+                let why = format!(
+                    "{block} cannot be taken from the network: a route of {table} leads to {address}; change that first"
+                );
+                return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
             }
         }
         Ok(())
@@ -301,8 +315,14 @@ fn chosen_before(before: Option<&BlocksDetail>, old: Option<&Spec>, taken: &[Blo
     chosen.filter(|block| !taken.iter().any(|taken| taken.overlaps(block))).collect()
 }
 
-/// The first private block of this length that the network does not have yet.
-fn choose_private(object: &Object, asked: Block, taken: &[Block], kept: &[Block]) -> Result<Block, Refusal> {
+/// The first private block of this length that the network does not have yet, and no route of it leads to.
+fn choose_private(
+    object: &Object,
+    asked: Block,
+    taken: &[Block],
+    kept: &[Block],
+    routed: &[Block],
+) -> Result<Block, Refusal> {
     let own = own_ipv6(object);
     let ranges = if asked.version == IpVersion::V4 { PRIVATE.as_slice() } else { std::slice::from_ref(&own) };
     for range in ranges {
@@ -311,6 +331,7 @@ fn choose_private(object: &Object, asked: Block, taken: &[Block], kept: &[Block]
             && range.contains(&block)
         {
             match taken.iter().chain(kept).find(|taken| taken.overlaps(&block)) {
+                None if routed.contains(&block) => from = block.last() + 1,
                 None => return Ok(block),
                 Some(taken) => from = taken.last() + 1,
             }

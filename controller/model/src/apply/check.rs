@@ -35,7 +35,7 @@ impl Tx {
         }
     }
 
-    /// Everything about the body that can be wrong, in one answer.
+    /// Everything about the body that can be wrong, in one answer; what is only in the way now, in the next.
     pub(super) fn check_body(&self, put: &PutCommand, old: Option<&Object>) -> Result<(), Refusal> {
         // What no state would take, and what this one does not.
         let (mut faults, mut conflicts) = (Vec::new(), Vec::new());

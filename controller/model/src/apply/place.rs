@@ -140,10 +140,8 @@ impl Tx {
             let leaving = hardware.disks.iter().any(|disk| !volumes.contains(&disk.volume));
             if leaving && !off {
                 // A running guest holds its disks open: one that left its spec could be given to another instance.
-                return Err(Refusal::conflict(format!(
-                    "{}: a volume is detached only while the instance is off; stop it first",
-                    object.urn
-                )));
+                let why = "a volume is detached only while the instance is off; stop it first";
+                return Err(Refusal::conflict_at("/spec/dataVolumes", why));
             }
             let disks = assign_slots(&hardware.disks, &volumes);
             instance.changed_while_on |=

@@ -174,7 +174,7 @@ impl Tx {
         {
             if beside.source.is_some() {
                 let why = format!("{} is not complete; try again when its state is active", image.urn);
-                return Err(Refusal::conflict(why));
+                return Err(Refusal::conflict_at("/spec/sourceImageRef", why));
             }
             let needed_gb = beside
                 .content
@@ -195,11 +195,12 @@ impl Tx {
             if let Some(placement) = &detail.placement
                 && !placement::has_space(&self.state, &placement.host, more_mib)
             {
-                return Err(Refusal::conflict(format!(
-                    "there is no room for {} GB more where {} has its data; grow it by less",
-                    new.size_gb - old.size_gb,
+                let more_gb = new.size_gb - old.size_gb;
+                let why = format!(
+                    "there is no room for {more_gb} GB more where {} has its data; grow it by less",
                     object.urn
-                )));
+                );
+                return Err(Refusal::conflict_at("/spec/sizeGB", why));
             }
             check_there(&object.urn, detail)?;
             detail.raise_generation(object.resource_version);

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use rempart_api::{Kind, Reference, Urn, check_name, check_short_name};
+use rempart_api::{Kind, Reference, ReferenceError, Urn, check_name, check_short_name};
 
-use super::{Link, Strength};
+use super::Link;
 use crate::apply::identity;
 use crate::command::PutCommand;
 use crate::refusal::{Fault, Refusal};
@@ -59,8 +59,16 @@ fn check_bounds(reference: &Reference) -> Result<(), String> {
 }
 
 fn check_link(link: &Link<'_>, from: &Urn, region: &str) -> Result<(), String> {
+    let target = match link.reference.resolve(link.kind, from, region) {
+        // Whose it is is judged first. Any network does for that.
+        Err(ReferenceError::NetworkMissing(..)) => {
+            let inside = Urn { kind: link.kind, network: "any".to_owned(), ..from.clone() };
+            link.reference.resolve(link.kind, &inside, region)
+        }
+        target => target,
+    };
     // What names nothing at all is refused with everything else that is wrong.
-    let Ok(target) = link.reference.resolve(link.kind, from, region) else { return Ok(()) };
+    let Ok(target) = target else { return Ok(()) };
     let info = link.kind.info();
     // It would be passed over: nothing of this kind is in a workspace.
     if let Some(said) = &link.reference.workspace
@@ -73,8 +81,7 @@ fn check_link(link: &Link<'_>, from: &Urn, region: &str) -> Result<(), String> {
         ));
     }
     let tenant = canonical_tenant(&target.tenant);
-    // A weak link is to something in a tenant's own networks.
-    let shared = tenant == SHARED_TENANT && is_shared(link.kind) && link.strength != Strength::Weak;
+    let shared = tenant == SHARED_TENANT && is_shared(link.kind);
     if tenant != from.tenant && !shared {
         return Err(format!(
             "it names something of tenant {:?}; what another tenant has cannot be referred to",

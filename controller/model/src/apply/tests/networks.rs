@@ -114,7 +114,7 @@ fn a_network_takes_no_route_its_ground() {
     ]});
     let table = in_net(Kind::RouteTable, "rt2");
     world.created(&table, routes.clone());
-    let words = "the block of 172.16.0.9 cannot be taken from";
+    let words = "172.16.0.0/24 cannot be taken from the network";
     refused(world.put(&network("net"), net(json!([]))), RefusalClass::Conflict, words);
     for (block, family) in [("192.168.0.0/16", "ipv4"), ("fd01::/64", "ipv6")] {
         let over = world.put(&network("net"), net(json!([{"ipv4": "172.16.0.0/24"}, {family: block}])));
@@ -126,6 +126,30 @@ fn a_network_takes_no_route_its_ground() {
     world.updated(&table, routes);
     world.updated(&table, routes_to("instances/later"));
     world.updated(&network("net"), net(json!([{"ipv4": "192.168.0.0/16"}])));
+    // Where any block will do, it is one that can be.
+    let peer = json!({"routes": [{"destinationCidrBlock": "10.1.0.0/16", "targetRef": "instances/later"}]});
+    world.updated(&table, peer);
+    world.updated(&network("net"), net(json!([{"ipv4": "0.0.0.0/16"}])));
+    assert_eq!(world.status(&network("net"))["additionalCidrs"], json!([{"ipv4": "10.2.0.0/16"}]));
+}
+
+/// Whether there is one subnet of a name, or none, or two, is its own workspace's to know.
+#[test]
+fn a_subnet_elsewhere_is_named_with_its_network() {
+    let mut world = World::with_subnet();
+    world.created(&workspace("w2"), json!({}));
+    let there = |kind, network: &str, name: &str| Urn::network(kind, "t1", "w2", network, name);
+    world.created(&Urn::workspace(Kind::Network, "t1", "w2", "secret"), network_spec("10.0.0.0/16"));
+    world.created(&there(Kind::RouteTable, "secret", "rt"), routes_to("instances/later"));
+    world.created(&there(Kind::Subnet, "secret", "s"), subnet_spec(json!({"ipv4": "10.0.1.0/24"})));
+    let nic = here(Kind::Nic, "nic");
+    for name in ["s", "none"] {
+        let spec = json!({"subnetRef": format!("workspaces/w2/subnets/{name}")});
+        let words = format!(
+            "/spec/subnetRef: \"workspaces/w2/subnets/{name}\" does not say in which network: use 'networks/NETWORK/subnets/NAME'"
+        );
+        assert_eq!(world.put(&nic, spec).unwrap_err().detail, words);
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use rempart_api::{Kind, Urn};
 use serde_json::{Value, json};
 
@@ -181,6 +183,14 @@ fn what_the_shared_tenant_has_beside_skus_and_images_is_its_own() {
         "/spec/bootVolume/deviceRef",
         "another tenant",
     );
+    let mut said = BTreeSet::new();
+    let nic = Urn::workspace(Kind::Nic, "t1", "w1", "nic");
+    for subnet in ["s", "none"] {
+        let subnet = json!({"subnetRef": elsewhere(&format!("subnets/{subnet}"))});
+        refused(&mut world, &nic, subnet.clone(), "/spec/subnetRef", "another tenant");
+        said.insert(faults(&mut world, &nic, subnet).1);
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
     let disk = json!({"sizeGB": 1, "skuRef": "skus/rd100", "sourceImageRef": "tenants/public/images/debian"});
     taken(&mut world, &volume("v"), disk);
 }
