@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::fleet::{Orphans, Repair};
 use crate::region::Discovery;
-use crate::standing::Standing;
+use crate::standing::{self, Standing};
 use crate::{Problem, Provider, ResourceView, Urn};
 
 mod cluster;
@@ -196,7 +196,7 @@ impl Client {
     /// Where a resource stands.
     pub async fn explain(&self, urn: &Urn) -> Result<Standing, ClientError> {
         let provider = urn.kind.info().provider.name();
-        let url = format!("{}/providers/rempart.explain/v1/{provider}/{}", self.base_url, urn.path());
+        let url = format!("{}/providers/{}/v1/{provider}/{}", self.base_url, standing::PROVIDER, urn.path());
         let (status, body) = self.send(reqwest::Method::GET, &url, None, None).await?;
         decode(status, &url, body)
     }

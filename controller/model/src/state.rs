@@ -124,6 +124,17 @@ pub struct State {
     pub(crate) answer_order: OrdMap<u64, Uuid>,
 }
 
+/// What a reference outside a network means, but for the network, which it does not name.
+pub(crate) fn resolve_in_any_network(
+    reference: &Reference,
+    kind: Kind,
+    from: &Urn,
+    region: &str,
+) -> Result<Urn, ReferenceError> {
+    let inside = Urn { kind, network: "any".to_owned(), ..from.clone() };
+    reference.resolve(kind, &inside, region)
+}
+
 impl State {
     /// A State from what was stored.
     pub fn load(
@@ -202,12 +213,9 @@ impl State {
     }
 
     /// A collection from `from` on (`from.name` may be empty), by name. `from` fixes kind and scope.
-    pub fn collection<'a>(&'a self, from: &'a Urn) -> impl Iterator<Item = &'a Arc<Object>> + 'a {
-        self.collection_from(from.clone())
-    }
-
-    pub(crate) fn collection_from(&self, from: Urn) -> impl Iterator<Item = &Arc<Object>> {
-        let first = Arc::new(from.clone());
+    pub fn collection<'a>(&'a self, from: &Urn) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let from = Arc::new(from.clone());
+        let first = from.clone();
         let same = move |urn: &Urn| {
             urn.kind == from.kind
                 && urn.tenant == from.tenant
@@ -317,18 +325,14 @@ impl State {
 
     /// `subnets/s` outside a network means the subnet of this name in the referrer's workspace, if there is one and no more.
     fn only_subnet(&self, reference: &Reference, from: &Urn) -> Result<Urn, ReferenceError> {
-        // Any network does to find out the rest.
-        let inside = Urn { kind: Kind::Subnet, network: "any".to_owned(), ..from.clone() };
-        let urn = reference.resolve(Kind::Subnet, &inside, &self.core.region)?;
+        let urn = resolve_in_any_network(reference, Kind::Subnet, from, &self.core.region)?;
         // Looking elsewhere would tell what is there.
-        if (&urn.tenant, &urn.workspace) != (&from.tenant, &from.workspace) {
-            return Err(ReferenceError::NetworkMissing(reference.resource.clone(), "subnets"));
-        }
+        let here = (&urn.tenant, &urn.workspace) == (&from.tenant, &from.workspace);
         let anywhere = Urn { network: String::new(), ..urn };
         let first = (anywhere.clone(), String::new());
         let mut networks = self.subnets.range(first..).take_while(|(subnet, _)| *subnet == anywhere);
         match (networks.next(), networks.next()) {
-            (Some((_, network)), None) => Ok(Urn { network: network.clone(), ..anywhere }),
+            (Some((_, network)), None) if here => Ok(Urn { network: network.clone(), ..anywhere }),
             _ => Err(ReferenceError::NetworkMissing(reference.resource.clone(), "subnets")),
         }
     }

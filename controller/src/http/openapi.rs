@@ -14,7 +14,7 @@ use rempart_api::fleet::Orphans;
 use rempart_api::network::{
     NetworkStatus, NicStatus, PublicIpStatus, RouteTableStatus, SecurityGroupStatus, SubnetStatus,
 };
-use rempart_api::standing::Standing;
+use rempart_api::standing::{self, Standing};
 use rempart_api::storage::{BlobSpec, BlockStorageStatus, ImageStatus};
 use rempart_api::tenancy::{Countable, Usage};
 use rempart_api::workspace::WorkspaceStatus;
@@ -314,7 +314,7 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
         [Scope::Global, Scope::Tenant, Scope::Workspace, Scope::Network].map(|scope| (scope, segments(scope)))
     {
         let providers: Vec<_> = Provider::ALL.iter().map(|provider| provider.name()).collect();
-        let mut path = "/providers/rempart.explain/v1/{provider}".to_owned();
+        let mut path = format!("/providers/{}/v1/{{provider}}", standing::PROVIDER);
         let mut parameters = vec![
             json!({ "name": "provider", "in": "path", "required": true, "schema": { "enum": providers } }),
         ];
@@ -331,7 +331,7 @@ fn add_others(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator) {
         parameters.push(text("name", 128));
         let operation = json!({
             "operationId": format!("explain{scope:?}"),
-            "tags": ["rempart.explain"],
+            "tags": [standing::PROVIDER],
             "summary": "Where a resource stands, what it waits for, by when, and what happens next",
             "responses": {
                 "200": { "description": "As it is now", "content": { "application/json": { "schema": standing } } },

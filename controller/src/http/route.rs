@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::Method;
 use rempart_api::fleet::Repair;
-use rempart_api::{Kind, Provider, Scope, Urn, Verbs};
+use rempart_api::{Kind, Provider, Scope, Urn, Verbs, standing};
 use rempart_model::{HostAction, PowerAction, SHARED_TENANT, canonical_tenant};
 
 use uuid::Uuid;
@@ -125,7 +125,7 @@ impl Route {
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         let (provider, rest) = match segments[..] {
             // The path of any resource, behind the provider that has it.
-            ["rempart.explain", "v1", of, ref rest @ ..] => {
+            [standing::PROVIDER, "v1", of, ref rest @ ..] => {
                 let urn = Urn::from_segments(Provider::from_name(of)?, rest)?;
                 return Some(Route { place: Place::Explain(canonical(urn)), alias: None });
             }

@@ -23,10 +23,10 @@ mod trace;
 mod upload;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use rempart_api::{Kind, Phase, Provider, Urn};
+use rempart_api::{Kind, Phase, Provider, Urn, console, standing};
 use rempart_model::{
     Answer, ClusterVersion, Command, DeleteCommand, Envelope, FillCommand, HostCommand, Outcome,
     PowerCommand, Presentation, PutCommand, State, circumstances, view_in,
@@ -51,22 +51,11 @@ use forward::Forwarder;
 use rounds::Rounds;
 use shown::{Shown, opened};
 
-/// Providers advertised in the region document.
-const ADVERTISED: [&str; 13] = [
-    Provider::Region.name(),
-    Provider::Authorization.name(),
-    Provider::Workspace.name(),
-    Provider::Compute.name(),
-    Provider::Storage.name(),
-    Provider::Network.name(),
-    Provider::Tenancy.name(),
-    Provider::Fleet.name(),
-    Provider::Identity.name(),
-    Provider::Catalogue.name(),
-    rempart_api::cluster::PROVIDER,
-    rempart_api::console::PROVIDER,
-    rempart_api::standing::PROVIDER,
-];
+/// Providers advertised in the region document: those of resources, and those that have none.
+static ADVERTISED: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let without_resources = [rempart_api::cluster::PROVIDER, console::PROVIDER, standing::PROVIDER];
+    Provider::ALL.into_iter().map(Provider::name).chain(without_resources).collect()
+});
 
 /// How long a call may take before its caller hears that the outcome is unknown. Covers an election.
 const PATIENCE: Duration = Duration::from_secs(12);

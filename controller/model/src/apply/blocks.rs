@@ -1,6 +1,9 @@
 //! Which blocks networks, subnets and pools have, and how they stand to each other.
 
-use rempart_api::network::{Cidr, IpVersion, NetworkSpec, RouteTableSpec, SubnetSpec};
+use std::cell::LazyCell;
+use std::sync::Arc;
+
+use rempart_api::network::{Cidr, IpVersion, NetworkSpec, Route, SubnetSpec};
 use rempart_api::{Kind, Urn};
 
 use super::Tx;
@@ -26,6 +29,7 @@ impl Tx {
             std::iter::once(&new.cidr).chain(new.additional_cidrs.iter().flatten()).collect();
         let mut taken: Vec<Block> = asked.iter().flat_map(|cidr| explicit(cidr)).collect();
         let mut kept = chosen_before(before.as_ref(), old, &taken);
+        let routed = LazyCell::new(|| self.destinations(&object.urn));
         let mut given = Vec::new();
         for (position, cidr) in asked.iter().enumerate() {
             let mut one = Cidr::default();
@@ -40,7 +44,7 @@ impl Tx {
                         let same = |old: &Block| old.version == version && old.length == asked.length;
                         match kept.iter().position(same) {
                             Some(at) => kept.swap_remove(at),
-                            None => choose_private(object, asked, &taken, &kept, &self.destinations(object))?,
+                            None => choose_private(object, asked, &taken, &kept, &routed)?,
                         }
                     }
                 };
@@ -60,26 +64,20 @@ impl Tx {
             let why = format!("{other} overlaps with {block}, which the network has already");
             return Err(Refusal::invalid(vec![Fault::new("/spec/additionalCidrs", why)]));
         }
-        self.check_left_blocks(object, before.as_ref(), &blocks)?;
-        if let Some(before) = &before {
-            self.check_routed(object, before, &blocks)?;
-        }
+        let before: Vec<Block> = before.iter().flat_map(all_blocks).collect();
+        let left: Vec<Block> = before.iter().filter(|before| !all.contains(before)).copied().collect();
+        let added: Vec<Block> = all.iter().filter(|new| !before.contains(new)).copied().collect();
+        self.check_left_blocks(&object.urn, &left, &all)?;
+        self.check_routed(&object.urn, &added, &left, &all)?;
         let plain = blocks_of_spec(&new.cidr, new.additional_cidrs.as_deref());
         object.detail = keep(blocks, &plain);
         Ok(())
     }
 
     /// A block may go only when no subnet is in it, or another block has it all.
-    fn check_left_blocks(
-        &self,
-        network: &Object,
-        old: Option<&BlocksDetail>,
-        new: &BlocksDetail,
-    ) -> Result<(), Refusal> {
-        let stays: Vec<Block> = all_blocks(new).collect();
-        let left = old.into_iter().flat_map(all_blocks).filter(|old| !stays.contains(old));
+    fn check_left_blocks(&self, network: &Arc<Urn>, left: &[Block], stays: &[Block]) -> Result<(), Refusal> {
         for block in left {
-            let space = Space::Network(network.urn.clone(), block.version);
+            let space = Space::Network(network.clone(), block.version);
             let lost =
                 self.state.claims.within(&space, block.first, block.last()).find(|(first, last, _)| {
                     !stays.iter().any(|stays| {
@@ -96,46 +94,51 @@ impl Tx {
     }
 
     /// Where routes of a network's tables lead.
-    fn destinations(&self, network: &Object) -> Vec<Block> {
-        let routes = self.route_tables(network).flat_map(|(_, table)| &table.routes);
-        routes.filter_map(|route| Block::parse_any(&route.destination_cidr_block).ok()).collect()
+    fn destinations(&self, network: &Urn) -> Vec<Block> {
+        self.routes(network)
+            .filter_map(|(_, route)| Block::parse_any(&route.destination_cidr_block).ok())
+            .collect()
     }
 
-    fn route_tables<'a>(&'a self, network: &Object) -> impl Iterator<Item = (&'a Urn, &'a RouteTableSpec)> {
-        let Urn { tenant, workspace, name, .. } = &*network.urn;
-        let first = Urn::network(Kind::RouteTable, tenant, workspace, name, "");
-        self.state.collection_from(first).filter_map(|table| match &table.spec {
-            Spec::RouteTable(spec) => Some((&*table.urn, &**spec)),
-            _ => None,
+    /// All routes of a network, each with its table's name.
+    fn routes<'a>(&'a self, network: &Urn) -> impl Iterator<Item = (&'a Urn, &'a Route)> + use<'a> {
+        let Urn { tenant, workspace, name, .. } = network;
+        let tables = self.state.collection(&Urn::network(Kind::RouteTable, tenant, workspace, name, ""));
+        tables.flat_map(|table| {
+            let routes = match &table.spec {
+                Spec::RouteTable(spec) => spec.routes.as_slice(),
+                _ => &[],
+            };
+            routes.iter().map(|route| (&*table.urn, route))
         })
     }
 
     /// No route table is left with what a PUT of it could not say: a route to a block of the network, or to an address that none
     /// of its blocks has.
-    fn check_routed(&self, network: &Object, old: &BlocksDetail, new: &BlocksDetail) -> Result<(), Refusal> {
-        let (old, new): (Vec<Block>, Vec<Block>) = (all_blocks(old).collect(), all_blocks(new).collect());
-        let added: Vec<&Block> = new.iter().filter(|new| !old.contains(new)).collect();
-        let lost: Vec<&Block> = old.iter().filter(|old| !new.contains(old)).collect();
-        if added.is_empty() && lost.is_empty() {
+    fn check_routed(
+        &self,
+        network: &Urn,
+        added: &[Block],
+        left: &[Block],
+        stays: &[Block],
+    ) -> Result<(), Refusal> {
+        if added.is_empty() && left.is_empty() {
             return Ok(());
         }
-        for (table, route) in self
-            .route_tables(network)
-            .flat_map(|(urn, table)| table.routes.iter().map(move |route| (urn, route)))
-        {
+        for (table, route) in self.routes(network) {
             if !added.is_empty()
                 && let Ok(destination) = Block::parse_any(&route.destination_cidr_block)
-                && added.contains(&&destination)
+                && added.contains(&destination)
             {
                 let why = format!(
                     "{destination} is where a route of {table} leads, and would be a block of the network; take the route out first"
                 );
                 return Err(Refusal::conflict_at("/spec/additionalCidrs", why));
             }
-            if !lost.is_empty()
+            if !left.is_empty()
                 && let Ok(Target::Address(address)) = target_of(route)
-                && let Some(block) = lost.iter().find(|block| block.holds(address))
-                && !new.iter().any(|block| block.holds(address))
+                && let Some(block) = left.iter().find(|block| block.holds(address))
+                && !stays.iter().any(|block| block.holds(address))
             {
                 let why = format!(
                     "{block} cannot be taken from the network: a route of {table} leads to {address}; change that first"

@@ -116,21 +116,21 @@ impl Tx {
             Detail::Nic(nic) => Some(&*nic.subnet),
             _ => None,
         };
-        let fixed = |spec: &Spec, in_force: bool| -> BTreeMap<String, (Reference, Option<Urn>, &str)> {
+        let fixed = |spec: &Spec, in_force: bool| -> BTreeMap<String, (Reference, Option<Urn>, Fixed)> {
             let links = spec.links().into_iter();
             links
                 .filter_map(|link| {
-                    let why = match link.fixed {
-                        Fixed::Always => IMMUTABLE,
-                        Fixed::WhileOn if !off => IMMUTABLE_WHILE_ON,
-                        Fixed::OnceSet if once_set.contains(&link.pointer) => IMMUTABLE,
+                    match link.fixed {
+                        Fixed::Always => {}
+                        Fixed::WhileOn if !off => {}
+                        Fixed::OnceSet if once_set.contains(&link.pointer) => {}
                         Fixed::OnceSet | Fixed::WhileOn | Fixed::No => return None,
-                    };
+                    }
                     let target = match subnet.filter(|_| in_force && link.kind == Kind::Subnet) {
                         Some(subnet) => Some(subnet.clone()),
                         None => self.state.resolve(link.reference, link.kind, &put.urn).ok(),
                     };
-                    Some((link.pointer, (link.reference.clone(), target, why)))
+                    Some((link.pointer, (link.reference.clone(), target, link.fixed)))
                 })
                 .collect()
         };
@@ -139,10 +139,10 @@ impl Tx {
             match (before.get(pointer), after.get(pointer)) {
                 (Some((old, old_target, _)), Some((new, new_target, _)))
                     if old == new || old_target.is_some() && old_target == new_target => {}
-                (Some((.., why)), _) | (None, Some((.., why))) => match *why {
-                    IMMUTABLE_WHILE_ON => conflicts.push(Fault::new(pointer, *why)),
-                    _ => faults.push(Fault::new(pointer, *why)),
-                },
+                (Some((.., Fixed::WhileOn)), _) | (None, Some((.., Fixed::WhileOn))) => {
+                    conflicts.push(Fault::new(pointer, IMMUTABLE_WHILE_ON));
+                }
+                (Some(_), _) | (None, Some(_)) => faults.push(Fault::new(pointer, IMMUTABLE)),
                 (None, None) => {}
             }
         }

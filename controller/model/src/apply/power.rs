@@ -43,9 +43,6 @@ impl Tx {
 
     /// Asks an instance's host to turn it on or off, whatever it is doing.
     pub(super) fn switch(&mut self, mut object: Object, on: bool, restart: bool) {
-        if !matches!(object.detail, Detail::Instance(_)) {
-            return;
-        }
         object.count_request(self.now);
         let Detail::Instance(instance) = &mut object.detail else { return };
         instance.power.on = on;

@@ -238,6 +238,8 @@ impl Tx {
         }
         let in_use = self.state.referrers(&fill.urn).next().is_some();
         let has_source = spec.source_image_ref.is_some();
+        // On this copy, which is written only if it is accepted.
+        object.count_request(self.now);
         let Detail::Volume(detail) = &mut object.detail else { return Ok(Answer::Accepted) };
         if detail.content.as_ref() == Some(content) {
             return Ok(Answer::Accepted);
@@ -249,8 +251,6 @@ impl Tx {
             )));
         }
         detail.content = Some(content.clone());
-        object.count_request(self.now);
-        let Detail::Volume(detail) = &mut object.detail else { return Ok(Answer::Accepted) };
         detail.raise_generation(object.resource_version);
         object.status.enter(Phase::Updating, self.now);
         object.status.enter(Phase::Active, self.now);

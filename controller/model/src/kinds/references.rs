@@ -11,7 +11,7 @@ use super::Link;
 use crate::apply::identity;
 use crate::command::PutCommand;
 use crate::refusal::{Fault, Refusal};
-use crate::state::{SHARED_TENANT, State, canonical_tenant, is_shared};
+use crate::state::{SHARED_TENANT, State, canonical_tenant, is_shared, resolve_in_any_network};
 
 /// Refuses references beyond SECA's bounds, that contradict themselves, or that name what cannot be: another region,
 /// another tenant than one's own but for SKUs and images of the shared one, a name that nothing can have.
@@ -60,10 +60,9 @@ fn check_bounds(reference: &Reference) -> Result<(), String> {
 
 fn check_link(link: &Link<'_>, from: &Urn, region: &str) -> Result<(), String> {
     let target = match link.reference.resolve(link.kind, from, region) {
-        // Whose it is is judged first. Any network does for that.
+        // Whose it is is judged first.
         Err(ReferenceError::NetworkMissing(..)) => {
-            let inside = Urn { kind: link.kind, network: "any".to_owned(), ..from.clone() };
-            link.reference.resolve(link.kind, &inside, region)
+            resolve_in_any_network(link.reference, link.kind, from, region)
         }
         target => target,
     };

@@ -1,6 +1,8 @@
 //! The controllers themselves, in the document.
 
-use rempart_api::cluster::{BACKUP_HEADER, BackupRequest, Replica, ReplicaList, ReplicaSpec, ResumeRequest};
+use rempart_api::cluster::{
+    BACKUP_HEADER, BackupRequest, PROVIDER, Replica, ReplicaList, ReplicaSpec, ResumeRequest,
+};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +16,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, schemas: &mut SchemaGenerator)
     let _ = (schemas.subschema_for::<ReplicaList>(), schemas.subschema_for::<Replica>());
     let spec = schemas.subschema_for::<ReplicaSpec>().to_value();
     let body = json!({ "type": "object", "required": ["spec"], "properties": { "spec": spec } });
-    let operation = |name: &str, summary: &str, answers: Value| json!({ "operationId": name, "tags": ["rempart.cluster"], "summary": summary, "responses": answers });
+    let operation = |name: &str, summary: &str, answers: Value| json!({ "operationId": name, "tags": [PROVIDER], "summary": summary, "responses": answers });
     let shown = |what: &str, schema: &str| responses(&[("200", what, Some(schema.to_owned()))]);
     let accepted = || responses(&[("202", "It is written down; the list tells how far it is", None)]);
     let id = json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "integer", "minimum": 0, "maximum": u64::MAX } }]);
